@@ -1,0 +1,1 @@
+//! Captures, time series, plots, summaries and comparisons for mptcp-sim.

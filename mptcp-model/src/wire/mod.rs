@@ -1,0 +1,15 @@
+//! Wire formats: IPv4, IPv6, TCP with every option, MPTCP options of both versions, ICMP and UDP.
+//!
+//! A [`Packet`] is a struct; octets exist only for captures, for boxes that work on bytes and in
+//! tests. `parse` and `emit` are exact inverses on everything a real stack sends. Parsing takes any
+//! bytes and never panics.
+
+pub mod options;
+pub mod packet;
+pub mod payload;
+pub mod seq;
+
+pub use options::{MpOption, SackBlocks, TcpOption, TcpOptions};
+pub use packet::{Body, Ecn, IcmpMessage, IpHeader, Packet, TcpFlags, TcpSegment, UdpDatagram};
+pub use payload::Payload;
+pub use seq::Seq;

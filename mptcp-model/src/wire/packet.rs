@@ -1,0 +1,197 @@
+//! The packet: an IP header and what it carries.
+
+use std::net::IpAddr;
+
+use super::options::TcpOptions;
+use super::payload::Payload;
+use super::seq::Seq;
+
+/// One IP packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The IP header.
+    pub ip: IpHeader,
+    /// What it carries.
+    pub body: Body,
+}
+
+/// ECN field of the IP header (RFC 3168, section 5), with its wire values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ecn {
+    /// Not ECN-capable.
+    #[default]
+    NotEct = 0,
+    /// ECN-capable, codepoint 1.
+    Ect1 = 1,
+    /// ECN-capable, codepoint 0.
+    Ect0 = 2,
+    /// Congestion experienced.
+    Ce = 3,
+}
+
+/// The fields of an IPv4 or IPv6 header that carry information; lengths, checksums and the protocol
+/// number follow from the body. Both addresses are of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpHeader {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Differentiated services code point, 6 bits.
+    pub dscp: u8,
+    /// ECN field.
+    pub ecn: Ecn,
+    /// IPv4 don't-fragment flag; true in IPv6.
+    pub dont_fragment: bool,
+    /// IPv4 identification; 0 in IPv6.
+    pub id: u16,
+    /// IPv6 flow label, 20 bits; 0 in IPv4.
+    pub flow_label: u32,
+}
+
+/// What an IP packet carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A TCP segment.
+    Tcp(TcpSegment),
+    /// A UDP datagram.
+    Udp(UdpDatagram),
+    /// An ICMPv4 or ICMPv6 message (by the family of the header).
+    Icmp(Box<IcmpMessage>),
+    /// Any other protocol.
+    Other {
+        /// IP protocol number.
+        protocol: u8,
+        /// Octets after the IP header.
+        payload: Payload,
+    },
+}
+
+/// TCP flags in wire order: the low 9 bits of the 13th and 14th octet.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct TcpFlags(pub u16);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x001);
+    /// Synchronise sequence numbers.
+    pub const SYN: Self = Self(0x002);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x004);
+    /// Push.
+    pub const PSH: Self = Self(0x008);
+    /// The acknowledgment field is significant.
+    pub const ACK: Self = Self(0x010);
+    /// The urgent field is significant.
+    pub const URG: Self = Self(0x020);
+    /// ECN echo.
+    pub const ECE: Self = Self(0x040);
+    /// Congestion window reduced.
+    pub const CWR: Self = Self(0x080);
+    /// Accurate ECN (formerly nonce sum).
+    pub const AE: Self = Self(0x100);
+
+    /// Whether all flags of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any flag of `other` is set.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The union.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The flags without those of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether this is a SYN.
+    #[must_use]
+    pub const fn syn(self) -> bool {
+        self.contains(Self::SYN)
+    }
+
+    /// Whether this is an ACK.
+    #[must_use]
+    pub const fn ack(self) -> bool {
+        self.contains(Self::ACK)
+    }
+
+    /// Whether this is a FIN.
+    #[must_use]
+    pub const fn fin(self) -> bool {
+        self.contains(Self::FIN)
+    }
+
+    /// Whether this is a RST.
+    #[must_use]
+    pub const fn rst(self) -> bool {
+        self.contains(Self::RST)
+    }
+
+    /// Whether PSH is set.
+    #[must_use]
+    pub const fn psh(self) -> bool {
+        self.contains(Self::PSH)
+    }
+}
+
+/// A TCP segment. The data offset, the checksum and the padding up to the data offset follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpSegment {
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// Sequence number.
+    pub seq: Seq,
+    /// Acknowledgment number.
+    pub ack: Seq,
+    /// Flags.
+    pub flags: TcpFlags,
+    /// Window as on the wire, unscaled.
+    pub window: u16,
+    /// Urgent pointer.
+    pub urgent: u16,
+    /// Options in wire order.
+    pub options: TcpOptions,
+    /// Data.
+    pub payload: Payload,
+}
+
+/// A UDP datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpDatagram {
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// Data.
+    pub payload: Payload,
+}
+
+/// An ICMP message: errors quote the beginning of the packet that caused them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IcmpMessage {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// The second 32-bit word: unused, or the next-hop MTU, or identifier and sequence number.
+    pub rest: u32,
+    /// For errors the beginning of the offending packet, else the data.
+    pub data: bytes::Bytes,
+}

@@ -1,0 +1,3 @@
+//! Command line of mptcp-sim.
+
+fn main() {}
