@@ -155,7 +155,7 @@ pub enum MpOption {
 }
 
 /// The address ids of a REMOVE_ADDR.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressIds {
     len: u8,
     ids: [u8; 37],

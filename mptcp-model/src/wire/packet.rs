@@ -71,7 +71,7 @@ pub enum Body {
 }
 
 /// TCP flags in wire order: the low 9 bits of the 13th and 14th octet.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpFlags(pub u16);
 
 impl TcpFlags {
