@@ -4,6 +4,80 @@ use core::fmt;
 
 use super::mptcp::{DataNumber, Dss, DssMapping, MpOption};
 use super::options::{TcpOption, TcpOptions};
+use super::packet::{Body, Ecn, Packet, TcpFlags, TcpSegment};
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.ip.is_ipv4() { "IP" } else { "IP6" })?;
+        match self.ip.ecn {
+            Ecn::NotEct => {}
+            Ecn::Ect1 => f.write_str(" ECT(1)")?,
+            Ecn::Ect0 => f.write_str(" ECT(0)")?,
+            Ecn::Ce => f.write_str(" CE")?,
+        }
+        let (src, dst) = (self.ip.src, self.ip.dst);
+        match &self.body {
+            Body::Tcp(segment) => {
+                write!(f, " {src}.{} > {dst}.{}: {segment}", segment.src_port, segment.dst_port)
+            }
+            Body::Udp(datagram) => {
+                let (from, to) = (datagram.src_port, datagram.dst_port);
+                write!(f, " {src}.{from} > {dst}.{to}: UDP, length {}", datagram.payload.len())
+            }
+            Body::Icmp(message) => {
+                let name = if self.ip.is_ipv4() { "ICMP" } else { "ICMP6" };
+                let (kind, code, rest, len) = (message.kind, message.code, message.rest, message.data.len());
+                write!(f, " {src} > {dst}: {name} type {kind} code {code} rest 0x{rest:08x}, length {len}")
+            }
+            Body::Other { protocol, payload } => {
+                write!(f, " {src} > {dst}: protocol {protocol}, length {}", payload.len())
+            }
+        }
+    }
+}
+
+impl fmt::Display for TcpSegment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flags [{}], seq {}", self.flags, self.seq.0)?;
+        if !self.payload.is_empty() {
+            write!(f, ":{}", self.seq.wrapping_add(self.payload.len()).0)?;
+        }
+        if self.flags.ack() {
+            write!(f, ", ack {}", self.ack.0)?;
+        }
+        write!(f, ", win {}", self.window)?;
+        if self.flags.contains(TcpFlags::URG) {
+            write!(f, ", urg {}", self.urgent)?;
+        }
+        if !self.options.is_empty() {
+            write!(f, ", options [{}]", self.options)?;
+        }
+        write!(f, ", length {}", self.payload.len())
+    }
+}
+
+impl fmt::Display for TcpFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = [
+            (Self::FIN, "F"),
+            (Self::SYN, "S"),
+            (Self::RST, "R"),
+            (Self::PSH, "P"),
+            (Self::ACK, "."),
+            (Self::URG, "U"),
+            (Self::ECE, "E"),
+            (Self::CWR, "W"),
+            (Self::AE, "e"),
+        ];
+        if !letters.iter().any(|(flag, _)| self.contains(*flag)) {
+            return f.write_str("none");
+        }
+        letters
+            .iter()
+            .filter(|(flag, _)| self.contains(*flag))
+            .try_for_each(|(_, letter)| f.write_str(letter))
+    }
+}
 
 impl fmt::Display for TcpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
