@@ -2,9 +2,26 @@
 //! algorithm on every event; the algorithm changes the [`Window`] and nothing else. A coupled
 //! algorithm sees all subflows of its connection as a slice of [`PathView`].
 
+pub mod balia;
+pub mod coupled;
+mod coupling;
+pub mod cubic;
+pub mod ewtcp;
+pub mod hystart;
+pub mod lia;
+pub mod olia;
+pub mod registry;
+pub mod reno;
+#[cfg(test)]
+mod tests;
+pub mod wvegas;
+
 use core::fmt;
 
 use sim_core::{Duration, Instant};
+
+pub use coupling::Arithmetic;
+pub use registry::{Algorithm, CreateError, Kind, Parameter, Parameters, Value, create, find, list};
 
 /// The congestion window of one flow, in segments of the sender's MSS, as in Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
