@@ -58,7 +58,7 @@ pub fn after_loss(me: usize, paths: &[PathView]) -> f64 {
 }
 
 /// ACKs for one segment of growth, and segments given up on loss, in the kernel's integers.
-fn linux_steps(cwnd: u32, own: &PathView, paths: &[PathView]) -> (u32, u32) {
+pub(super) fn linux_steps(cwnd: u32, own: &PathView, paths: &[PathView]) -> (u32, u32) {
     let rate = |path: &PathView| {
         u64::from(path.mss) * u64::from(path.cwnd) * 8_000_000 / coupling::srtt_eighth_micros(path).max(1)
     };
@@ -164,21 +164,19 @@ mod tests {
     use super::super::tests::{ack, assert_close, path, window};
     use super::*;
 
-    type Flows = [(u32, u64); 2];
-    const CASES: [(Flows, [f64; 2], [f64; 2], [(u32, u32); 2]); 3] = [
-        ([(10, 100), (10, 100)], [0.025, 0.025], [5.0, 5.0], [(40, 5), (40, 5)]),
-        ([(10, 50), (10, 100)], [0.044_444, 0.02], [5.0, 2.5], [(22, 5), (50, 7)]),
-        ([(10, 50), (40, 200)], [0.025, 0.006_25], [5.0, 20.0], [(40, 5), (160, 20)]),
-    ];
+    const FLOWS: [[(u32, u64); 2]; 3] =
+        [[(10, 100), (10, 100)], [(10, 50), (10, 100)], [(10, 50), (40, 200)]];
 
     // CC-06
     #[test]
     fn increases_and_decreases_match_the_worked_examples() {
-        for (flows, increases, left, _) in CASES {
+        let increases = [[0.025, 0.025], [0.044_444, 0.02], [0.025, 0.006_25]];
+        let left = [[5.0, 5.0], [5.0, 2.5], [5.0, 20.0]];
+        for (case, flows) in FLOWS.into_iter().enumerate() {
             let paths = flows.map(|(cwnd, rtt)| path(cwnd, rtt));
             for me in 0..2 {
-                assert_close(increase(me, &paths), increases[me]);
-                assert_close(after_loss(me, &paths), left[me]);
+                assert_close(increase(me, &paths), increases[case][me]);
+                assert_close(after_loss(me, &paths), left[case][me]);
             }
         }
     }
@@ -186,10 +184,11 @@ mod tests {
     // CC-06
     #[test]
     fn kernel_integers_match_the_worked_examples() {
-        for (flows, _, _, steps) in CASES {
+        let expected = [[(40, 5), (40, 5)], [(22, 5), (50, 7)], [(40, 5), (160, 20)]];
+        for (flows, expected) in FLOWS.into_iter().zip(expected) {
             let paths = flows.map(|(cwnd, rtt)| path(cwnd, rtt));
             for me in 0..2 {
-                assert_eq!(linux_steps(paths[me].cwnd, &paths[me], &paths), steps[me]);
+                assert_eq!(linux_steps(paths[me].cwnd, &paths[me], &paths), expected[me]);
             }
         }
     }

@@ -24,13 +24,14 @@ pub(super) fn usable(path: &PathView) -> bool {
     !path.srtt.is_zero()
 }
 
-/// The window a subflow stands for, in segments. RFC 6356, section 3: "for the purposes of the
-/// calculation, a subflow in fast recovery counts with its threshold", because its window is inflated
-/// or on the way down.
+/// The window a subflow stands for, in segments. In fast recovery that is its threshold, as RFC 6356
+/// has it, because the window itself is inflated or on its way down.
 pub(super) fn segments(path: &PathView) -> u32 {
-    match path.state {
-        CaState::Recovery | CaState::Cwr => path.ssthresh.min(path.cwnd).max(1),
-        _ => path.cwnd.max(1),
+    let recovering = matches!(path.state, CaState::Recovery | CaState::Cwr);
+    if recovering && path.ssthresh < Window::INFINITE_SSTHRESH {
+        path.ssthresh.max(1)
+    } else {
+        path.cwnd.max(1)
     }
 }
 

@@ -6,8 +6,8 @@
 //! As in Linux and other than in the RFC: the target looks ahead by the smallest round-trip time, not
 //! the smoothed one; growth is limited to one segment for two acknowledged (the RFC bounds the target by
 //! 1.5 windows, which is the same); before the first loss it is at least one segment for 20. The cube
-//! root is exact where the kernel's is good to 0.2 %. A change of `W_est` to Reno's slope after it
-//! passed `W_max` (RFC 9438, section 4.3) is not in Linux and not here.
+//! root is exact where the kernel's is good to 0.2 %. Left out is the change of `W_est` to Reno's slope after it
+//! passed `W_max` (RFC 9438, section 4.3).
 
 use sim_core::{Duration, Instant};
 
@@ -188,7 +188,7 @@ impl CongestionControl for Cubic {
         }
         let mut acked = ack.delivered;
         if window.in_slow_start() {
-            match self.hystart.growth(acked) {
+            match self.hystart.growth(window, acked) {
                 Growth::Limited(segments) => {
                     reno::slow_start(window, segments);
                     return;
@@ -384,5 +384,43 @@ mod tests {
             cubic.on_ack(&mut flow, &AckEvent { now, ..ack(1) }, 0, &[]);
         }
         assert_eq!(flow.cwnd, 201);
+    }
+
+    // CC-08: the first ACKs of the same sender with the time of arrival in microseconds, segments acknowledged, segments
+    // sent before it, and the round-trip time of the last one acknowledged in microseconds. The sender counted
+    // one train detection, at a window of 59, and had 68 segments 0.42 s after its SYN.
+    #[test]
+    fn slow_start_ends_at_the_ack_where_a_linux_sender_ended_it() {
+        #[rustfmt::skip]
+        const ACKS: [(u64, u32, u64, u64); 46] = [
+            (81890, 1, 10, 41363), (83064, 1, 12, 42535), (84278, 1, 14, 43742), (85481, 1, 16, 44945),
+            (86691, 1, 18, 46153), (87903, 1, 20, 47365), (89112, 1, 22, 48573), (90326, 1, 24, 49786),
+            (91534, 1, 26, 50992), (92744, 1, 28, 52201), (123273, 1, 30, 41354), (124442, 1, 32, 42520),
+            (125648, 1, 34, 42578), (126858, 1, 36, 43787), (128085, 1, 38, 43804), (129283, 1, 40, 45001),
+            (130488, 1, 42, 45004), (131699, 1, 44, 46214), (132913, 1, 46, 46218), (134122, 1, 48, 47427),
+            (135330, 1, 50, 47423), (136544, 1, 52, 48636), (137756, 1, 54, 48640), (138968, 1, 56, 49851),
+            (141393, 2, 58, 51063), (143810, 2, 62, 52271), (146230, 2, 66, 53482), (165813, 2, 70, 42518),
+            (167014, 1, 74, 42542), (168224, 1, 76, 43750), (169438, 1, 78, 43785), (170647, 1, 80, 44993),
+            (171855, 1, 82, 44992), (173069, 1, 84, 46205), (174286, 1, 86, 46197), (175486, 1, 88, 47397),
+            (176701, 1, 90, 47414), (177915, 1, 92, 48628), (179122, 1, 94, 48630), (180335, 1, 96, 49843),
+            (181549, 1, 98, 49846), (182761, 1, 100, 51058), (183970, 1, 102, 51053), (185180, 1, 104, 52262),
+            (186390, 1, 106, 52264), (187601, 1, 108, 53474),
+        ];
+        let (mut cubic, mut flow) = (Cubic::default(), window(10, Window::INFINITE_SSTHRESH));
+        let mut acknowledged = 0;
+        for (time, delivered, sent, rtt) in ACKS {
+            assert!(flow.in_slow_start(), "left slow start before {time} us");
+            acknowledged += u64::from(delivered);
+            let now = Instant::ZERO + Duration::from_micros(time);
+            let event = AckEvent { now, snd_una: acknowledged, snd_nxt: sent, ..ack(delivered) };
+            cubic.on_rtt_sample(&mut flow, &event, Duration::from_micros(rtt));
+            cubic.on_ack(&mut flow, &event, 0, &[]);
+        }
+        assert_eq!((flow.cwnd, flow.ssthresh), (59, 59));
+        for step in 1..=96 {
+            let now = Instant::ZERO + Duration::from_micros(187_601 + 2_422 * step);
+            cubic.on_ack(&mut flow, &AckEvent { now, ..ack(2) }, 0, &[]);
+        }
+        assert_eq!(flow.cwnd, 68);
     }
 }

@@ -99,8 +99,9 @@ impl HyStart {
     }
 
     /// How slow start grows by an ACK of `acked` segments.
-    pub fn growth(&mut self, acked: u32) -> Growth {
-        if self.mode != Mode::PlusPlus || self.found {
+    pub fn growth(&mut self, window: &Window, acked: u32) -> Growth {
+        let first = window.ssthresh == Window::INFINITE_SSTHRESH;
+        if self.mode != Mode::PlusPlus || self.found || !first {
             return Growth::Normal;
         }
         let limited = acked.min(GROWTH_LIMIT);
@@ -286,7 +287,7 @@ mod tests {
         let mut hystart = HyStart::new(Mode::PlusPlus);
         rounds_of(&mut hystart, &mut flow, &[40, 45, 45, 45, 45, 45]);
         let grown: u32 = (0..8)
-            .map(|_| match hystart.growth(1) {
+            .map(|_| match hystart.growth(&flow, 1) {
                 Growth::Limited(segments) => segments,
                 Growth::Normal => 1,
             })
@@ -295,6 +296,7 @@ mod tests {
         let last = AckEvent { snd_una: 10_000, snd_nxt: 11_000, ..ack(1) };
         hystart.on_sample(&mut flow, &last, RTT, RTT);
         assert_eq!(flow.ssthresh, 20);
+        assert_eq!(hystart.growth(&flow, 20), Growth::Normal);
     }
 
     // RFC 9406, section 4.2
@@ -303,9 +305,9 @@ mod tests {
         let mut flow = window(20, Window::INFINITE_SSTHRESH);
         let mut hystart = HyStart::new(Mode::PlusPlus);
         rounds_of(&mut hystart, &mut flow, &[40, 45]);
-        assert_eq!(hystart.growth(1), Growth::Limited(0));
+        assert_eq!(hystart.growth(&flow, 1), Growth::Limited(0));
         rounds_of(&mut hystart, &mut flow, &[40, 45, 41]);
-        assert_eq!(hystart.growth(1), Growth::Normal);
-        assert_eq!(hystart.growth(20), Growth::Limited(8));
+        assert_eq!(hystart.growth(&flow, 1), Growth::Normal);
+        assert_eq!(hystart.growth(&flow, 20), Growth::Limited(8));
     }
 }

@@ -213,7 +213,7 @@ pub enum CreateError {
 }
 
 fn hint(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |name| format!(", did you mean \"{name}\"?"))
+    suggestion.map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
 }
 
 fn join_or_none(names: &[&str]) -> String {
@@ -594,7 +594,7 @@ mod tests {
     fn a_misspelt_name_gets_a_suggestion_and_the_list() {
         assert_eq!(
             error("bala", &Parameters::new()),
-            "unknown congestion control \"bala\", did you mean \"balia\"?; \
+            "unknown congestion control \"bala\" (did you mean \"balia\"?); \
              known: reno, cubic, lia, olia, balia, wvegas, ewtcp, coupled"
         );
         assert!(error("quic", &Parameters::new()).starts_with("unknown congestion control \"quic\""));
@@ -606,7 +606,7 @@ mod tests {
             (
                 "cubic",
                 Parameters::new().with("betta", 0.7),
-                "cubic has no parameter \"betta\", did you mean \"beta\"?; \
+                "cubic has no parameter \"betta\" (did you mean \"beta\"?); \
                  it has: hystart, beta, c, fast_convergence, friendliness",
             ),
             (

@@ -7,7 +7,8 @@
 //!
 //! The kernel takes the other subflows' rates as measured at the end of their rounds; here a rate
 //! is the current window over the smoothed round-trip time. As in the other algorithms, and other than in the
-//! kernel, a window that is not used does not grow. The slack of the paper's weights is left out, as in the
+//! kernel, a window that is not used does not grow. A round without any queueing drains nothing; in the kernel it
+//! would, but there jitter keeps the delay above zero. The slack of the paper's weights is left out, as in the
 //! kernel.
 
 use sim_core::{Duration, Instant};
@@ -102,7 +103,6 @@ impl WVegas {
     fn end_round(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {
         let rtt = self.sum / self.samples;
         let queueing = rtt.saturating_sub(self.base_rtt);
-        // The rest of the round's mean over the base: at most the window.
         let queued = scaled(window.cwnd, queueing, rtt);
         if window.cwnd <= window.ssthresh {
             if queued > self.config.gamma {
@@ -129,7 +129,7 @@ impl WVegas {
             }
         }
         window.cwnd = window.cwnd.min(window.clamp).max(MIN_CWND);
-        window.ssthresh = window.ssthresh.max(window.cwnd / 4 * 3);
+        window.ssthresh = window.ssthresh.max(window.cwnd / 2 + window.cwnd / 4);
     }
 }
 
@@ -193,7 +193,7 @@ impl CongestionControl for WVegas {
     }
 
     /// After idling everything is measured anew, the base delay too.
-    fn on_transmit_start(&mut self, _window: &mut Window, _now: Instant, _idle: Duration) {
+    fn on_cwnd_restart(&mut self, _window: &mut Window, _now: Instant) {
         *self = Self { end_of_round: self.end_of_round, ..Self::new(self.config) };
     }
 
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(flow_window.cwnd, 11);
         flow.on_state_change(&mut flow_window, CaState::Disorder, CaState::Open);
         assert_eq!((flow.active, flow.alpha, flow.base_rtt), (true, 2, Duration::from_millis(100)));
-        flow.on_transmit_start(&mut flow_window, Instant::ZERO, Duration::from_secs(1));
+        flow.on_cwnd_restart(&mut flow_window, Instant::ZERO);
         assert_eq!(flow.base_rtt, Duration::MAX);
     }
 }
