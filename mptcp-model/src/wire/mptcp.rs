@@ -3,7 +3,9 @@
 //! Every length either version allows is parsed; which version, and whether the packet that carries
 //! the option may carry it, is for the connection to judge. An option of impossible length becomes
 //! [`MpOption::Unknown`] and is re-emitted octet for octet. Reserved bits are ignored on receipt and
-//! sent as zero. The experimental subtype 15 and the unassigned ones are not interpreted.
+//! sent as zero; of what real stacks send, that changes only the third ACK of a join of the
+//! out-of-tree Linux line, whose lowest reserved bit may have either value. The experimental
+//! subtype 15 and the unassigned ones are not interpreted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -363,7 +365,8 @@ fn parse_add_addr(nibble: u8, body: &[u8]) -> Option<MpOption> {
     let is_ipv4 = len <= 18;
     let ip_version = if is_ipv4 { 4 } else { 6 };
     let echo = nibble & ECHO != 0;
-    if has_hmac == echo || (!has_hmac && !echo && nibble != ip_version) {
+    let agrees = if has_hmac { !echo } else { echo || nibble == ip_version };
+    if !agrees {
         return None;
     }
     let (address, end) = if is_ipv4 {

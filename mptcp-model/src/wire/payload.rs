@@ -182,7 +182,8 @@ const fn pattern_word(seed: u32, index: u64) -> u64 {
         return 0;
     }
     // All patterns are stretches of one sequence; the odd factor spreads their beginnings over it.
-    let state = (seed as u64).wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(index);
+    // Offsets wrap at 2^64, so indices do at 2^61.
+    let state = (seed as u64).wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(index & (u64::MAX >> 3));
     let mut z = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
