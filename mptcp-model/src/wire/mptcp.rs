@@ -395,32 +395,36 @@ impl Dss {
     #[must_use]
     #[inline]
     pub fn parse(body: &[u8]) -> Option<Self> {
-        if body.len() < 2 || body[0] >> 4 != subtype::DSS {
+        const FULL_ACK: u8 = dss::DATA_ACK | dss::LONG_ACK;
+        const FULL_MAPPING: u8 = dss::MAPPING | dss::LONG_DSN;
+        let &[first, flags, ..] = body else { return None };
+        if first >> 4 != subtype::DSS {
             return None;
         }
-        let flags = body[1];
-        let mut at = 2;
-        let mut data_ack = None;
-        if flags & dss::DATA_ACK != 0 {
-            let number = DataNumber::parse(body.get(at..)?, flags & dss::LONG_ACK != 0)?;
-            at += number.wire_len();
-            data_ack = Some(number);
-        }
-        let mut mapping = None;
-        if flags & dss::MAPPING != 0 {
-            let dsn = DataNumber::parse(body.get(at..)?, flags & dss::LONG_DSN != 0)?;
-            at += dsn.wire_len();
-            let rest = body.get(at..)?;
-            let checksum = match rest.len() {
-                6 => None,
-                8 => Some(field::be16(rest, 6)),
-                _ => return None,
-            };
-            mapping =
-                Some(DssMapping { dsn, ssn: field::be32(rest, 0), len: field::be16(rest, 4), checksum });
-        } else if at != body.len() {
-            return None;
-        }
+        let rest = &body[2..];
+        let (data_ack, rest) = match flags & (dss::DATA_ACK | dss::LONG_ACK) {
+            dss::DATA_ACK => DataNumber::parse_short(rest)?,
+            FULL_ACK => DataNumber::parse_long(rest)?,
+            _ => (None, rest),
+        };
+        let (dsn, rest) = match flags & (dss::MAPPING | dss::LONG_DSN) {
+            dss::MAPPING => DataNumber::parse_short(rest)?,
+            FULL_MAPPING => DataNumber::parse_long(rest)?,
+            _ => (None, rest),
+        };
+        let mapping = match (dsn, rest) {
+            (None, []) => None,
+            (Some(dsn), &[a, b, c, d, e, f]) => {
+                let ssn = u32::from_be_bytes([a, b, c, d]);
+                Some(DssMapping { dsn, ssn, len: u16::from_be_bytes([e, f]), checksum: None })
+            }
+            (Some(dsn), &[a, b, c, d, e, f, g, h]) => {
+                let ssn = u32::from_be_bytes([a, b, c, d]);
+                let checksum = Some(u16::from_be_bytes([g, h]));
+                Some(DssMapping { dsn, ssn, len: u16::from_be_bytes([e, f]), checksum })
+            }
+            _ => return None,
+        };
         Some(Self { data_fin: mapping.is_some() && flags & dss::DATA_FIN != 0, data_ack, mapping })
     }
 
@@ -518,13 +522,18 @@ impl DataNumber {
         }
     }
 
+    /// A short number and the octets after it.
     #[inline]
-    fn parse(octets: &[u8], long: bool) -> Option<Self> {
-        if long {
-            octets.first_chunk().map(|number| Self::Long(u64::from_be_bytes(*number)))
-        } else {
-            octets.first_chunk().map(|number| Self::Short(u32::from_be_bytes(*number)))
-        }
+    fn parse_short(octets: &[u8]) -> Option<(Option<Self>, &[u8])> {
+        let (number, rest) = octets.split_first_chunk()?;
+        Some((Some(Self::Short(u32::from_be_bytes(*number))), rest))
+    }
+
+    /// A long number and the octets after it.
+    #[inline]
+    fn parse_long(octets: &[u8]) -> Option<(Option<Self>, &[u8])> {
+        let (number, rest) = octets.split_first_chunk()?;
+        Some((Some(Self::Long(u64::from_be_bytes(*number))), rest))
     }
 
     /// Writes the number at `at` and returns the offset after it.
