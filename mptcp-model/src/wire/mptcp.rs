@@ -165,6 +165,39 @@ mod subtype {
     pub(super) const TCPRST: u8 = 8;
 }
 
+/// Flags of MP_CAPABLE (RFC 6824 and RFC 8684, section 3.1).
+pub mod capable_flag {
+    /// A: checksums are required.
+    pub const CHECKSUM_REQUIRED: u8 = 0x80;
+    /// B: extensibility; must be 0.
+    pub const EXTENSIBILITY: u8 = 0x40;
+    /// C, version 1: do not join this address and port.
+    pub const NO_JOIN: u8 = 0x20;
+    /// H: HMAC-SHA1 in version 0, HMAC-SHA256 in version 1.
+    pub const HMAC_SHA: u8 = 0x01;
+}
+
+/// Reasons in MP_TCPRST (RFC 8684, section 3.6).
+pub mod reset_reason {
+    /// No reason given.
+    pub const UNSPECIFIED: u8 = 0;
+    /// An error in the processing of options.
+    pub const MPTCP: u8 = 1;
+    /// Lack of resources.
+    pub const RESOURCES: u8 = 2;
+    /// Administratively prohibited.
+    pub const PROHIBITED: u8 = 3;
+    /// Too much outstanding data.
+    pub const OUTSTANDING: u8 = 4;
+    /// Unacceptable performance.
+    pub const PERFORMANCE: u8 = 5;
+    /// Middlebox interference.
+    pub const MIDDLEBOX: u8 = 6;
+}
+
+/// T of MP_TCPRST: the condition is transient.
+pub const TCPRST_TRANSIENT: u8 = 0x01;
+
 /// Flags of the fourth octet of a DSS.
 mod dss {
     pub(super) const DATA_ACK: u8 = 0x01;
@@ -177,7 +210,7 @@ mod dss {
 /// B, the lowest bit of the third octet of MP_JOIN and MP_PRIO.
 const BACKUP: u8 = 0x01;
 /// E, the lowest bit of the third octet of ADD_ADDR in version 1.
-const ECHO: u8 = 0x01;
+pub const ADD_ADDR_ECHO: u8 = 0x01;
 
 impl MpOption {
     /// Reads an option from the octets after kind and length. Never fails: what is not a known
@@ -364,7 +397,7 @@ fn parse_add_addr(nibble: u8, body: &[u8]) -> Option<MpOption> {
     let has_port = matches!(len, 10 | 18 | 22 | 30);
     let is_ipv4 = len <= 18;
     let ip_version = if is_ipv4 { 4 } else { 6 };
-    let echo = nibble & ECHO != 0;
+    let echo = nibble & ADD_ADDR_ECHO != 0;
     let agrees = if has_hmac { !echo } else { echo || nibble == ip_version };
     if !agrees {
         return None;

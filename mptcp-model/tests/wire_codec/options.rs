@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use mptcp_model::wire::mptcp::{TCPRST_TRANSIENT, capable_flag};
 use mptcp_model::wire::{
     AddressIds, DataNumber, Dss, DssMapping, MpOption, OptionSpan, SackBlocks, Seq, TcpOption, TcpOptions,
 };
@@ -307,12 +308,35 @@ fn bytes_of(octets: &[u8]) -> bytes::Bytes {
 }
 
 #[test]
+fn wire_41_reset_reasons_print_their_meaning() {
+    let text = [
+        "unspecified",
+        "MPTCP specific",
+        "lack of resources",
+        "administratively prohibited",
+        "too much outstanding data",
+        "unacceptable performance",
+        "middlebox interference",
+        "unassigned",
+    ];
+    for (reason, text) in (0..).zip(text) {
+        let option = MpOption::TcpRst { flags: TCPRST_TRANSIENT, reason };
+        assert_eq!(option.to_string(), format!("tcprst flags 0x1 reason {reason} ({text})"));
+    }
+}
+
+#[test]
 fn wire_30_flags_of_mp_capable_pass_unchanged() {
     for flags in 0..=255 {
         let body = [0x01, flags];
         let option = MpOption::parse(&body);
         assert!(matches!(option, MpOption::Capable { flags: parsed, .. } if parsed == flags));
     }
+    let known = capable_flag::CHECKSUM_REQUIRED
+        | capable_flag::EXTENSIBILITY
+        | capable_flag::NO_JOIN
+        | capable_flag::HMAC_SHA;
+    assert_eq!(known, 0xe1);
 }
 
 #[test]
