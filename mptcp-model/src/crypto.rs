@@ -149,7 +149,8 @@ pub fn join_hmac_ack(
 }
 
 /// The truncated HMAC of an ADD_ADDR of version 1 (RFC 8684, section 3.4.1), where `local` is the
-/// host that announces the address. A missing port counts as port 0.
+/// host that announces the address. A missing port counts as port 0, as the RFC and upstream Linux
+/// have it; v0.96 of the out-of-tree line leaves it out when it speaks version 1.
 #[must_use]
 pub fn add_addr_hmac(
     local_key: u64,

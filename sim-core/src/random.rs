@@ -162,3 +162,97 @@ impl SplitMix64 {
         z ^ z >> 31
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_hashed_as_published() {
+        // From the test vectors of draft-eastlake-fnv.
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn streams_give_the_same_numbers_from_version_to_version() {
+        // Computed by an independent implementation of ChaCha8 with the key described above.
+        let mut stream = Streams::new(1).stream("link:p1:ab");
+        assert_eq!(
+            [stream.next_u64(), stream.next_u64()],
+            [6_588_545_549_864_646_414, 15_791_774_422_952_191_384]
+        );
+        assert_eq!(stream.next_u32(), 2_067_255_632);
+        assert_eq!(stream.below(1_000_000), 664_312);
+        assert_eq!(stream.unit_f64().to_bits(), 0x3fe8_fc27_5288_ef16);
+        assert_eq!(stream.exponential(2.0).to_bits(), 0x3ff2_76d9_e968_b5ee);
+        assert_eq!(stream.normal(1.0, 3.0).to_bits(), 0x4011_a803_46b4_ea60);
+    }
+
+    #[test]
+    fn splitmix64_gives_the_published_numbers() {
+        let mut generator = SplitMix64(1_234_567);
+        assert_eq!(generator.next_u64(), 6_457_827_717_110_365_317);
+        assert_eq!(generator.next_u64(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn below_is_even_and_within_bounds() {
+        let mut stream = Streams::new(1).stream("below");
+        let mut counts = [0_u32; 6];
+        for _ in 0..60_000 {
+            counts[stream.below(6) as usize] += 1;
+        }
+        // Five standard deviations are 456.
+        assert!(counts.iter().all(|count| count.abs_diff(10_000) < 456), "{counts:?}");
+        assert_eq!((stream.below(1), stream.below(0)), (0, 0));
+    }
+
+    #[test]
+    fn below_rejects_the_draws_that_would_favour_some_numbers() {
+        // Of 2^64 draws onto 3 * 2^62 numbers, a quarter must be rejected; without that the lower two
+        // bits would be 0 twice as often.
+        let mut stream = Streams::new(1).stream("reject");
+        let n = 3_u64 << 62;
+        let thirds = (0..30_000).filter(|_| stream.below(n).is_multiple_of(3)).count();
+        assert!((9_600..10_400).contains(&thirds), "{thirds}");
+    }
+
+    #[test]
+    fn distributions_have_their_moments() {
+        let mut stream = Streams::new(1).stream("moments");
+        let draws = 100_000;
+        let moments = |draw: &mut dyn FnMut() -> f64| {
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for _ in 0..draws {
+                let value = draw();
+                sum += value;
+                squares += value * value;
+            }
+            let mean = sum / f64::from(draws);
+            (mean, squares / f64::from(draws) - mean * mean)
+        };
+        let (mean, variance) = moments(&mut || stream.normal(5.0, 2.0));
+        assert!((mean - 5.0).abs() < 0.03 && (variance - 4.0).abs() < 0.1, "normal {mean} {variance}");
+        let (mean, variance) = moments(&mut || stream.exponential(2.0));
+        assert!((mean - 2.0).abs() < 0.03 && (variance - 4.0).abs() < 0.2, "exponential {mean} {variance}");
+        let (mean, variance) = moments(&mut || stream.unit_f64());
+        assert!(
+            (mean - 0.5).abs() < 0.005 && (variance - 1.0 / 12.0).abs() < 0.002,
+            "unit {mean} {variance}"
+        );
+    }
+
+    #[test]
+    fn spans_include_both_ends() {
+        let mut stream = Streams::new(1).stream("spans");
+        let (low, high) = (Duration::from_nanos(3), Duration::from_nanos(5));
+        let mut seen = [false; 3];
+        for _ in 0..100 {
+            seen[(stream.span_between(low, high) - low).as_nanos() as usize] = true;
+        }
+        assert_eq!(seen, [true; 3]);
+        assert_eq!(stream.span_between(high, low), high);
+    }
+}

@@ -65,11 +65,10 @@ impl Rate {
     pub fn tx_time(self, size: Bytes, residue: &mut u64) -> Duration {
         let rate = self.0.get();
         // 64 bits suffice for every frame below 2 GiB.
-        if let Some(total) = (size.0 * 8).checked_mul(NANOS_PER_SEC as u64) {
-            if let Some(total) = total.checked_add(*residue) {
-                *residue = total % rate;
-                return Duration::from_nanos(total / rate);
-            }
+        let bits = size.0.checked_mul(8 * NANOS_PER_SEC as u64);
+        if let Some(total) = bits.and_then(|bits| bits.checked_add(*residue)) {
+            *residue = total % rate;
+            return Duration::from_nanos(total / rate);
         }
         let total = u128::from(size.0) * 8 * NANOS_PER_SEC + u128::from(*residue);
         *residue = (total % u128::from(rate)) as u64;

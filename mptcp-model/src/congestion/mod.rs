@@ -2,9 +2,28 @@
 //! algorithm on every event; the algorithm changes the [`Window`] and nothing else. A coupled
 //! algorithm sees all subflows of its connection as a slice of [`PathView`].
 
+pub mod balia;
+pub mod coupled;
+mod coupling;
+pub mod cubic;
+pub mod ewtcp;
+pub mod hystart;
+pub mod lia;
+pub mod olia;
+pub mod registry;
+pub mod reno;
+#[cfg(test)]
+mod tests;
+pub mod wvegas;
+
 use core::fmt;
 
 use sim_core::{Duration, Instant};
+
+pub use coupling::Arithmetic;
+pub use registry::{
+    Algorithm, CreateError, Kind, Parameter, Parameters, UnknownAlgorithm, Value, create, find, list,
+};
 
 /// The congestion window of one flow, in segments of the sender's MSS, as in Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +160,10 @@ pub trait CongestionControl: fmt::Debug + Send {
 
     /// Sending resumes after idling (`CA_EVENT_TX_START`); `idle` is the time since the last send.
     fn on_transmit_start(&mut self, _window: &mut Window, _now: Instant, _idle: Duration) {}
+
+    /// The window was reduced because sending resumes after idling for longer than the retransmission
+    /// timeout (`CA_EVENT_CWND_RESTART`).
+    fn on_cwnd_restart(&mut self, _window: &mut Window, _now: Instant) {}
 
     /// Whether [`on_ack`](Self::on_ack) reads the slice of paths; if not, the sender passes an empty one.
     fn is_coupled(&self) -> bool {

@@ -29,15 +29,18 @@ impl Sum {
     #[must_use]
     #[inline]
     pub fn of(octets: &[u8]) -> Self {
-        let mut partial = 0;
+        // Summed as little-endian words and swapped at the end (RFC 1071, section 2 (B)).
+        let mut sum = 0;
         let mut words = octets.chunks_exact(4);
         for word in words.by_ref() {
-            partial += u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+            sum += u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
         }
         let mut last = [0; 4];
-        let rest = words.remainder();
-        last[..rest.len()].copy_from_slice(rest);
-        partial += u64::from(u32::from_be_bytes(last));
+        for (to, from) in last.iter_mut().zip(words.remainder()) {
+            *to = *from;
+        }
+        sum += u64::from(u32::from_le_bytes(last));
+        let partial = u64::from(Self::from_partial(sum).fold().swap_bytes());
         Self { partial, odd: !octets.len().is_multiple_of(2) }
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::mptcp::{DataNumber, Dss, DssMapping, MpOption};
+use super::mptcp::{DataNumber, Dss, DssMapping, MpOption, reset_reason};
 use super::options::{TcpOption, TcpOptions};
 use super::packet::{Body, Ecn, Packet, TcpFlags, TcpSegment};
 
@@ -180,7 +180,9 @@ impl fmt::Display for MpOption {
             }
             Self::Fail { dsn } => write!(f, "fail seq {dsn}"),
             Self::FastClose { receiver_key } => write!(f, "fast-close key 0x{receiver_key:016x}"),
-            Self::TcpRst { flags, reason } => write!(f, "tcprst flags 0x{flags:x} reason {reason}"),
+            Self::TcpRst { flags, reason } => {
+                write!(f, "tcprst flags 0x{flags:x} reason {reason} ({})", reset_text(*reason))
+            }
             Self::Unknown { subtype, body } => {
                 write!(f, "unknown-{subtype} 0x")?;
                 write_hex(f, body)
@@ -212,6 +214,19 @@ impl fmt::Display for DataNumber {
             Self::Short(number) => write!(f, "{number}"),
             Self::Long(number) => write!(f, "{number}"),
         }
+    }
+}
+
+const fn reset_text(reason: u8) -> &'static str {
+    match reason {
+        reset_reason::UNSPECIFIED => "unspecified",
+        reset_reason::MPTCP => "MPTCP specific",
+        reset_reason::RESOURCES => "lack of resources",
+        reset_reason::PROHIBITED => "administratively prohibited",
+        reset_reason::OUTSTANDING => "too much outstanding data",
+        reset_reason::PERFORMANCE => "unacceptable performance",
+        reset_reason::MIDDLEBOX => "middlebox interference",
+        _ => "unassigned",
     }
 }
 

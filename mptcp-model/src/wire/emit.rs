@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use super::checksum::{Sum, pseudo_header};
 use super::field;
-use super::options::kind;
 use super::packet::{Body, IcmpMessage, IpHeader, Packet, TcpFlags, TcpSegment, UdpDatagram, protocol};
 
 /// The longest headers: IPv6 and TCP with 40 octets of options.
@@ -103,17 +102,20 @@ fn emit_ip(ip: &IpHeader, protocol: u8, body_len: usize, out: &mut [u8]) {
     if let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst)
         && let Some(out) = out.first_chunk_mut::<20>()
     {
-        out[0] = 0x45;
-        out[1] = traffic_class;
-        field::put16(out, 2, length_field(20 + body_len));
+        let first = 0x4500 | u16::from(traffic_class);
+        let len = length_field(20 + body_len);
+        let fragment = if ip.dont_fragment { 0x4000 } else { 0 };
+        let hops = u16::from_be_bytes([ip.ttl, protocol]);
+        let sum = u64::from(first) + u64::from(len) + u64::from(ip.id) + fragment + u64::from(hops);
+        let sum = sum + u64::from(src.to_bits()) + u64::from(dst.to_bits());
+        field::put16(out, 0, first);
+        field::put16(out, 2, len);
         field::put16(out, 4, ip.id);
-        field::put16(out, 6, if ip.dont_fragment { 0x4000 } else { 0 });
-        out[8] = ip.ttl;
-        out[9] = protocol;
+        field::put16(out, 6, fragment as u16);
+        field::put16(out, 8, hops);
+        field::put16(out, 10, Sum::from_partial(sum).checksum());
         field::put32(out, 12, src.to_bits());
         field::put32(out, 16, dst.to_bits());
-        let checksum = Sum::of(out).checksum();
-        field::put16(out, 10, checksum);
     } else if let Some(out) = out.first_chunk_mut::<40>() {
         let first = (6 << 28) | (u32::from(traffic_class) << 20) | (ip.flow_label & 0x000f_ffff);
         field::put32(out, 0, first);
@@ -130,27 +132,32 @@ fn emit_ip(ip: &IpHeader, protocol: u8, body_len: usize, out: &mut [u8]) {
     }
 }
 
-/// Writes the TCP header and returns its length.
+/// Writes the TCP header, with what lies after it up to 60 octets, and returns its length.
 #[inline]
 fn emit_tcp(ip: &IpHeader, segment: &TcpSegment, out: &mut [u8]) -> usize {
     let len = segment.header_len();
-    let out = &mut out[..len];
-    field::put16(out, 0, segment.src_port);
-    field::put16(out, 2, segment.dst_port);
+    let offset_and_flags = ((len as u16 / 4) << 12) | (segment.flags.0 & TcpFlags::MASK);
+    let ports = (u32::from(segment.src_port) << 16) | u32::from(segment.dst_port);
+    let (options, options_sum) = segment.options.padded();
+    let payload_len = segment.payload.len() as usize;
+    let sum = pseudo_header(ip.src, ip.dst, protocol::TCP, len + payload_len)
+        + u64::from(ports)
+        + u64::from(segment.seq.0)
+        + u64::from(segment.ack.0)
+        + u64::from(offset_and_flags)
+        + u64::from(segment.window)
+        + u64::from(segment.urgent)
+        + u64::from(options_sum)
+        + u64::from(segment.payload.sum());
+    let out = &mut out[..60];
+    field::put32(out, 0, ports);
     field::put32(out, 4, segment.seq.0);
     field::put32(out, 8, segment.ack.0);
-    field::put16(out, 12, ((len as u16 / 4) << 12) | (segment.flags.0 & TcpFlags::MASK));
+    field::put16(out, 12, offset_and_flags);
     field::put16(out, 14, segment.window);
-    field::put16(out, 16, 0);
+    field::put16(out, 16, Sum::from_partial(sum).checksum());
     field::put16(out, 18, segment.urgent);
-    let options = segment.options.as_bytes();
-    let (area, padding) = out[20..].split_at_mut(options.len());
-    area.copy_from_slice(options);
-    padding.fill(kind::NOP);
-    let checksum = transport_sum(ip, protocol::TCP, out, segment.payload.len() as usize)
-        .payload(&segment.payload)
-        .checksum();
-    field::put16(out, 16, checksum);
+    out[20..].copy_from_slice(&options);
     len
 }
 

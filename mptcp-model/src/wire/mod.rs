@@ -3,6 +3,10 @@
 //! A [`Packet`] is a struct; octets exist only for captures, for boxes that work on bytes and in
 //! tests. `parse` and `emit` are exact inverses on everything a real stack sends. Parsing takes any
 //! bytes and never panics.
+//!
+//! The types of a packet are in [`packet`], [`options`], [`mptcp`] and [`payload`]; [`parse`] and the
+//! `emit` methods of [`Packet`] are the codec; every type prints itself in the manner of tcpdump.
+//! Fragments, IPv4 options and IPv6 extension headers are not modelled.
 
 pub mod checksum;
 mod describe;

@@ -3,7 +3,9 @@
 //! Every length either version allows is parsed; which version, and whether the packet that carries
 //! the option may carry it, is for the connection to judge. An option of impossible length becomes
 //! [`MpOption::Unknown`] and is re-emitted octet for octet. Reserved bits are ignored on receipt and
-//! sent as zero. The experimental subtype 15 and the unassigned ones are not interpreted.
+//! sent as zero; of what real stacks send, that changes only the third ACK of a join of the
+//! out-of-tree Linux line, whose lowest reserved bit may have either value. The experimental
+//! subtype 15 and the unassigned ones are not interpreted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -163,6 +165,39 @@ mod subtype {
     pub(super) const TCPRST: u8 = 8;
 }
 
+/// Flags of MP_CAPABLE (RFC 6824 and RFC 8684, section 3.1).
+pub mod capable_flag {
+    /// A: checksums are required.
+    pub const CHECKSUM_REQUIRED: u8 = 0x80;
+    /// B: extensibility; must be 0.
+    pub const EXTENSIBILITY: u8 = 0x40;
+    /// C, version 1: do not join this address and port.
+    pub const NO_JOIN: u8 = 0x20;
+    /// H: HMAC-SHA1 in version 0, HMAC-SHA256 in version 1.
+    pub const HMAC_SHA: u8 = 0x01;
+}
+
+/// Reasons in MP_TCPRST (RFC 8684, section 3.6).
+pub mod reset_reason {
+    /// No reason given.
+    pub const UNSPECIFIED: u8 = 0;
+    /// An error in the processing of options.
+    pub const MPTCP: u8 = 1;
+    /// Lack of resources.
+    pub const RESOURCES: u8 = 2;
+    /// Administratively prohibited.
+    pub const PROHIBITED: u8 = 3;
+    /// Too much outstanding data.
+    pub const OUTSTANDING: u8 = 4;
+    /// Unacceptable performance.
+    pub const PERFORMANCE: u8 = 5;
+    /// Middlebox interference.
+    pub const MIDDLEBOX: u8 = 6;
+}
+
+/// T of MP_TCPRST: the condition is transient.
+pub const TCPRST_TRANSIENT: u8 = 0x01;
+
 /// Flags of the fourth octet of a DSS.
 mod dss {
     pub(super) const DATA_ACK: u8 = 0x01;
@@ -175,7 +210,7 @@ mod dss {
 /// B, the lowest bit of the third octet of MP_JOIN and MP_PRIO.
 const BACKUP: u8 = 0x01;
 /// E, the lowest bit of the third octet of ADD_ADDR in version 1.
-const ECHO: u8 = 0x01;
+pub const ADD_ADDR_ECHO: u8 = 0x01;
 
 impl MpOption {
     /// Reads an option from the octets after kind and length. Never fails: what is not a known
@@ -362,8 +397,9 @@ fn parse_add_addr(nibble: u8, body: &[u8]) -> Option<MpOption> {
     let has_port = matches!(len, 10 | 18 | 22 | 30);
     let is_ipv4 = len <= 18;
     let ip_version = if is_ipv4 { 4 } else { 6 };
-    let echo = nibble & ECHO != 0;
-    if has_hmac == echo || (!has_hmac && !echo && nibble != ip_version) {
+    let echo = nibble & ADD_ADDR_ECHO != 0;
+    let agrees = if has_hmac { !echo } else { echo || nibble == ip_version };
+    if !agrees {
         return None;
     }
     let (address, end) = if is_ipv4 {
@@ -392,32 +428,36 @@ impl Dss {
     #[must_use]
     #[inline]
     pub fn parse(body: &[u8]) -> Option<Self> {
-        if body.len() < 2 || body[0] >> 4 != subtype::DSS {
+        const FULL_ACK: u8 = dss::DATA_ACK | dss::LONG_ACK;
+        const FULL_MAPPING: u8 = dss::MAPPING | dss::LONG_DSN;
+        let &[first, flags, ..] = body else { return None };
+        if first >> 4 != subtype::DSS {
             return None;
         }
-        let flags = body[1];
-        let mut at = 2;
-        let mut data_ack = None;
-        if flags & dss::DATA_ACK != 0 {
-            let number = DataNumber::parse(body.get(at..)?, flags & dss::LONG_ACK != 0)?;
-            at += number.wire_len();
-            data_ack = Some(number);
-        }
-        let mut mapping = None;
-        if flags & dss::MAPPING != 0 {
-            let dsn = DataNumber::parse(body.get(at..)?, flags & dss::LONG_DSN != 0)?;
-            at += dsn.wire_len();
-            let rest = body.get(at..)?;
-            let checksum = match rest.len() {
-                6 => None,
-                8 => Some(field::be16(rest, 6)),
-                _ => return None,
-            };
-            mapping =
-                Some(DssMapping { dsn, ssn: field::be32(rest, 0), len: field::be16(rest, 4), checksum });
-        } else if at != body.len() {
-            return None;
-        }
+        let rest = &body[2..];
+        let (data_ack, rest) = match flags & (dss::DATA_ACK | dss::LONG_ACK) {
+            dss::DATA_ACK => DataNumber::parse_short(rest)?,
+            FULL_ACK => DataNumber::parse_long(rest)?,
+            _ => (None, rest),
+        };
+        let (dsn, rest) = match flags & (dss::MAPPING | dss::LONG_DSN) {
+            dss::MAPPING => DataNumber::parse_short(rest)?,
+            FULL_MAPPING => DataNumber::parse_long(rest)?,
+            _ => (None, rest),
+        };
+        let mapping = match (dsn, rest) {
+            (None, []) => None,
+            (Some(dsn), &[a, b, c, d, e, f]) => {
+                let ssn = u32::from_be_bytes([a, b, c, d]);
+                Some(DssMapping { dsn, ssn, len: u16::from_be_bytes([e, f]), checksum: None })
+            }
+            (Some(dsn), &[a, b, c, d, e, f, g, h]) => {
+                let ssn = u32::from_be_bytes([a, b, c, d]);
+                let checksum = Some(u16::from_be_bytes([g, h]));
+                Some(DssMapping { dsn, ssn, len: u16::from_be_bytes([e, f]), checksum })
+            }
+            _ => return None,
+        };
         Some(Self { data_fin: mapping.is_some() && flags & dss::DATA_FIN != 0, data_ack, mapping })
     }
 
@@ -515,13 +555,18 @@ impl DataNumber {
         }
     }
 
+    /// A short number and the octets after it.
     #[inline]
-    fn parse(octets: &[u8], long: bool) -> Option<Self> {
-        if long {
-            octets.first_chunk().map(|number| Self::Long(u64::from_be_bytes(*number)))
-        } else {
-            octets.first_chunk().map(|number| Self::Short(u32::from_be_bytes(*number)))
-        }
+    fn parse_short(octets: &[u8]) -> Option<(Option<Self>, &[u8])> {
+        let (number, rest) = octets.split_first_chunk()?;
+        Some((Some(Self::Short(u32::from_be_bytes(*number))), rest))
+    }
+
+    /// A long number and the octets after it.
+    #[inline]
+    fn parse_long(octets: &[u8]) -> Option<(Option<Self>, &[u8])> {
+        let (number, rest) = octets.split_first_chunk()?;
+        Some((Some(Self::Long(u64::from_be_bytes(*number))), rest))
     }
 
     /// Writes the number at `at` and returns the offset after it.

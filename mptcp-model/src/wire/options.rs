@@ -9,6 +9,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use super::checksum::Sum;
 use super::field;
 use super::mptcp::{Dss, MpOption};
 use super::seq::Seq;
@@ -32,6 +33,7 @@ pub(crate) mod kind {
 #[derive(Clone, Copy, Eq)]
 pub struct TcpOptions {
     len: u8,
+    /// Zeros after the first `len`.
     octets: [u8; 40],
 }
 
@@ -339,6 +341,15 @@ impl TcpOptions {
             self.octets[usize::from(self.len)] = kind::NOP;
             self.len += 1;
         }
+    }
+
+    /// The octets padded with NOPs to a multiple of 4 and then with zeros to 40, and their sum. Of
+    /// fixed length, because that is faster than the right length.
+    #[inline]
+    pub(crate) fn padded(&self) -> ([u8; Self::MAX], u16) {
+        let mut padded = *self;
+        padded.pad();
+        (padded.octets, Sum::of(&padded.octets).fold())
     }
 
     #[inline]

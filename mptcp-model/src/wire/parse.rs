@@ -129,7 +129,7 @@ struct IpParts<'a> {
 }
 
 impl<'a> IpParts<'a> {
-    #[inline]
+    #[inline(always)]
     fn split(octets: &'a [u8]) -> Result<Self, WireError> {
         match octets.first().map(|first| first >> 4) {
             Some(4) => Self::split_v4(octets),
@@ -139,7 +139,7 @@ impl<'a> IpParts<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn split_v4(octets: &'a [u8]) -> Result<Self, WireError> {
         let header = head::<20>(octets, "IPv4 header")?;
         let header_len = usize::from(header[0] & 0x0f) * 4;
@@ -196,7 +196,7 @@ impl<'a> IpParts<'a> {
         Ok(Self { ip, protocol, upper: &octets[40..end], missing: len - end })
     }
 
-    #[inline]
+    #[inline(always)]
     fn body(&self) -> Result<Body, WireError> {
         let upper = self.upper;
         match (self.protocol, self.ip.is_ipv4()) {
@@ -209,7 +209,7 @@ impl<'a> IpParts<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn parse_tcp(octets: &[u8]) -> Result<TcpSegment, WireError> {
     let header = head::<20>(octets, "TCP header")?;
     let header_len = usize::from(header[12] >> 4) * 4;

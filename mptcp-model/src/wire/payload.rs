@@ -182,7 +182,8 @@ const fn pattern_word(seed: u32, index: u64) -> u64 {
         return 0;
     }
     // All patterns are stretches of one sequence; the odd factor spreads their beginnings over it.
-    let state = (seed as u64).wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(index);
+    // Offsets wrap at 2^64, so indices do at 2^61.
+    let state = (seed as u64).wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(index & (u64::MAX >> 3));
     let mut z = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -200,31 +201,41 @@ fn fill_pattern(seed: u32, offset: u64, out: &mut [u8]) {
         *octet = pattern_octet(seed, offset.wrapping_add(at));
     }
     let first = offset.wrapping_add(head.len() as u64) / 8;
-    for (octets, index) in body.chunks_mut(8).zip(0..) {
-        let word = pattern_word(seed, first.wrapping_add(index)).to_be_bytes();
-        octets.copy_from_slice(&word[..octets.len()]);
+    let whole = body.len() as u64 / 8;
+    let mut words = body.chunks_exact_mut(8);
+    for (octets, index) in words.by_ref().zip(0..) {
+        octets.copy_from_slice(&pattern_word(seed, first.wrapping_add(index)).to_be_bytes());
     }
+    let tail = words.into_remainder();
+    let word = pattern_word(seed, first.wrapping_add(whole)).to_be_bytes();
+    tail.copy_from_slice(&word[..tail.len()]);
 }
 
-/// The sum of whole words with the octets outside the range masked out. That is the sum by stream
-/// offset; a range that starts at an odd offset has its octets in the other halves.
+/// The sum of whole words, less the octets outside the range. That is the sum by stream offset; a
+/// range that starts at an odd offset has its octets in the other halves.
 fn pattern_sum(seed: u32, offset: u64, len: u32) -> u16 {
-    let first = offset / 8;
-    let head = (offset % 8) as u32;
-    // Octets before the end of the range, counted from the first octet of the first word.
-    let end = u64::from(head) + u64::from(len);
-    let words = end.div_ceil(8);
-    let mut sum = 0u64;
-    for index in 0..words {
-        let mut word = pattern_word(seed, first.wrapping_add(index));
-        if index == 0 {
-            word &= u64::MAX >> (8 * head);
-        }
-        if index + 1 == words && !end.is_multiple_of(8) {
-            word &= u64::MAX << (64 - 8 * (end % 8));
-        }
-        sum += (word >> 32) + (word & 0xffff_ffff);
+    if len == 0 {
+        return 0;
     }
+    let first = offset / 8;
+    let head = offset % 8;
+    // Octets before the end of the range, counted from the first octet of the first word.
+    let end = head + u64::from(len);
+    let words = end.div_ceil(8);
+    let mut sum = 0;
+    for index in 0..words {
+        sum += halves(pattern_word(seed, first.wrapping_add(index)));
+    }
+    let before = !(u64::MAX >> (8 * head));
+    let after = u64::MAX.checked_shr(8 * (end - 8 * (words - 1)) as u32).unwrap_or(0);
+    sum -= halves(pattern_word(seed, first) & before);
+    sum -= halves(pattern_word(seed, first.wrapping_add(words - 1)) & after);
     let folded = Sum::from_partial(sum).fold();
     if offset.is_multiple_of(2) { folded } else { folded.swap_bytes() }
+}
+
+/// The two 32-bit halves of `word`, added.
+#[inline]
+const fn halves(word: u64) -> u64 {
+    (word >> 32) + (word & 0xffff_ffff)
 }

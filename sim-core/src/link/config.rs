@@ -208,10 +208,10 @@ impl DirectionConfig {
     /// A probability outside `[0, 1]` (NaN included), or an empty range of jitter.
     pub fn validate(&self) -> Result<(), ConfigError> {
         probability("duplication", self.duplication)?;
-        if let Some(Jitter { shape: JitterShape::Uniform { low, high }, .. }) = self.jitter {
-            if low > high {
-                return Err(ConfigError::JitterRange { low, high });
-            }
+        if let Some(Jitter { shape: JitterShape::Uniform { low, high }, .. }) = self.jitter
+            && low > high
+        {
+            return Err(ConfigError::JitterRange { low, high });
         }
         self.loss.iter().try_for_each(Loss::validate)
     }

@@ -94,6 +94,10 @@ impl Staged {
     ) {
         serializer.transmit(now, frame.len);
         self.last_begun_len = frame.len;
+        if frame.parcel == NO_SLOT {
+            // A lost frame keeps its place in the order, as it does in a direction without jitter.
+            self.latest = self.latest.max(serializer.busy_until() + delay);
+        }
         for parcel in [frame.parcel, frame.copy] {
             if parcel == NO_SLOT {
                 continue;

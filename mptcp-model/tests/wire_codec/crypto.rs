@@ -8,6 +8,8 @@ use mptcp_model::crypto::{
 };
 use mptcp_model::wire::Payload;
 
+use crate::hex;
+
 /// Keys of the captured echo connection.
 const KEY_A: u64 = 0x877c_fcac_977e_4b88;
 const KEY_B: u64 = 0x813f_6794_75cb_7f9f;
@@ -16,10 +18,6 @@ const NETCAT_CLIENT: u64 = 0x4f5c_da52_cdf8_d843;
 const NETCAT_SERVER: u64 = 0x1b5f_fa01_08ca_2243;
 const NONCE_CLIENT: u32 = 0x532f_6984;
 const NONCE_SERVER: u32 = 0x5095_c2a2;
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
 
 fn hello() -> u16 {
     Payload::from(&b"hello"[..]).sum()
