@@ -2,6 +2,7 @@
 //! packet schedulers and path managers. Nothing here knows files, scenarios or the command line.
 
 pub mod congestion;
+pub mod host;
 pub mod net;
 pub mod path_manager;
 pub mod wire;
