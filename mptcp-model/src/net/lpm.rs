@@ -217,7 +217,7 @@ mod tests {
             for (value, prefix) in prefixes.iter().enumerate() {
                 table.insert(*prefix, value);
             }
-            let members = prefixes.iter().map(|prefix| prefix.address());
+            let members = prefixes.iter().map(Prefix::address);
             for address in addresses.iter().copied().chain(members) {
                 let scanned = prefixes
                     .iter()
