@@ -13,9 +13,9 @@ use core::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-mod text;
-
 use crate::net::{InterfaceAddress, InterfaceId, LpmTable, Prefix, PrefixError};
+
+mod text;
 
 /// Number of a routing table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
