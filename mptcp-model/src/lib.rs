@@ -3,5 +3,7 @@
 
 pub mod congestion;
 pub mod crypto;
+pub mod host;
+pub mod net;
 pub mod path_manager;
 pub mod wire;

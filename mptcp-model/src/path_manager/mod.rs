@@ -3,6 +3,15 @@
 //! actions; the connection acts.
 
 use core::fmt;
+
+pub mod endpoints;
+pub mod kernel;
+pub mod ndiffports;
+pub mod none;
+pub mod registry;
+
+pub use endpoints::EndpointTable;
+pub use kernel::KernelPathManager;
 use std::net::{IpAddr, SocketAddr};
 
 use sim_core::{Duration, Instant};

@@ -1,0 +1,3 @@
+//! What a host adds to the transport: routing.
+
+pub mod routing;
