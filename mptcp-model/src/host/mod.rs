@@ -1,3 +1,472 @@
-//! What a host adds to the transport: routing.
+//! A host: interfaces with addresses, policy routing, sockets and the demultiplexing of packets to them.
+//!
+//! A host is a plain state machine: packets and application calls go in, packets come out of
+//! [`Host::poll_transmit`], events out of [`Host::poll_event`]; [`Host::poll_timeout`] says when it wants to
+//! be woken. Left out: raw and UDP sockets for applications (UDP packets are counted and dropped), SYN
+//! cookies, fragments.
 
+mod demux;
+mod node;
 pub mod routing;
+mod sockets;
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::hash::BuildHasherDefault;
+use std::net::{IpAddr, SocketAddr};
+
+use priority_queue::PriorityQueue;
+use rustc_hash::{FxHashMap, FxHasher};
+use sim_core::{Instant, random::Streams};
+
+use self::demux::FlowKey;
+pub use self::node::{Application, HostNode, NetNode, RouterNode};
+use self::routing::Routing;
+use crate::mptcp::{Connection, EndpointChange, Mode, SocketEvents, SocketOptions};
+use crate::net::InterfaceId;
+use crate::path_manager::{CloseReason, PathAction};
+use crate::wire::{Body, Packet};
+
+/// A socket of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u32);
+
+/// An interface of a host.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Name, as `eth0`.
+    pub name: String,
+    /// Largest IP packet in bytes.
+    pub mtu: u16,
+    /// Whether it is up.
+    pub up: bool,
+}
+
+/// What `host.poll_event()` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostEvent {
+    /// Which socket.
+    pub socket: SocketId,
+    /// Who opened it.
+    pub owner: u32,
+    /// What to look at.
+    pub events: SocketEvents,
+}
+
+/// Counters of a host, named as in `nstat`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostStats {
+    /// Packets received.
+    pub in_packets: u64,
+    /// Packets sent.
+    pub out_packets: u64,
+    /// Resets sent because no socket wanted a segment.
+    pub resets_sent: u64,
+    /// ICMP destination unreachable received.
+    pub icmp_unreachable: u64,
+    /// Packets that had no route.
+    pub out_no_routes: u64,
+    /// Joins with an unknown token.
+    pub join_no_token: u64,
+    /// Connection requests dropped because the backlog was full.
+    pub listen_overflows: u64,
+}
+
+#[derive(Debug)]
+struct Listener {
+    local: SocketAddr,
+    options: SocketOptions,
+    backlog: usize,
+    ready: VecDeque<SocketId>,
+    pending: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Listener(Box<Listener>),
+    Connection(Box<Connection>),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Socket {
+    kind: Kind,
+    owner: u32,
+    /// Listener that this connection came from and has not been accepted from.
+    parent: Option<SocketId>,
+    /// Earliest wake-up known to the timer queue; later deadlines are found when it comes.
+    armed: Instant,
+    /// In `active`: may have something to send or to tell.
+    queued: bool,
+    /// Demultiplexing entries made for its subflows so far.
+    bound: Vec<FlowKey>,
+}
+
+/// A host.
+#[derive(Debug)]
+pub struct Host {
+    name: String,
+    interfaces: Vec<Interface>,
+    /// Rules, tables and addresses.
+    pub routing: Routing,
+    sockets: Vec<Socket>,
+    flows: FxHashMap<FlowKey, (SocketId, u32)>,
+    last_hit: Option<(FlowKey, SocketId, u32)>,
+    tokens: FxHashMap<u32, SocketId>,
+    timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
+    timer_order: u64,
+    active: VecDeque<SocketId>,
+    outbox: VecDeque<(InterfaceId, Packet)>,
+    events: VecDeque<HostEvent>,
+    streams: Streams,
+    connections_made: u64,
+    next_port: u16,
+    /// Owner of sockets made from now on.
+    pub current_owner: u32,
+    stats: HostStats,
+    /// Route of the last packet, by its addresses.
+    route_cache: Option<(IpAddr, IpAddr, InterfaceId)>,
+}
+
+impl Host {
+    /// A host named `name`, whose random streams depend on that name.
+    #[must_use]
+    pub fn new(name: &str, streams: Streams) -> Self {
+        let mut ports = streams.stream(&format!("host:{name}:ports"));
+        Self {
+            name: name.to_owned(),
+            interfaces: Vec::new(),
+            routing: Routing::new(),
+            sockets: Vec::new(),
+            flows: FxHashMap::default(),
+            last_hit: None,
+            tokens: FxHashMap::default(),
+            timers: PriorityQueue::with_default_hasher(),
+            timer_order: 0,
+            active: VecDeque::new(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            streams,
+            connections_made: 0,
+            next_port: 32_768 + ports.below(28_232) as u16,
+            current_owner: 0,
+            stats: HostStats::default(),
+            route_cache: None,
+        }
+    }
+
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Add an interface; interfaces are numbered like the ports of the node, in order of addition.
+    pub fn add_interface(
+        &mut self,
+        name: &str,
+        mtu: u16,
+        addresses: &[crate::net::InterfaceAddress],
+    ) -> InterfaceId {
+        self.interfaces.push(Interface { name: name.to_owned(), mtu, up: true });
+        self.routing.add_interface(name, addresses)
+    }
+
+    /// Interfaces in order.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> &HostStats {
+        &self.stats
+    }
+
+    /// Take an interface down, with its routes, or up again.
+    pub fn set_interface_up(&mut self, interface: InterfaceId, up: bool) {
+        if let Some(entry) = self.interfaces.get_mut(usize::from(interface.0)) {
+            entry.up = up;
+        }
+        self.routing.set_interface_up(interface, up);
+        self.routes_changed();
+    }
+
+    /// Forget remembered routes: rules, routes or addresses changed.
+    pub fn routes_changed(&mut self) {
+        self.route_cache = None;
+    }
+
+    /// The connection behind a socket.
+    #[must_use]
+    pub fn connection(&self, socket: SocketId) -> Option<&Connection> {
+        match self.sockets.get(socket.0 as usize).map(|socket| &socket.kind) {
+            Some(Kind::Connection(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn connection_mut(&mut self, socket: SocketId) -> Option<&mut Connection> {
+        match self.sockets.get_mut(socket.0 as usize).map(|socket| &mut socket.kind) {
+            Some(Kind::Connection(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Sockets that are connections, in order of creation.
+    pub fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
+        self.sockets.iter().enumerate().filter_map(|(index, socket)| match &socket.kind {
+            Kind::Connection(connection) => Some((SocketId(index as u32), &**connection)),
+            _ => None,
+        })
+    }
+
+    /// Whether no connection has anything left to do.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.connections().all(|(_, connection)| connection.is_finished())
+    }
+
+    fn activate(&mut self, socket: SocketId) {
+        if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
+            if !entry.queued {
+                entry.queued = true;
+                self.active.push_back(socket);
+            }
+        }
+    }
+
+    /// The next packet to send, and the interface it leaves by.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
+        loop {
+            if let Some(out) = self.outbox.pop_front() {
+                self.stats.out_packets += 1;
+                return Some(out);
+            }
+            let &socket = self.active.front()?;
+            let packet = self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now));
+            if let Some(packet) = packet {
+                if let Some(interface) = self.route(&packet) {
+                    self.stats.out_packets += 1;
+                    return Some((interface, packet));
+                }
+                self.stats.out_no_routes += 1;
+                continue;
+            }
+            self.active.pop_front();
+            self.settle(now, socket);
+        }
+    }
+
+    /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
+    fn settle(&mut self, now: Instant, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        entry.queued = false;
+        let Kind::Connection(connection) = &mut entry.kind else { return };
+        if connection.has_path_actions() {
+            self.run_path_actions(now, socket);
+        }
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        let Kind::Connection(connection) = &mut entry.kind else { return };
+        if let Some(next) = connection.poll_timeout() {
+            if next < entry.armed {
+                entry.armed = next;
+                self.timer_order += 1;
+                self.timers.push(socket, Reverse((next, self.timer_order)));
+            }
+        } else if connection.is_finished() {
+            self.release(socket);
+        }
+    }
+
+    /// A finished connection gives back its ports and its token.
+    fn release(&mut self, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        let Kind::Connection(connection) = &entry.kind else { return };
+        if !connection.is_finished() {
+            return;
+        }
+        let token = connection.local_token();
+        for key in std::mem::take(&mut entry.bound) {
+            self.flows.remove(&key);
+        }
+        self.last_hit = None;
+        if self.tokens.get(&token) == Some(&socket) {
+            self.tokens.remove(&token);
+        }
+    }
+
+    /// When the host wants to be woken.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.peek().map(|(_, Reverse((at, _)))| *at)
+    }
+
+    /// Whatever is due at `now` happens; harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((&socket, &Reverse((at, _)))) = self.timers.peek() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
+                entry.armed = Instant::FAR_FUTURE;
+                if let Kind::Connection(connection) = &mut entry.kind {
+                    connection.handle_timeout(now);
+                }
+            }
+            self.collect_events(socket);
+            self.activate(socket);
+        }
+    }
+
+    /// The next event for an application.
+    pub fn poll_event(&mut self) -> Option<HostEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether an application has something to look at.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    fn collect_events(&mut self, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        let Kind::Connection(connection) = &mut entry.kind else { return };
+        let events = connection.take_events();
+        if !events.any() {
+            return;
+        }
+        let owner = entry.owner;
+        if let Some(parent) = entry.parent {
+            if events.connected {
+                self.hand_to_listener(parent, socket);
+            } else if events.failed {
+                self.forget_request(parent, socket);
+                return;
+            }
+        }
+        self.events.push_back(HostEvent { socket, owner, events });
+    }
+
+    fn hand_to_listener(&mut self, parent: SocketId, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(parent.0 as usize) else { return };
+        let owner = entry.owner;
+        if let Kind::Listener(listener) = &mut entry.kind {
+            listener.pending = listener.pending.saturating_sub(1);
+            listener.ready.push_back(socket);
+            let events = SocketEvents { connected: true, ..SocketEvents::default() };
+            self.events.push_back(HostEvent { socket: parent, owner, events });
+        }
+    }
+
+    fn forget_request(&mut self, parent: SocketId, socket: SocketId) {
+        if let Some(Kind::Listener(listener)) =
+            self.sockets.get_mut(parent.0 as usize).map(|entry| &mut entry.kind)
+        {
+            listener.pending = listener.pending.saturating_sub(1);
+        }
+        if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
+            entry.parent = None;
+        }
+    }
+
+    /// The interface a packet leaves by.
+    fn route(&mut self, packet: &Packet) -> Option<InterfaceId> {
+        let (src, dst) = (packet.ip.src, packet.ip.dst);
+        if let Some((s, d, interface)) = self.route_cache {
+            if s == src && d == dst {
+                return Some(interface);
+            }
+        }
+        let decision = self.routing.lookup(Some(src), dst).ok()?;
+        self.route_cache = Some((src, dst, decision.interface));
+        Some(decision.interface)
+    }
+
+    /// Carry out what the path manager of a connection wants.
+    fn run_path_actions(&mut self, now: Instant, socket: SocketId) {
+        loop {
+            let Some(connection) = self.connection_mut(socket) else { return };
+            if !connection.has_path_actions() {
+                break;
+            }
+            for action in connection.take_path_actions(now) {
+                self.create_subflow(now, socket, &action);
+            }
+            if let Some(connection) = self.connection_mut(socket) {
+                connection.run_path_manager(now);
+            }
+        }
+        self.activate(socket);
+    }
+
+    fn create_subflow(&mut self, now: Instant, socket: SocketId, action: &PathAction) {
+        let PathAction::CreateSubflow { local, local_id, local_port, remote, remote_id, backup } = *action else {
+            return;
+        };
+        let decision = match local {
+            Some(address) => self.routing.lookup(Some(address), remote.ip()),
+            None => self.routing.connect(remote.ip()),
+        };
+        let refused = match decision {
+            Ok(decision) => {
+                let port = match local_port {
+                    Some(port) => Some(port),
+                    None => self.ephemeral_port(decision.source, remote),
+                };
+                let mss = self.mss(decision.interface, remote.ip());
+                match port {
+                    Some(port) => {
+                        let local = SocketAddr::new(decision.source, port);
+                        let ids = (local_id, remote_id);
+                        if let Some(connection) = self.connection_mut(socket) {
+                            let id = connection.open_subflow(now, local, remote, mss, ids, backup);
+                            self.bind_flow(FlowKey::new(local, remote), socket, id.0);
+                        }
+                        None
+                    }
+                    None => Some(CloseReason::Refused),
+                }
+            }
+            Err(routing::NoRoute::Host) => Some(CloseReason::HostUnreachable),
+            Err(_) => Some(CloseReason::NetUnreachable),
+        };
+        if let (Some(reason), Some(connection)) = (refused, self.connection_mut(socket)) {
+            connection.subflow_not_opened(now, action, reason);
+        }
+    }
+
+    fn mss(&self, interface: InterfaceId, remote: IpAddr) -> u16 {
+        let mtu = self.interfaces.get(usize::from(interface.0)).map_or(1500, |interface| interface.mtu);
+        mtu.saturating_sub(if remote.is_ipv4() { 40 } else { 60 })
+    }
+
+    /// An endpoint was added, removed or changed: every MPTCP connection learns of it.
+    pub fn endpoint_changed(&mut self, now: Instant, change: EndpointChange) {
+        for index in 0..self.sockets.len() {
+            let socket = SocketId(index as u32);
+            let Some(connection) = self.connection_mut(socket) else { continue };
+            if connection.mode() == Mode::Multipath {
+                connection.endpoint_event(change);
+                connection.run_path_manager(now);
+                self.activate(socket);
+            }
+        }
+    }
+
+    /// A packet arrived on `interface`.
+    pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: &Packet) {
+        self.stats.in_packets += 1;
+        if !self.interfaces.get(usize::from(interface.0)).is_some_and(|interface| interface.up) {
+            return;
+        }
+        match &packet.body {
+            Body::Tcp(segment) => self.handle_tcp(now, packet, segment),
+            Body::Icmp(message) => self.handle_icmp(now, packet, message),
+            Body::Udp(_) | Body::Other { .. } => {}
+        }
+    }
+}

@@ -18,6 +18,7 @@ pub mod packet;
 pub mod parse;
 pub mod payload;
 pub mod seq;
+mod simulated;
 
 pub use checksum::Sum;
 pub use mptcp::{AddressIds, DataNumber, Dss, DssMapping, MpOption};

@@ -1,0 +1,174 @@
+//! Settings of a host's TCP and MPTCP stack, named after the Linux sysctls they stand for, and the
+//! profiles that choose their defaults. What `linux-upstream`, `linux-oot` and `rfc` do differently
+//! stands here and nowhere else.
+
+use sim_core::Duration;
+
+/// Which stack a host resembles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Linux 6.18 with the upstream MPTCP v1 implementation.
+    #[default]
+    LinuxUpstream,
+    /// The out-of-tree MPTCP v0.96 on Linux 5.4.
+    LinuxOot,
+    /// The letter of RFC 9293, 6298, 5681 and 8684, where Linux departs from it.
+    Rfc,
+}
+
+/// Settings of the TCP layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpConfig {
+    /// Offer and accept SACK (`tcp_sack`).
+    pub sack: bool,
+    /// Offer and accept timestamps (`tcp_timestamps`).
+    pub timestamps: bool,
+    /// Offer and accept window scaling (`tcp_window_scaling`).
+    pub window_scaling: bool,
+    /// Receive buffer in bytes: least, initial, most (`tcp_rmem`).
+    pub rmem: [u32; 3],
+    /// Send buffer in bytes: least, initial, most (`tcp_wmem`).
+    pub wmem: [u32; 3],
+    /// Lower bound of the variance term of the RTO (`tcp_rto_min_us`; RFC 6298 asks for an RTO of 1 s).
+    pub rto_min: Duration,
+    /// Upper bound of the RTO.
+    pub rto_max: Duration,
+    /// RTO before the first sample (RFC 6298, section 2.1).
+    pub rto_initial: Duration,
+    /// Retransmissions of a SYN before giving up (`tcp_syn_retries`).
+    pub syn_retries: u8,
+    /// SYN timeouts that do not back off (`tcp_syn_linear_timeouts`).
+    pub syn_linear_timeouts: u8,
+    /// Retransmissions of a SYN/ACK before giving up (`tcp_synack_retries`).
+    pub synack_retries: u8,
+    /// Retransmissions of data before giving up (`tcp_retries2`).
+    pub retries: u8,
+    /// Initial congestion window in segments (RFC 6928).
+    pub initial_cwnd: u32,
+    /// Initial slow-start threshold in segments; `None` is unbounded.
+    pub initial_ssthresh: Option<u32>,
+    /// Shortest delayed-ACK timeout (`TCP_DELACK_MIN`).
+    pub delack_min: Duration,
+    /// Longest delayed-ACK timeout (`TCP_DELACK_MAX`).
+    pub delack_max: Duration,
+    /// Nagle's algorithm (off with `TCP_NODELAY`).
+    pub nagle: bool,
+    /// Restart from the initial window after an idle RTO (`tcp_slow_start_after_idle`).
+    pub slow_start_after_idle: bool,
+    /// F-RTO (`tcp_frto`, RFC 5682).
+    pub frto: bool,
+    /// Tail loss probe (`tcp_early_retrans`, RFC 8985).
+    pub tail_loss_probe: bool,
+    /// Initial degree of reordering in segments (`tcp_reordering`).
+    pub reordering: u32,
+    /// Compressed ACKs of out-of-order data: most of them in a row (`tcp_comp_sack_nr`); 0 is off.
+    pub comp_sack_segments: u8,
+    /// Longest delay of a compressed ACK (`tcp_comp_sack_delay_ns`).
+    pub comp_sack_delay: Duration,
+    /// Time spent in TIME_WAIT (`TCP_TIMEWAIT_LEN`).
+    pub time_wait: Duration,
+    /// Time an orphaned flow stays in FIN_WAIT_2 (`tcp_fin_timeout`).
+    pub fin_timeout: Duration,
+    /// Largest amount handed down at once, in bytes (`gso_max_size`); bounds bursts.
+    pub gso_max: u32,
+    /// Pace every flow at 2 (slow start) or 1.2 times `cwnd / srtt`, as with the `fq` queue discipline.
+    pub pacing: bool,
+    /// Upper bound of the congestion window in segments.
+    pub cwnd_clamp: u32,
+}
+
+/// Settings of the MPTCP layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MptcpConfig {
+    /// Protocol version offered: 0 (RFC 6824) or 1 (RFC 8684).
+    pub version: u8,
+    /// DSS checksums (`net.mptcp.checksum_enabled`).
+    pub checksum: bool,
+    /// Allow joins to the initial address and port (`allow_join_initial_addr_port`); off sets the C flag.
+    pub allow_join_initial_addr_port: bool,
+    /// Interval of ADD_ADDR repetition (`add_addr_timeout`); zero disables repetition.
+    pub add_addr_timeout: Duration,
+    /// Repetitions of an ADD_ADDR that is not echoed.
+    pub add_addr_retries: u8,
+    /// SYN retransmissions that still carry MP_CAPABLE (`syn_retrans_before_tcp_fallback`).
+    pub syn_retrans_before_tcp_fallback: u8,
+    /// Connection-level timeouts without progress after which a subflow is stale (`stale_loss_cnt`).
+    pub stale_loss_cnt: u8,
+    /// How long a connection without subflows lives (`close_timeout`).
+    pub close_timeout: Duration,
+}
+
+impl TcpConfig {
+    /// The defaults of a profile.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        let linux = Self {
+            sack: true,
+            timestamps: true,
+            window_scaling: true,
+            rmem: [4096, 131_072, 6_291_456],
+            wmem: [4096, 16_384, 4_194_304],
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            rto_initial: Duration::from_secs(1),
+            syn_retries: 6,
+            syn_linear_timeouts: 4,
+            synack_retries: 5,
+            retries: 15,
+            initial_cwnd: 10,
+            initial_ssthresh: None,
+            delack_min: Duration::from_millis(40),
+            delack_max: Duration::from_millis(200),
+            nagle: true,
+            slow_start_after_idle: true,
+            frto: true,
+            tail_loss_probe: true,
+            reordering: 3,
+            comp_sack_segments: 44,
+            comp_sack_delay: Duration::from_millis(1),
+            time_wait: Duration::from_secs(60),
+            fin_timeout: Duration::from_secs(60),
+            gso_max: 65_536,
+            pacing: false,
+            cwnd_clamp: u32::MAX,
+        };
+        match profile {
+            Profile::LinuxUpstream => linux,
+            Profile::LinuxOot => Self { syn_linear_timeouts: 0, ..linux },
+            Profile::Rfc => Self {
+                syn_linear_timeouts: 0,
+                rto_min: Duration::from_secs(1),
+                comp_sack_segments: 0,
+                time_wait: Duration::from_secs(240),
+                ..linux
+            },
+        }
+    }
+}
+
+impl MptcpConfig {
+    /// The defaults of a profile.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        let upstream = Self {
+            version: 1,
+            checksum: false,
+            allow_join_initial_addr_port: true,
+            add_addr_timeout: Duration::from_secs(120),
+            add_addr_retries: 3,
+            syn_retrans_before_tcp_fallback: 2,
+            stale_loss_cnt: 4,
+            close_timeout: Duration::from_secs(60),
+        };
+        match profile {
+            Profile::LinuxUpstream | Profile::Rfc => upstream,
+            Profile::LinuxOot => Self {
+                version: 0,
+                checksum: true,
+                add_addr_timeout: Duration::ZERO,
+                syn_retrans_before_tcp_fallback: 3,
+                ..upstream
+            },
+        }
+    }
+}

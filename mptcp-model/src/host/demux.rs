@@ -1,0 +1,308 @@
+//! From packets to sockets: established flows, joins by token, listeners; what nobody wants is answered
+//! with a reset (RFC 9293, section 3.10.7.1). ICMP errors find their flow by the packet they quote.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sim_core::Instant;
+
+use super::{Host, Kind, Listener, Socket, SocketId};
+use crate::mptcp::{Connection, State};
+use crate::path_manager::CloseReason;
+use crate::wire::{
+    Body, Ecn, IcmpMessage, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment,
+};
+
+/// Identity of a flow at a host: addresses as 128-bit words, ports in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FlowKey {
+    local: u128,
+    remote: u128,
+    ports: u32,
+}
+
+fn word(address: IpAddr) -> u128 {
+    match address {
+        // Apart from every IPv6 address in use: the v4-mapped block.
+        IpAddr::V4(address) => 0xffff_0000_0000 | u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
+impl FlowKey {
+    pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            local: word(local.ip()),
+            remote: word(remote.ip()),
+            ports: u32::from(local.port()) << 16 | u32::from(remote.port()),
+        }
+    }
+}
+
+impl Host {
+    pub(super) fn bind_flow(&mut self, key: FlowKey, socket: SocketId, subflow: u32) {
+        self.flows.insert(key, (socket, subflow));
+        if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
+            entry.bound.push(key);
+        }
+    }
+
+    fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
+        if let Some((last, socket, subflow)) = self.last_hit {
+            if last == key {
+                return Some((socket, subflow));
+            }
+        }
+        let &(socket, subflow) = self.flows.get(&key)?;
+        self.last_hit = Some((key, socket, subflow));
+        Some((socket, subflow))
+    }
+
+    pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
+        let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
+        let remote = SocketAddr::new(packet.ip.src, segment.src_port);
+        let key = FlowKey::new(local, remote);
+        if let Some((socket, subflow)) = self.find_flow(key) {
+            if let Some(connection) = self.connection_mut(socket) {
+                connection.handle_segment(now, subflow as usize, segment);
+                self.collect_events(socket);
+                self.activate(socket);
+                return;
+            }
+        }
+        if !self.routing.is_local(packet.ip.dst) {
+            return;
+        }
+        let flags = segment.flags;
+        if flags.rst() {
+            return;
+        }
+        if flags.syn() && !flags.ack() && self.handle_syn(now, local, remote, key, segment) {
+            return;
+        }
+        self.refuse(packet, segment);
+    }
+
+    /// A SYN without a flow: a join by its token, or a request for a listener. Returns false to refuse it.
+    fn handle_syn(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        key: FlowKey,
+        segment: &TcpSegment,
+    ) -> bool {
+        let join = segment.options.mptcp().find_map(|option| match option {
+            MpOption::JoinSyn { token, .. } => Some(token),
+            _ => None,
+        });
+        let Some(listener) = self.find_listener(local) else { return false };
+        match join {
+            Some(token) => self.handle_join(now, local, remote, key, segment, token),
+            None => self.handle_request(now, local, remote, key, segment, listener),
+        }
+    }
+
+    fn find_listener(&self, local: SocketAddr) -> Option<SocketId> {
+        let matches = |listener: &Listener, exact: bool| {
+            let bound = listener.local;
+            bound.port() == local.port()
+                && if exact {
+                    bound.ip() == local.ip()
+                } else {
+                    bound.ip().is_unspecified() && bound.is_ipv4() == local.is_ipv4()
+                }
+        };
+        // A listener bound to the address goes before one bound to any.
+        [true, false].into_iter().find_map(|exact| {
+            self.sockets.iter().position(|socket| match &socket.kind {
+                Kind::Listener(listener) => matches(listener, exact),
+                _ => false,
+            })
+        })
+        .map(|index| SocketId(index as u32))
+    }
+
+    fn handle_join(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        key: FlowKey,
+        segment: &TcpSegment,
+        token: u32,
+    ) -> bool {
+        let Some(&socket) = self.tokens.get(&token) else {
+            self.stats.join_no_token += 1;
+            return false;
+        };
+        let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return true };
+        let mss = self.mss(route.interface, remote.ip());
+        let Some(connection) = self.connection_mut(socket) else { return false };
+        let initial = connection.subflows()[0].flow.local();
+        let local_id = connection.address_id(local.ip()).unwrap_or_else(|| u8::from(initial.ip() != local.ip()));
+        let Some(index) = connection.accept_join(now, local, remote, mss, segment, local_id) else {
+            return false;
+        };
+        self.bind_flow(key, socket, index as u32);
+        self.activate(socket);
+        true
+    }
+
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        key: FlowKey,
+        segment: &TcpSegment,
+        listener: SocketId,
+    ) -> bool {
+        let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return true };
+        let mss = self.mss(route.interface, remote.ip());
+        let owner = self.sockets[listener.0 as usize].owner;
+        let stream = self.connection_stream();
+        let Kind::Listener(entry) = &mut self.sockets[listener.0 as usize].kind else { return false };
+        if entry.pending + entry.ready.len() >= entry.backlog {
+            // Dropped, not refused: the peer tries again (TCP-01).
+            self.stats.listen_overflows += 1;
+            return true;
+        }
+        entry.pending += 1;
+        let options = entry.options.clone();
+        let connection = Connection::accept(options, now, local, remote, mss, segment, stream);
+        let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
+        self.sockets[socket.0 as usize].parent = Some(listener);
+        self.register_token(socket);
+        self.bind_flow(key, socket, 0);
+        self.activate(socket);
+        true
+    }
+
+    pub(super) fn connection_stream(&mut self) -> sim_core::random::Stream {
+        let number = self.connections_made;
+        self.connections_made += 1;
+        self.streams.stream(&format!("host:{}:connection:{number}", self.name))
+    }
+
+    pub(super) fn add_socket(&mut self, kind: Kind, owner: u32) -> SocketId {
+        let id = SocketId(self.sockets.len() as u32);
+        self.sockets.push(Socket {
+            kind,
+            owner,
+            parent: None,
+            armed: Instant::FAR_FUTURE,
+            queued: false,
+            bound: Vec::new(),
+        });
+        id
+    }
+
+    /// Make a connection known by its token (KEY-03, KEY-08).
+    pub(super) fn register_token(&mut self, socket: SocketId) {
+        let Some(connection) = self.connection_mut(socket) else { return };
+        if connection.offers_multipath() {
+            let token = connection.local_token();
+            self.tokens.insert(token, socket);
+        }
+    }
+
+    /// Nobody wants this segment: a reset (TCP-20), with MP_TCPRST where the segment spoke MPTCP v1 (JOIN-08).
+    fn refuse(&mut self, packet: &Packet, segment: &TcpSegment) {
+        let mut options = TcpOptions::new();
+        let joins = segment.options.mptcp().any(|option| matches!(option, MpOption::JoinSyn { .. }));
+        if joins && segment.flags.syn() {
+            let added = options.push_mptcp(&MpOption::TcpRst { flags: 0, reason: 1 });
+            debug_assert!(added, "an empty option field has room");
+        }
+        let flags = segment.flags;
+        let len = segment.payload.len() + u32::from(flags.syn()) + u32::from(flags.fin());
+        let (seq, ack, reply) = if flags.ack() {
+            (segment.ack, Seq(0), TcpFlags::RST)
+        } else {
+            (Seq(0), segment.seq.wrapping_add(len), TcpFlags::RST.with(TcpFlags::ACK))
+        };
+        let packet = Packet {
+            ip: IpHeader {
+                src: packet.ip.dst,
+                dst: packet.ip.src,
+                ttl: 64,
+                dscp: 0,
+                ecn: Ecn::NotEct,
+                dont_fragment: true,
+                id: 0,
+                flow_label: 0,
+            },
+            body: Body::Tcp(TcpSegment {
+                src_port: segment.dst_port,
+                dst_port: segment.src_port,
+                seq,
+                ack,
+                flags: reply,
+                window: 0,
+                urgent: 0,
+                options,
+                payload: Payload::Empty,
+            }),
+        };
+        self.stats.resets_sent += 1;
+        if let Some(interface) = self.route(&packet) {
+            self.outbox.push_back((interface, packet));
+        }
+    }
+
+    /// ICMP destination unreachable about one of our segments (RFC 1122, section 4.2.3.9).
+    pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet, message: &IcmpMessage) {
+        let reason = if packet.ip.src.is_ipv4() {
+            match (message.kind, message.code) {
+                (3, 0 | 6 | 9 | 11) => CloseReason::NetUnreachable,
+                (3, 3) => CloseReason::Refused,
+                (3, 4) => return,
+                (3, _) => CloseReason::HostUnreachable,
+                _ => return,
+            }
+        } else {
+            match (message.kind, message.code) {
+                (1, 0) => CloseReason::NetUnreachable,
+                (1, 4) => CloseReason::Refused,
+                (1, _) => CloseReason::HostUnreachable,
+                _ => return,
+            }
+        };
+        self.stats.icmp_unreachable += 1;
+        let Some((local, remote)) = quoted_flow(&message.data) else { return };
+        let Some((socket, subflow)) = self.find_flow(FlowKey::new(local, remote)) else { return };
+        if let Some(connection) = self.connection_mut(socket) {
+            if connection.state() != State::Closed {
+                connection.unreachable(now, subflow as usize, reason);
+                self.collect_events(socket);
+                self.activate(socket);
+            }
+        }
+    }
+}
+
+/// Source and destination of the TCP segment that an ICMP error quotes.
+fn quoted_flow(quote: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let (src, dst, tcp): (IpAddr, IpAddr, &[u8]) = match quote.first()? >> 4 {
+        4 => {
+            let header = usize::from(quote[0] & 0x0f) * 4;
+            if *quote.get(9)? != 6 {
+                return None;
+            }
+            let src: [u8; 4] = quote.get(12..16)?.try_into().ok()?;
+            let dst: [u8; 4] = quote.get(16..20)?.try_into().ok()?;
+            (src.into(), dst.into(), quote.get(header..)?)
+        }
+        6 => {
+            if *quote.get(6)? != 6 {
+                return None;
+            }
+            let src: [u8; 16] = quote.get(8..24)?.try_into().ok()?;
+            let dst: [u8; 16] = quote.get(24..40)?.try_into().ok()?;
+            (src.into(), dst.into(), quote.get(40..)?)
+        }
+        _ => return None,
+    };
+    let port = |at: usize| Some(u16::from_be_bytes(tcp.get(at..at + 2)?.try_into().ok()?));
+    Some((SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?)))
+}

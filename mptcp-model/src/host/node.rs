@@ -1,0 +1,172 @@
+//! Hosts and routers as nodes of a simulation, and the applications that run on hosts.
+
+use core::fmt;
+
+use sim_core::{Context, Instant, Node, Observer, Parcel, PortId};
+
+use super::{Host, SocketId};
+use crate::mptcp::SocketEvents;
+use crate::net::{InterfaceId, Router, Verdict};
+use crate::wire::Packet;
+
+/// A program on a host. It acts when it starts, when one of its sockets has something for it, and when its
+/// own timer fires; calls take no simulated time.
+pub trait Application: fmt::Debug {
+    /// The host is up.
+    fn start(&mut self, now: Instant, host: &mut Host);
+
+    /// Something happened on a socket that this application opened or accepted.
+    fn on_event(&mut self, now: Instant, socket: SocketId, events: SocketEvents, host: &mut Host);
+
+    /// When the application wants to be woken.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The time asked for has come; harmless when nothing is due.
+    fn handle_timeout(&mut self, now: Instant, host: &mut Host);
+}
+
+/// A host with its applications.
+#[derive(Debug)]
+pub struct HostNode<A> {
+    /// The host.
+    pub host: Host,
+    /// Its applications; sockets know theirs by the index.
+    pub applications: Vec<A>,
+}
+
+impl<A: Application> HostNode<A> {
+    /// A host without applications.
+    #[must_use]
+    pub const fn new(host: Host) -> Self {
+        Self { host, applications: Vec::new() }
+    }
+
+    /// Start every application.
+    pub fn start<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        let now = ctx.now();
+        for (index, application) in self.applications.iter_mut().enumerate() {
+            self.host.current_owner = index as u32;
+            application.start(now, &mut self.host);
+        }
+        self.run(ctx);
+    }
+
+    /// Let applications see their events and send what is due, until nothing is left; then set the wake-up.
+    pub fn run<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        let now = ctx.now();
+        loop {
+            while let Some(event) = self.host.poll_event() {
+                if let Some(application) = self.applications.get_mut(event.owner as usize) {
+                    self.host.current_owner = event.owner;
+                    application.on_event(now, event.socket, event.events, &mut self.host);
+                }
+            }
+            while let Some((interface, packet)) = self.host.poll_transmit(now) {
+                if interface == InterfaceId::LOOPBACK {
+                    self.host.handle_packet(now, interface, &packet);
+                } else {
+                    ctx.send(PortId(interface.0), packet);
+                }
+            }
+            if !self.host.has_events() {
+                break;
+            }
+        }
+        let mut next = self.host.poll_timeout().unwrap_or(Instant::FAR_FUTURE);
+        for application in &self.applications {
+            if let Some(at) = application.poll_timeout() {
+                next = next.min(at);
+            }
+        }
+        ctx.set_wakeup((next != Instant::FAR_FUTURE).then_some(next));
+    }
+
+    fn wake<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        let now = ctx.now();
+        self.host.handle_timeout(now);
+        for (index, application) in self.applications.iter_mut().enumerate() {
+            if application.poll_timeout().is_some_and(|at| at <= now) {
+                self.host.current_owner = index as u32;
+                application.handle_timeout(now, &mut self.host);
+            }
+        }
+        self.run(ctx);
+    }
+}
+
+/// A router as a node: ports are its interfaces, in order.
+#[derive(Debug)]
+pub struct RouterNode {
+    /// The router.
+    pub router: Router,
+    /// Name.
+    pub name: String,
+}
+
+impl RouterNode {
+    fn handle<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>, port: PortId, parcel: Parcel) {
+        let now = ctx.now();
+        match self.router.handle(now, InterfaceId(port.0), ctx.packet_mut(&parcel)) {
+            Verdict::Forward(interface) => ctx.forward(PortId(interface.0), parcel),
+            Verdict::Deliver => drop(ctx.take(parcel)),
+            Verdict::Reply(interface, reply) => {
+                ctx.discard(parcel, sim_core::DropReason::NoRoute);
+                ctx.send(PortId(interface.0), *reply);
+            }
+            Verdict::Drop(_) => ctx.discard(parcel, sim_core::DropReason::Filter),
+        }
+    }
+}
+
+/// A node of a network of hosts and routers.
+#[derive(Debug)]
+pub enum NetNode<A> {
+    /// A host.
+    Host(Box<HostNode<A>>),
+    /// A router.
+    Router(Box<RouterNode>),
+}
+
+impl<A> NetNode<A> {
+    /// The host, if it is one.
+    #[must_use]
+    pub fn host(&self) -> Option<&HostNode<A>> {
+        match self {
+            Self::Host(host) => Some(host),
+            Self::Router(_) => None,
+        }
+    }
+
+    /// The host, if it is one.
+    pub fn host_mut(&mut self) -> Option<&mut HostNode<A>> {
+        match self {
+            Self::Host(host) => Some(host),
+            Self::Router(_) => None,
+        }
+    }
+}
+
+impl<A: Application> Node<Packet> for NetNode<A> {
+    fn handle_packet<O: Observer<Packet>>(
+        &mut self,
+        ctx: &mut Context<'_, Packet, O>,
+        port: PortId,
+        parcel: Parcel,
+    ) {
+        match self {
+            Self::Host(node) => {
+                let now = ctx.now();
+                node.host.handle_packet(now, InterfaceId(port.0), ctx.packet(&parcel));
+                drop(ctx.take(parcel));
+                node.run(ctx);
+            }
+            Self::Router(node) => node.handle(ctx, port, parcel),
+        }
+    }
+
+    fn handle_wakeup<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        if let Self::Host(node) = self {
+            node.wake(ctx);
+        }
+    }
+}

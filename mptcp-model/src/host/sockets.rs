@@ -1,0 +1,173 @@
+//! Calls of applications: listen, accept, connect, read, write, shutdown, close, abort.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use sim_core::Instant;
+
+use super::demux::FlowKey;
+use super::routing::NoRoute;
+use super::{Host, Kind, Listener, SocketId};
+use crate::mptcp::{Connection, ReadOutcome, SocketError, SocketOptions};
+
+/// First and last ephemeral port (`ip_local_port_range`).
+const EPHEMERAL: (u16, u16) = (32_768, 60_999);
+
+impl Host {
+    /// Listen on `local`; an unspecified address means any. At most `backlog` connections wait to be
+    /// accepted.
+    ///
+    /// # Errors
+    /// [`SocketError::AddressInUse`] if another listener has the address, and
+    /// [`SocketError::AddressNotAvailable`] if it is not this host's.
+    pub fn listen(
+        &mut self,
+        options: SocketOptions,
+        local: SocketAddr,
+        backlog: usize,
+    ) -> Result<SocketId, SocketError> {
+        if !local.ip().is_unspecified() && !self.routing.is_local(local.ip()) {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        let taken = self.sockets.iter().any(
+            |socket| matches!(&socket.kind, Kind::Listener(listener) if listener.local == local),
+        );
+        if taken {
+            return Err(SocketError::AddressInUse);
+        }
+        let listener = Listener { local, options, backlog, ready: VecDeque::new(), pending: 0 };
+        let owner = self.current_owner;
+        Ok(self.add_socket(Kind::Listener(Box::new(listener)), owner))
+    }
+
+    /// The next connection waiting at a listener.
+    pub fn accept(&mut self, listener: SocketId) -> Option<SocketId> {
+        let owner = self.current_owner;
+        let entry = self.sockets.get_mut(listener.0 as usize)?;
+        let Kind::Listener(listener) = &mut entry.kind else { return None };
+        let socket = listener.ready.pop_front()?;
+        let accepted = self.sockets.get_mut(socket.0 as usize)?;
+        accepted.parent = None;
+        accepted.owner = owner;
+        Some(socket)
+    }
+
+    /// Open a connection to `remote`, from `local` or from where routing says.
+    ///
+    /// # Errors
+    /// [`SocketError::NetworkUnreachable`] or [`SocketError::HostUnreachable`] without a route,
+    /// [`SocketError::AddressNotAvailable`] if `local` is not this host's, or no port is left.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        options: SocketOptions,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+    ) -> Result<SocketId, SocketError> {
+        let bound = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
+        if bound.is_some_and(|address| !self.routing.is_local(address)) {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        let route = match bound {
+            Some(address) => self.routing.lookup(Some(address), remote.ip()),
+            None => self.routing.connect(remote.ip()),
+        }
+        .map_err(|error| match error {
+            NoRoute::Host => SocketError::HostUnreachable,
+            _ => SocketError::NetworkUnreachable,
+        })?;
+        let port = match local.map(|local| local.port()).filter(|&port| port != 0) {
+            Some(port) => port,
+            None => self.ephemeral_port(route.source, remote).ok_or(SocketError::AddressNotAvailable)?,
+        };
+        let local = SocketAddr::new(route.source, port);
+        let key = FlowKey::new(local, remote);
+        if self.flows.contains_key(&key) {
+            return Err(SocketError::AddressInUse);
+        }
+        let mss = self.mss(route.interface, remote.ip());
+        let stream = self.connection_stream();
+        let connection = Connection::connect(options, now, local, remote, mss, stream);
+        let owner = self.current_owner;
+        let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
+        self.register_token(socket);
+        self.bind_flow(key, socket, 0);
+        self.activate(socket);
+        Ok(socket)
+    }
+
+    /// A free ephemeral port for a flow from `source` to `remote`.
+    pub(super) fn ephemeral_port(&mut self, source: IpAddr, remote: SocketAddr) -> Option<u16> {
+        let (first, last) = EPHEMERAL;
+        for _ in first..=last {
+            let port = self.next_port;
+            self.next_port = if port >= last { first } else { port + 1 };
+            if !self.flows.contains_key(&FlowKey::new(SocketAddr::new(source, port), remote)) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    /// Write up to `len` octets of the connection's content. Returns how many were accepted.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] for anything but a connection, and the error that ended it.
+    pub fn write(&mut self, now: Instant, socket: SocketId, len: u64) -> Result<u64, SocketError> {
+        let connection = self.connection_mut(socket).ok_or(SocketError::NotConnected)?;
+        let written = connection.write(now, len);
+        self.collect_events(socket);
+        self.activate(socket);
+        written
+    }
+
+    /// Read up to `most` octets.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] for anything but a connection; the error that ended the connection,
+    /// once everything before it was read.
+    pub fn read(&mut self, now: Instant, socket: SocketId, most: u64) -> Result<ReadOutcome, SocketError> {
+        let connection = self.connection_mut(socket).ok_or(SocketError::NotConnected)?;
+        let outcome = connection.read(now, most);
+        if let (0, Some(error)) = (outcome.len, connection.error()) {
+            return Err(error);
+        }
+        self.activate(socket);
+        Ok(outcome)
+    }
+
+    /// No more will be written (`shutdown(SHUT_WR)`).
+    pub fn shutdown_write(&mut self, now: Instant, socket: SocketId) {
+        if let Some(connection) = self.connection_mut(socket) {
+            connection.shutdown_write(now);
+            self.activate(socket);
+        }
+    }
+
+    /// Close a connection or a listener.
+    pub fn close(&mut self, now: Instant, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        match &mut entry.kind {
+            Kind::Connection(connection) => {
+                connection.close(now);
+                self.activate(socket);
+            }
+            Kind::Listener(listener) => {
+                let waiting: Vec<_> = listener.ready.drain(..).collect();
+                entry.kind = Kind::Closed;
+                for socket in waiting {
+                    self.abort(socket);
+                }
+            }
+            Kind::Closed => {}
+        }
+    }
+
+    /// Reset a connection (`connect(AF_UNSPEC)`, or closing with linger 0).
+    pub fn abort(&mut self, socket: SocketId) {
+        if let Some(connection) = self.connection_mut(socket) {
+            connection.abort();
+            self.activate(socket);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Reading and closing: what the application does with the socket, DATA_FIN and its acknowledgment
+//! (RFC 8684, section 3.3.3), the end of subflows, MP_FASTCLOSE and resets (sections 3.5 and 3.6).
+
+use sim_core::{Duration, Instant};
+
+use super::{Connection, Mode, Role, SocketError, Stage, State};
+use crate::path_manager::{CloseReason, PathEvent};
+use crate::tcp::TcpState;
+use crate::wire::options::ParsedOptions;
+use crate::wire::{MpOption, TcpSegment};
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOutcome {
+    /// Octets read.
+    pub len: u64,
+    /// The end of the stream was reached: nothing will follow.
+    pub end: bool,
+}
+
+impl Connection {
+    /// Read up to `most` octets.
+    pub fn read(&mut self, now: Instant, most: u64) -> ReadOutcome {
+        let len = self.recv.unread.min(most);
+        if len > 0 {
+            match self.mode {
+                Mode::Multipath => self.read_multipath(now, len),
+                _ => self.read_plain(now, len),
+            }
+        }
+        ReadOutcome { len, end: self.recv.unread == 0 && (self.recv.fin_done || self.error.is_some()) }
+    }
+
+    fn read_plain(&mut self, now: Instant, len: u64) {
+        self.recv.unread -= len;
+        let all_read = self.recv.unread == 0;
+        let Some(subflow) = self.subflows.first_mut() else { return };
+        let flow = &mut subflow.flow;
+        let share = flow.recv.unread_truesize * len / (self.recv.unread + len);
+        flow.note_read(now, len, share);
+        let space = flow.recv.space();
+        flow.ack_after_read(all_read, space);
+    }
+
+    fn read_multipath(&mut self, now: Instant, len: u64) {
+        let rtt = self
+            .subflows
+            .iter()
+            .filter(|subflow| subflow.stage != Stage::Gone)
+            .map(|subflow| subflow.flow.recv.rtt())
+            .max()
+            .unwrap_or(Duration::ZERO);
+        let follow = self.recv.read(now, len, rtt);
+        let all_read = self.recv.unread == 0;
+        let space = self.recv.space();
+        for subflow in &mut self.subflows {
+            if subflow.stage == Stage::Gone || !subflow.flow.is_synchronized() {
+                continue;
+            }
+            if let Some(copied) = follow {
+                subflow.flow.recv.grow_buffer(copied);
+            }
+            subflow.flow.ack_after_read(all_read, space);
+        }
+    }
+
+    /// No more will be written: a DATA_FIN, or a FIN, follows the data (`shutdown(SHUT_WR)`).
+    pub fn shutdown_write(&mut self, now: Instant) {
+        if self.write_shut {
+            return;
+        }
+        self.write_shut = true;
+        if self.state == State::Opening && self.mode == Mode::Offered {
+            return;
+        }
+        self.queue_data_fin(now);
+    }
+
+    pub(crate) fn queue_data_fin(&mut self, now: Instant) {
+        if self.mode != Mode::Multipath {
+            if let Some(subflow) = self.subflows.first_mut() {
+                subflow.flow.close_send();
+            }
+            self.state = match self.state {
+                State::Established => State::FinWait1,
+                State::CloseWait => State::LastAck,
+                other => other,
+            };
+            return;
+        }
+        self.state = match self.state {
+            State::Established => State::FinWait1,
+            State::CloseWait => State::LastAck,
+            _ => return,
+        };
+        self.send.fin_queued = true;
+        self.check_data_fin_send(now);
+    }
+
+    /// Once all data was handed down, the DATA_FIN goes out on every subflow
+    /// (`mptcp_check_send_data_fin`).
+    pub(crate) fn check_data_fin_send(&mut self, now: Instant) {
+        let send = &mut self.send;
+        if !send.fin_queued || send.nxt != send.written || send.has_pending() {
+            return;
+        }
+        send.nxt += 1;
+        self.ack_all_subflows();
+        if self.send.timer.is_none() {
+            self.reset_send_timer(now);
+        }
+    }
+
+    /// Every subflow acknowledges, with what the DSS has to say (`mptcp_send_ack`).
+    pub(crate) fn ack_all_subflows(&mut self) {
+        for subflow in &mut self.subflows {
+            if subflow.stage != Stage::Gone && subflow.flow.is_synchronized() {
+                subflow.flow.recv.ack_immediately();
+            }
+        }
+    }
+
+    /// The peer acknowledged our DATA_FIN (`mptcp_check_data_fin_ack`).
+    pub(crate) fn data_fin_acked(&mut self, _now: Instant) {
+        self.send.fin_acked = true;
+        self.send.timer = None;
+        match self.state {
+            State::FinWait1 => self.state = State::FinWait2,
+            State::Closing | State::LastAck => self.finish_connection(),
+            _ => {}
+        }
+    }
+
+    /// Is the DATA_FIN of the peer next (`mptcp_check_data_fin`)?
+    pub(crate) fn check_data_fin(&mut self, _now: Instant) {
+        if !self.recv.take_fin() {
+            return;
+        }
+        self.events.readable = true;
+        match self.state {
+            State::Established => self.state = State::CloseWait,
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.finish_connection(),
+            _ => {}
+        }
+        self.ack_all_subflows();
+    }
+
+    /// Both directions are done: close the subflows.
+    fn finish_connection(&mut self) {
+        self.state = State::Closed;
+        for subflow in &mut self.subflows {
+            if subflow.stage != Stage::Gone {
+                subflow.flow.close_send();
+            }
+        }
+    }
+
+    /// The application closes the socket. Unread data means an abort (CLOSE-17).
+    pub fn close(&mut self, now: Instant) {
+        if self.orphaned {
+            return;
+        }
+        if self.recv.unread > 0 {
+            self.abort();
+            self.orphaned = true;
+            return;
+        }
+        self.orphaned = true;
+        if self.state == State::Opening {
+            self.abort();
+            return;
+        }
+        self.shutdown_write(now);
+    }
+
+    /// Reset the connection: MP_FASTCLOSE on a RST of every subflow (CLOSE-12), or a plain RST.
+    pub fn abort(&mut self) {
+        let multipath = self.mode == Mode::Multipath;
+        for index in 0..self.subflows.len() {
+            let subflow = &mut self.subflows[index];
+            if subflow.stage == Stage::Gone {
+                continue;
+            }
+            if matches!(subflow.flow.state(), TcpState::TimeWait) {
+                continue;
+            }
+            subflow.fastclose = multipath;
+            subflow.flow.abort();
+            subflow.stage = Stage::Gone;
+            if subflow.flow.state() == TcpState::SynSent {
+                subflow.flow.finish(CloseReason::Normal);
+            }
+        }
+        self.state = State::Closed;
+        self.send.timer = None;
+        self.close_timer = None;
+        self.announced.clear();
+        self.rebuild_views();
+    }
+
+    /// The peer closed one subflow with a FIN: answer with ours; the connection lives on (CLOSE-05).
+    pub(crate) fn subflow_fin(&mut self, index: usize) {
+        self.subflows[index].flow.close_send();
+    }
+
+    /// A RST arrived on a subflow, with or without MP_FASTCLOSE.
+    pub(crate) fn take_reset(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        parsed: &ParsedOptions,
+    ) {
+        let mut reason = self.subflows[index].flow.closed_by.unwrap_or(CloseReason::Reset(None));
+        let mut fastclose = false;
+        if parsed.mptcp_other && self.mode == Mode::Multipath {
+            for option in segment.options.mptcp() {
+                match option {
+                    MpOption::FastClose { receiver_key } => fastclose |= receiver_key == self.keys.local,
+                    MpOption::TcpRst { reason: why, .. } => reason = CloseReason::Reset(Some(why)),
+                    _ => {}
+                }
+            }
+        }
+        if fastclose {
+            self.fastclosed(now, index);
+            return;
+        }
+        self.subflow_ended(now, index, reason);
+    }
+
+    /// The peer aborted the connection (CLOSE-13).
+    fn fastclosed(&mut self, now: Instant, index: usize) {
+        self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
+        for other in 0..self.subflows.len() {
+            let subflow = &mut self.subflows[other];
+            if subflow.stage != Stage::Gone {
+                subflow.reset_reason = Some(0);
+                subflow.flow.abort();
+                subflow.stage = Stage::Gone;
+            }
+        }
+        let error =
+            if self.state == State::CloseWait { SocketError::BrokenPipe } else { SocketError::ConnectionReset };
+        self.fail(error);
+        self.rebuild_views();
+    }
+
+    pub(crate) fn fail(&mut self, error: SocketError) {
+        self.error.get_or_insert(error);
+        self.state = State::Closed;
+        self.send.timer = None;
+        self.close_timer = None;
+        self.announced.clear();
+        self.events.failed = true;
+        self.events.readable = true;
+    }
+
+    /// Refuse a subflow: a RST with MP_TCPRST `reason`. Always false: the subflow is gone.
+    pub(crate) fn refuse_subflow(&mut self, now: Instant, index: usize, reason: u8) -> bool {
+        let subflow = &mut self.subflows[index];
+        subflow.reset_reason = Some(reason);
+        subflow.flow.abort();
+        subflow.flow.reset_due = true;
+        self.subflow_ended(now, index, CloseReason::Protocol);
+        false
+    }
+
+    /// The TCP state of a subflow changed by itself: a timeout, a FIN, the end of TIME_WAIT.
+    pub(crate) fn subflow_state_changed(&mut self, now: Instant, index: usize) {
+        let subflow = &self.subflows[index];
+        if subflow.stage == Stage::Gone {
+            return;
+        }
+        match subflow.flow.state() {
+            TcpState::Closed => {
+                let reason = subflow.flow.closed_by.unwrap_or(CloseReason::Normal);
+                self.subflow_ended(now, index, reason);
+            }
+            TcpState::TimeWait | TcpState::FinWait2 if self.mode != Mode::Multipath => {
+                self.plain_state_changed(index);
+            }
+            TcpState::CloseWait if self.mode == Mode::Multipath && self.state == State::Closed => {
+                self.subflow_fin(index);
+            }
+            TcpState::TimeWait if self.mode == Mode::Multipath => self.leave_to_time_wait(now, index),
+            _ => {}
+        }
+    }
+
+    fn plain_state_changed(&mut self, index: usize) {
+        match self.subflows[index].flow.state() {
+            TcpState::FinWait2 if self.state == State::FinWait1 => self.state = State::FinWait2,
+            TcpState::TimeWait => self.state = State::Closed,
+            _ => {}
+        }
+    }
+
+    /// A subflow that only waits for stragglers carries no data any more.
+    fn leave_to_time_wait(&mut self, now: Instant, index: usize) {
+        if self.state != State::Closed {
+            let view = self.subflows[index].view();
+            self.path_events
+                .push_back(PathEvent::SubflowClosed { subflow: view, reason: CloseReason::Normal });
+            self.reinject_all();
+            self.push_pending(now);
+        }
+        self.rebuild_views();
+    }
+
+    /// A subflow ended. What it carried and the peer has not acknowledged goes to others.
+    pub(crate) fn subflow_ended(&mut self, now: Instant, index: usize, reason: CloseReason) {
+        let subflow = &mut self.subflows[index];
+        if subflow.stage == Stage::Gone {
+            return;
+        }
+        let view = subflow.view();
+        subflow.stage = Stage::Gone;
+        subflow.third_ack_timer = None;
+        let error = SocketError::from(reason);
+        let reset_due = subflow.flow.reset_due;
+        subflow.flow.finish(reason);
+        subflow.flow.reset_due = reset_due;
+        self.rebuild_views();
+        if self.mode != Mode::Multipath {
+            if view.local_id == 0 && subflow_is_initial(self, index) {
+                self.plain_ended(reason, error);
+            }
+            return;
+        }
+        if self.state == State::Closed {
+            return;
+        }
+        self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
+        self.reinject_all();
+        self.push_pending(now);
+        if !self.any_active() {
+            // Break before make: the connection waits for a new subflow (JOIN-26, CLOSE-09).
+            let wait = self.options.mptcp.as_ref().map_or(Duration::ZERO, |config| config.close_timeout);
+            self.close_timer = Some(now + wait);
+        }
+    }
+
+    fn plain_ended(&mut self, reason: CloseReason, error: SocketError) {
+        let orderly = reason == CloseReason::Normal;
+        if orderly {
+            self.state = State::Closed;
+        } else {
+            self.fail(error);
+        }
+    }
+
+    /// Data arrived that no mapping covers (FB-04, DSS-04).
+    pub(crate) fn unmapped(&mut self, now: Instant, index: usize, arrival: &crate::tcp::Arrival) {
+        let first_data = arrival.start == 1;
+        if self.subflows[index].role == Role::Initial && first_data && self.subflows.len() == 1 {
+            self.fall_back();
+            self.deliver_plain(index, arrival);
+        } else {
+            self.refuse_subflow(now, index, 1);
+        }
+    }
+
+    /// A data checksum was wrong: with other subflows, this one is reset (FB-07).
+    pub(crate) fn checksum_failed(&mut self, now: Instant, index: usize) {
+        self.refuse_subflow(now, index, 6);
+    }
+}
+
+fn subflow_is_initial(connection: &Connection, index: usize) -> bool {
+    connection.subflows[index].role == Role::Initial
+}

@@ -1,0 +1,390 @@
+//! Writing segments: the options of each kind of segment in the order and with the padding of Linux
+//! (WIRE-33, WIRE-34), the shared window, the IP header.
+
+use sim_core::Instant;
+
+use super::{Connection, Mode, Role, Stage};
+use crate::crypto;
+use crate::path_manager::Side;
+use crate::tcp::{Plan, PlanKind};
+use crate::wire::{
+    Body, DataNumber, Dss, DssMapping, Ecn, IpHeader, MpOption, Packet, Payload, Seq, TcpOptions, TcpSegment,
+};
+
+impl Connection {
+    /// The next packet to send, if any.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
+        let extra = self.dss_room();
+        let count = self.subflows.len();
+        for step in 0..count {
+            let index = (self.poll_from + step) % count;
+            let subflow = &mut self.subflows[index];
+            if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
+                continue;
+            }
+            if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {
+                // Address signalling has ACKs of its own.
+                let plan = subflow.flow.bare_ack();
+                return Some(self.emit(index, &plan, now));
+            }
+            let mss = subflow.flow.mss_now(extra);
+            if let Some(plan) = subflow.flow.poll_send(now, mss) {
+                self.poll_from = index;
+                return Some(self.emit(index, &plan, now));
+            }
+        }
+        self.poll_from = 0;
+        None
+    }
+
+    fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
+        let mut options = TcpOptions::new();
+        match plan.kind {
+            PlanKind::Syn | PlanKind::SynAck => self.handshake_options(index, plan, now, &mut options),
+            _ => self.other_options(index, plan, now, &mut options),
+        }
+        let window = self.window_field(index, plan);
+        let payload = self.payload_of(plan);
+        let subflow = &mut self.subflows[index];
+        let flow = &mut subflow.flow;
+        let handshake = matches!(plan.kind, PlanKind::Syn | PlanKind::SynAck | PlanKind::Reset);
+        let id = if handshake && plan.kind != PlanKind::Syn {
+            0
+        } else {
+            subflow.ip_id = subflow.ip_id.wrapping_add(1);
+            subflow.ip_id
+        };
+        let ack =
+            if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
+        let (local, remote) = (flow.local(), flow.remote());
+        let segment = TcpSegment {
+            src_port: local.port(),
+            dst_port: remote.port(),
+            seq: flow.snd_seq(plan.start),
+            ack,
+            flags: plan.flags,
+            window,
+            urgent: 0,
+            options,
+            payload,
+        };
+        flow.note_sent(plan.kind);
+        if plan.kind == PlanKind::Reset {
+            flow.reset_sent();
+        }
+        let v6 = local.is_ipv6();
+        Packet {
+            ip: IpHeader {
+                src: local.ip(),
+                dst: remote.ip(),
+                ttl: 64,
+                dscp: 0,
+                ecn: Ecn::NotEct,
+                dont_fragment: true,
+                id: if v6 { 0 } else { id },
+                flow_label: 0,
+            },
+            body: Body::Tcp(segment),
+        }
+    }
+
+    fn payload_of(&self, plan: &Plan) -> Payload {
+        if plan.len == 0 {
+            return Payload::Empty;
+        }
+        let position = if plan.map.len > 0 {
+            plan.map.data + (plan.start - plan.map.start)
+        } else {
+            plan.start - 1
+        };
+        self.payload(position, plan.len)
+    }
+
+    fn handshake_options(&mut self, index: usize, plan: &Plan, now: Instant, options: &mut TcpOptions) {
+        let syn = plan.kind == PlanKind::Syn;
+        let subflow = &self.subflows[index];
+        let flow = &subflow.flow;
+        fits(options.push_mss(flow.params.mss));
+        let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+        match (flow.sack_ok, flow.ts_ok) {
+            (true, true) => {
+                fits(options.push_sack_permitted());
+                fits(options.push_timestamps(clock, flow.recv.ts_recent));
+            }
+            (false, true) => {
+                fits(options.push_nop());
+                fits(options.push_nop());
+                fits(options.push_timestamps(clock, flow.recv.ts_recent));
+            }
+            (true, false) => {
+                fits(options.push_nop());
+                fits(options.push_nop());
+                fits(options.push_sack_permitted());
+            }
+            (false, false) => {}
+        }
+        let scaling = flow.config.window_scaling && (syn || flow.rcv_wscale > 0 || flow.snd_wscale > 0);
+        if scaling {
+            fits(options.push_nop());
+            fits(options.push_window_scale(flow.rcv_wscale));
+        }
+        if let Some(option) = self.handshake_mptcp(index, syn) {
+            fits(options.push_mptcp(&option));
+            options.pad();
+        }
+    }
+
+    /// MP_CAPABLE or MP_JOIN of a SYN or SYN/ACK.
+    fn handshake_mptcp(&mut self, index: usize, syn: bool) -> Option<MpOption> {
+        let config = self.options.mptcp.clone()?;
+        let retries = self.subflows[index].flow.retries;
+        let subflow = &self.subflows[index];
+        match subflow.role {
+            Role::Initial => {
+                if self.mode == Mode::Plain {
+                    return None;
+                }
+                if syn && retries > config.syn_retrans_before_tcp_fallback {
+                    // The option may be what the SYN is dropped for (CAP-15).
+                    self.mode = Mode::Plain;
+                    return None;
+                }
+                Some(MpOption::Capable {
+                    version: self.version.number(),
+                    flags: self.capable_flags(),
+                    sender_key: (!syn).then_some(self.keys.local),
+                    receiver_key: None,
+                    data_len: None,
+                    checksum: None,
+                })
+            }
+            Role::Join if syn => Some(MpOption::JoinSyn {
+                backup: subflow.backup,
+                address_id: subflow.local_id,
+                token: self.keys.remote_token,
+                nonce: subflow.local_nonce,
+            }),
+            Role::Join => Some(MpOption::JoinSynAck {
+                backup: subflow.backup,
+                address_id: subflow.local_id,
+                hmac: crypto::join_hmac_synack(
+                    self.version,
+                    self.keys.local,
+                    self.keys.remote.unwrap_or_default(),
+                    subflow.local_nonce,
+                    subflow.remote_nonce,
+                ),
+                nonce: subflow.local_nonce,
+            }),
+        }
+    }
+
+    /// Flags of MP_CAPABLE: H always, A with checksums, C if joins to this address are unwelcome.
+    fn capable_flags(&self) -> u8 {
+        let deny = self.options.mptcp.as_ref().is_some_and(|config| !config.allow_join_initial_addr_port);
+        0x01 | if self.checksum { 0x80 } else { 0 } | if deny && self.side == Side::Server { 0x20 } else { 0 }
+    }
+
+    fn other_options(&mut self, index: usize, plan: &Plan, now: Instant, options: &mut TcpOptions) {
+        let flow = &self.subflows[index].flow;
+        if flow.ts_ok {
+            fits(options.push_nop());
+            fits(options.push_nop());
+            let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+            fits(options.push_timestamps(clock, flow.recv.ts_recent));
+        }
+        if plan.kind == PlanKind::Reset {
+            self.reset_options(index, options);
+            return;
+        }
+        let mptcp = if self.mode == Mode::Multipath { self.mptcp_part(index, plan) } else { Part::None };
+        let reserved = mptcp.padded_len();
+        let flow = &self.subflows[index].flow;
+        if flow.sack_ok && flow.recv.has_sacks() {
+            // The MPTCP option has priority; SACK takes what is left (TCP-05).
+            let room = options.remaining().saturating_sub(reserved + 4) / 8;
+            if room > 0 {
+                fits(options.push_nop());
+                fits(options.push_nop());
+                fits(options.push_sack(&flow.recv.sack_blocks(room.min(4))));
+            }
+        }
+        match mptcp {
+            Part::None => {}
+            Part::Dss(dss) => {
+                fits(options.push_dss(&dss));
+                options.pad();
+            }
+            Part::Other(option) => {
+                fits(options.push_mptcp(&option));
+                options.pad();
+            }
+            Part::Both(dss, option) => {
+                fits(options.push_dss(&dss));
+                options.pad();
+                fits(options.push_mptcp(&option));
+                options.pad();
+            }
+        }
+    }
+
+    fn reset_options(&self, index: usize, options: &mut TcpOptions) {
+        if self.mode != Mode::Multipath && self.subflows[index].role == Role::Initial {
+            return;
+        }
+        let subflow = &self.subflows[index];
+        if subflow.fastclose {
+            if let Some(receiver_key) = self.keys.remote {
+                fits(options.push_mptcp(&MpOption::FastClose { receiver_key }));
+            }
+        }
+        let reason = subflow.reset_reason.unwrap_or(0);
+        fits(options.push_mptcp(&MpOption::TcpRst { flags: 0, reason }));
+    }
+
+    /// The MPTCP options of an established segment.
+    fn mptcp_part(&mut self, index: usize, plan: &Plan) -> Part {
+        let fin = self.send.fin_enabled();
+        let subflow = &mut self.subflows[index];
+        if plan.kind == PlanKind::Ack {
+            match subflow.signals.front() {
+                Some(MpOption::AddAddr { .. }) => {
+                    // ADD_ADDR on a pure ACK leaves no room for others.
+                    return subflow.signals.pop_front().map_or(Part::None, Part::Other);
+                }
+                Some(_) => {
+                    let option = subflow.signals.pop_front();
+                    let dss = self.dss(plan, fin);
+                    return option.map_or(Part::None, |option| Part::Both(dss, option));
+                }
+                None => {}
+            }
+        }
+        if subflow.initiated && subflow.stage != Stage::Confirmed && plan.burst_start == 1 {
+            match subflow.role {
+                Role::Initial if !fin => return Part::Other(self.capable_ack(plan)),
+                Role::Initial => {}
+                Role::Join => {
+                    let hmac = crypto::join_hmac_ack(
+                        self.version,
+                        self.keys.local,
+                        self.keys.remote.unwrap_or_default(),
+                        subflow.local_nonce,
+                        subflow.remote_nonce,
+                    );
+                    return Part::Other(MpOption::JoinAck { hmac });
+                }
+            }
+        }
+        Part::Dss(self.dss(plan, fin))
+    }
+
+    /// MP_CAPABLE of the third ACK, or of the first data (RFC 8684, section 3.1).
+    fn capable_ack(&self, plan: &Plan) -> MpOption {
+        let with_data = plan.map.len > 0;
+        let checksum = (with_data && self.checksum).then(|| {
+            let dsn = self.keys.local_base.wrapping_add(plan.map.data);
+            crypto::dss_checksum(dsn, 1, plan.map.len as u16, plan.map.sum)
+        });
+        MpOption::Capable {
+            version: self.version.number(),
+            flags: self.capable_flags(),
+            sender_key: Some(self.keys.local),
+            receiver_key: self.keys.remote,
+            data_len: with_data.then_some(plan.map.len as u16),
+            checksum,
+        }
+    }
+
+    /// The DSS of a segment: DATA_ACK always, mapping with data, DATA_FIN once all data was handed down.
+    fn dss(&self, plan: &Plan, fin: bool) -> Dss {
+        let position = self.keys.remote_base.wrapping_add(self.recv.next);
+        let data_ack =
+            Some(if self.use_long_ack { DataNumber::Long(position) } else { DataNumber::Short(position as u32) });
+        let fin_at = self.send.written;
+        let mut data_fin = false;
+        let mapping = if plan.map.len > 0 {
+            let map = &plan.map;
+            let mut len = map.len;
+            if fin && map.data + u64::from(map.len) == fin_at {
+                data_fin = true;
+                len += 1;
+            }
+            Some(self.dss_mapping(map.data, map.start as u32, len as u16, map.sum))
+        } else if fin {
+            data_fin = true;
+            Some(self.dss_mapping(fin_at, 0, 1, 0))
+        } else {
+            None
+        };
+        Dss { data_fin, data_ack, mapping }
+    }
+
+    fn dss_mapping(&self, data: u64, ssn: u32, len: u16, sum: u16) -> DssMapping {
+        let dsn = self.keys.local_base.wrapping_add(data);
+        DssMapping {
+            dsn: DataNumber::Long(dsn),
+            ssn,
+            len,
+            checksum: self.checksum.then(|| crypto::dss_checksum(dsn, ssn, len, sum)),
+        }
+    }
+
+    /// The window field; in MPTCP the right edge is the connection's, the same on all subflows
+    /// (`mptcp_set_rwin`).
+    fn window_field(&mut self, index: usize, plan: &Plan) -> u16 {
+        let space = self.receive_space(index);
+        let flow = &mut self.subflows[index].flow;
+        match plan.kind {
+            PlanKind::Syn | PlanKind::SynAck => return flow.recv.rcv_wnd.min(65_535) as u16,
+            PlanKind::Reset if self.mode != Mode::Multipath => return 0,
+            _ => {}
+        }
+        let scale = flow.rcv_wscale;
+        let mut window = flow.recv.select_window(space, scale);
+        if self.mode == Mode::Multipath {
+            let edge = self.recv.next + window;
+            if edge > self.recv.window_end {
+                self.recv.window_end = edge;
+            } else {
+                let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
+                window = (self.recv.window_end - self.recv.next).min(most);
+                flow.recv.rcv_wnd = window;
+            }
+        }
+        (window >> scale).min(65_535) as u16
+    }
+
+    /// Space of the buffer that data of a subflow goes to.
+    pub(crate) fn receive_space(&self, index: usize) -> crate::tcp::ReceiveSpace {
+        match self.mode {
+            Mode::Multipath => self.recv.space(),
+            _ => self.subflows[index].flow.recv.space(),
+        }
+    }
+}
+
+/// Options are chosen such that they fit (WIRE-32).
+fn fits(pushed: bool) {
+    debug_assert!(pushed, "the options of a segment fit into 40 octets");
+}
+
+/// MPTCP options of one segment.
+enum Part {
+    None,
+    Dss(Dss),
+    Other(MpOption),
+    Both(Dss, MpOption),
+}
+
+impl Part {
+    fn padded_len(&self) -> usize {
+        let padded = |len: usize| len.next_multiple_of(4);
+        match self {
+            Self::None => 0,
+            Self::Dss(dss) => padded(dss.wire_len()),
+            Self::Other(option) => padded(option.wire_len()),
+            Self::Both(dss, option) => padded(dss.wire_len()) + padded(option.wire_len()),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Addresses and subflows: the events of the path manager, the execution of its actions, and the options
+//! ADD_ADDR, REMOVE_ADDR and MP_PRIO (RFC 8684, sections 3.3.8 and 3.4).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sim_core::{Duration, Instant};
+
+use super::{Announcement, Connection, Mode, Role, Stage, State};
+use crate::crypto;
+use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId};
+use crate::tcp::Flow;
+use crate::wire::{AddressIds, MpOption, TcpSegment};
+
+impl Connection {
+    fn with_view<R>(&self, addresses: &[IpAddr], work: impl FnOnce(&ConnectionView<'_>) -> R) -> R {
+        let subflows = self.subflow_views();
+        let initial = &self.subflows[0].flow;
+        work(&ConnectionView {
+            side: self.side,
+            initial_local: initial.local(),
+            initial_remote: initial.remote(),
+            peer_denies_join: self.peer_denies_join,
+            subflows: &subflows,
+            local_addresses: addresses,
+        })
+    }
+
+    pub(crate) fn may_accept_join(&self) -> bool {
+        self.with_view(&[], |view| self.path_manager.accepts_join(view))
+    }
+
+    /// Let the path manager see what happened; its actions wait in
+    /// [`take_path_actions`](Self::take_path_actions).
+    pub(crate) fn run_path_manager(&mut self, now: Instant) {
+        // Actions are carried out before the next event is seen.
+        while self.path_actions.is_empty() {
+            let Some(event) = self.path_events.pop_front() else { break };
+            if self.mode != Mode::Multipath {
+                continue;
+            }
+            if let PathEvent::SubflowClosed { .. } = event {
+                if self.state == State::Closed {
+                    continue;
+                }
+            }
+            let mut actions = std::mem::take(&mut self.path_actions);
+            let subflows = self.subflow_views();
+            let initial = &self.subflows[0].flow;
+            let view = ConnectionView {
+                side: self.side,
+                initial_local: initial.local(),
+                initial_remote: initial.remote(),
+                peer_denies_join: self.peer_denies_join,
+                subflows: &subflows,
+                local_addresses: &[],
+            };
+            self.path_manager.on_event(now, &event, &view, &mut actions);
+            self.path_actions = actions;
+        }
+    }
+
+    /// Whether the path manager asked for something.
+    #[must_use]
+    pub fn has_path_actions(&self) -> bool {
+        !self.path_actions.is_empty()
+    }
+
+    /// Actions the host must execute: opening a subflow needs a route and a port. All others are carried
+    /// out here.
+    pub fn take_path_actions(&mut self, now: Instant) -> Vec<PathAction> {
+        let mut wanted = Vec::new();
+        for action in std::mem::take(&mut self.path_actions) {
+            match action {
+                PathAction::CreateSubflow { .. } => wanted.push(action),
+                PathAction::Announce { id, address, port } => self.announce(now, id, address, port),
+                PathAction::Withdraw { id } => self.withdraw(id),
+                PathAction::CloseSubflow(id) => self.close_subflow(now, id),
+                PathAction::SetBackup { subflow, backup } => self.set_backup(subflow, backup),
+                PathAction::WakeAt(at) => self.path_wake = Some(at),
+            }
+        }
+        wanted
+    }
+
+    /// Open a subflow from `local` to `remote`: a SYN with MP_JOIN is due.
+    pub fn open_subflow(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        mss: u16,
+        ids: (u8, u8),
+        backup: bool,
+    ) -> SubflowId {
+        let params = self.flow_params(local, remote, mss);
+        let flow = Flow::connect(Arc::clone(&self.options.tcp), params, (self.options.congestion)(), now);
+        let index = self.add_subflow(flow, Role::Join, true, ids, now);
+        let mut nonce = 0;
+        while nonce == 0 {
+            nonce = self.rng.next_u32();
+        }
+        let subflow = &mut self.subflows[index];
+        subflow.local_nonce = nonce;
+        subflow.backup = backup;
+        subflow.id
+    }
+
+    /// A subflow could not even be begun: no route, no port.
+    pub fn subflow_not_opened(&mut self, now: Instant, action: &PathAction, reason: CloseReason) {
+        let PathAction::CreateSubflow { local, local_id, remote, remote_id, backup, .. } = *action else {
+            return;
+        };
+        let any = self.subflows[0].flow.local();
+        let subflow = crate::path_manager::SubflowView {
+            id: SubflowId(u32::MAX),
+            local: SocketAddr::new(local.unwrap_or(any.ip()), 0),
+            remote,
+            local_id,
+            remote_id,
+            initiated: true,
+            established: false,
+            backup,
+        };
+        self.path_events.push_back(PathEvent::SubflowClosed { subflow, reason });
+        self.run_path_manager(now);
+    }
+
+    /// ICMP says that the destination of subflow `index` cannot be reached: fatal while its SYN is
+    /// unanswered, noted otherwise (TCP-23, JOIN-23).
+    pub fn unreachable(&mut self, now: Instant, index: usize, reason: CloseReason) {
+        let subflow = &mut self.subflows[index];
+        if subflow.stage == Stage::Opening && subflow.initiated {
+            self.subflow_ended(now, index, reason);
+            self.run_path_manager(now);
+        } else {
+            subflow.flow.soft_error = Some(reason);
+        }
+    }
+
+    /// The first subflow that can carry a signal.
+    fn signal_carrier(&mut self) -> Option<usize> {
+        self.subflows.iter().position(|subflow| subflow.is_active() && !subflow.stale)
+    }
+
+    fn announce(&mut self, now: Instant, id: u8, address: IpAddr, port: Option<u16>) {
+        if !self.local_ids.contains(&(id, address)) {
+            self.local_ids.push((id, address));
+        }
+        let resend_at = self.announcement_timeout().map(|wait| now + wait);
+        self.announced.push(Announcement { id, address, port, resend_at, tries: 0 });
+        self.send_announcement(id, address, port);
+    }
+
+    fn announcement_timeout(&self) -> Option<Duration> {
+        let config = self.options.mptcp.as_ref()?;
+        (!config.add_addr_timeout.is_zero()).then_some(config.add_addr_timeout)
+    }
+
+    fn send_announcement(&mut self, id: u8, address: IpAddr, port: Option<u16>) {
+        let hmac = crypto::add_addr_hmac(
+            self.keys.local,
+            self.keys.remote.unwrap_or_default(),
+            id,
+            address,
+            port,
+        );
+        let option = MpOption::AddAddr { nibble: 0, address_id: id, address, port, hmac: Some(hmac) };
+        self.send_signal(option);
+    }
+
+    fn send_signal(&mut self, option: MpOption) {
+        if let Some(index) = self.signal_carrier() {
+            self.subflows[index].signals.push_back(option);
+        }
+    }
+
+    fn withdraw(&mut self, id: u8) {
+        self.announced.retain(|announcement| announcement.id != id);
+        // On another subflow than the one removed, if there is one (ADDR-12).
+        let other = self
+            .subflows
+            .iter()
+            .position(|subflow| subflow.is_active() && subflow.local_id != id)
+            .or_else(|| self.signal_carrier());
+        if let Some(index) = other {
+            let ids = AddressIds::new(&[id]);
+            if let Some(ids) = ids {
+                self.subflows[index].signals.push_back(MpOption::RemoveAddr { ids });
+            }
+        }
+    }
+
+    fn close_subflow(&mut self, now: Instant, id: SubflowId) {
+        let index = id.0 as usize;
+        let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| subflow.stage != Stage::Gone) else {
+            return;
+        };
+        if subflow.flow.is_synchronized() {
+            subflow.flow.close_send();
+            // What it carried and the peer does not have goes to others at once.
+            self.reinject_all();
+            self.push_pending(now);
+        } else {
+            self.subflow_ended(now, index, CloseReason::Normal);
+        }
+    }
+
+    fn set_backup(&mut self, id: SubflowId, backup: bool) {
+        let index = id.0 as usize;
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        subflow.backup = backup;
+        if subflow.is_active() {
+            subflow.signals.push_back(MpOption::Prio { backup, address_id: None });
+        }
+    }
+
+    /// ADD_ADDR, REMOVE_ADDR, MP_PRIO and MP_FASTCLOSE. Returns whether the subflow lives on.
+    pub(crate) fn take_signals(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> bool {
+        for option in segment.options.mptcp() {
+            match option {
+                MpOption::AddAddr { nibble, address_id, address, port, hmac } => {
+                    if nibble & 1 != 0 && hmac.is_none() {
+                        self.announcement_echoed(address_id, address);
+                    } else if let Some(hmac) = hmac {
+                        self.take_announcement(index, address_id, address, port, hmac);
+                    }
+                }
+                MpOption::RemoveAddr { ids } => {
+                    for id in ids.iter() {
+                        self.take_removal(now, id);
+                    }
+                }
+                MpOption::Prio { backup, address_id: None } => {
+                    let subflow = &mut self.subflows[index];
+                    subflow.peer_backup = backup;
+                    let event = PathEvent::PriorityReceived { subflow: subflow.id, backup };
+                    self.path_events.push_back(event);
+                }
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn announcement_echoed(&mut self, id: u8, address: IpAddr) {
+        let known = self.announced.iter().any(|entry| entry.id == id && entry.address == address);
+        if known {
+            self.announced.retain(|entry| entry.id != id);
+            self.path_events.push_back(PathEvent::AnnounceDone { id });
+        }
+    }
+
+    fn take_announcement(&mut self, index: usize, id: u8, address: IpAddr, port: Option<u16>, hmac: u64) {
+        let remote_key = self.keys.remote.unwrap_or_default();
+        if hmac != crypto::add_addr_hmac(remote_key, self.keys.local, id, address, port) {
+            self.stats.add_addr_hmac_failures += 1;
+            return;
+        }
+        // The echo repeats the option without HMAC (ADDR-02).
+        let echo = MpOption::AddAddr { nibble: 1, address_id: id, address, port, hmac: None };
+        self.subflows[index].signals.push_back(echo);
+        let port = port.unwrap_or_else(|| self.subflows[0].flow.remote().port());
+        let address = SocketAddr::new(address, port);
+        if !self.remote_addresses.contains(&(id, address)) {
+            self.remote_addresses.push((id, address));
+        }
+        self.path_events.push_back(PathEvent::AnnounceReceived { id, address });
+    }
+
+    fn take_removal(&mut self, now: Instant, id: u8) {
+        self.remote_addresses.retain(|&(known, _)| known != id);
+        for index in 0..self.subflows.len() {
+            let subflow = &self.subflows[index];
+            if subflow.stage != Stage::Gone && subflow.remote_id == id {
+                let id = subflow.id;
+                self.close_subflow(now, id);
+            }
+        }
+        self.path_events.push_back(PathEvent::RemoveReceived { id });
+    }
+
+    /// Repeat announcements that were not echoed (ADDR-03).
+    pub(crate) fn repeat_announcements(&mut self, now: Instant) {
+        let most = self.options.mptcp.as_ref().map_or(0, |config| config.add_addr_retries);
+        let wait = self.announcement_timeout();
+        let mut due = Vec::new();
+        let mut given_up = Vec::new();
+        for entry in &mut self.announced {
+            if entry.resend_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            if entry.tries >= most {
+                given_up.push(entry.id);
+                continue;
+            }
+            entry.tries += 1;
+            entry.resend_at = wait.map(|wait| now + wait);
+            due.push(*entry);
+        }
+        for entry in due {
+            self.send_announcement(entry.id, entry.address, entry.port);
+        }
+        for id in given_up {
+            self.announced.retain(|entry| entry.id != id);
+            self.path_events.push_back(PathEvent::AnnounceDone { id });
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Connection-level reassembly and the shared receive buffer (RFC 8684, section 3.3.1): positions in the
+//! stream count from 0, the octet with data sequence number IDSN + 1.
+
+use sim_core::{Duration, Instant};
+
+use crate::config::TcpConfig;
+use crate::tcp::ReceiveSpace;
+use crate::wire::Payload;
+
+/// Reassembly of the data stream.
+#[derive(Debug)]
+pub(crate) struct StreamReceiver {
+    /// Next position expected: the DATA_ACK.
+    pub(crate) next: u64,
+    /// Position of the DATA_FIN.
+    pub(crate) fin_at: Option<u64>,
+    pub(crate) fin_done: bool,
+    /// Right edge advertised so far.
+    pub(crate) window_end: u64,
+    ranges: Vec<(u64, u64)>,
+    pub(crate) ooo_bytes: u64,
+    pub(crate) unread: u64,
+    pub(crate) unread_truesize: u64,
+    pub(crate) duplicate_bytes: u64,
+    pub(crate) ooo_arrivals: u64,
+    rcvbuf: u64,
+    rmem_max: u64,
+    ratio: u64,
+    drs_space: u64,
+    drs_copied: u64,
+    drs_time: Instant,
+}
+
+impl StreamReceiver {
+    pub(crate) fn new(config: &TcpConfig) -> Self {
+        Self {
+            next: 0,
+            fin_at: None,
+            fin_done: false,
+            window_end: 0,
+            ranges: Vec::new(),
+            ooo_bytes: 0,
+            unread: 0,
+            unread_truesize: 0,
+            duplicate_bytes: 0,
+            ooo_arrivals: 0,
+            rcvbuf: u64::from(config.rmem[1]),
+            rmem_max: u64::from(config.rmem[2]),
+            ratio: 128,
+            drs_space: 14_480,
+            drs_copied: 0,
+            drs_time: Instant::ZERO,
+        }
+    }
+
+    pub(crate) fn space(&self) -> ReceiveSpace {
+        let used = self.unread_truesize + (self.ooo_bytes << 8) / self.ratio;
+        ReceiveSpace {
+            free: self.rcvbuf.saturating_sub(used) * self.ratio >> 8,
+            full: self.rcvbuf * self.ratio >> 8,
+        }
+    }
+
+    /// Data at position `start`. Returns the octets that are now in order.
+    pub(crate) fn insert(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
+        let end = start + len;
+        if len >= 536 {
+            self.ratio = ((len << 8) / truesize.max(1)).clamp(1, 256);
+        }
+        if end <= self.next {
+            self.duplicate_bytes += len;
+            return 0;
+        }
+        if start > self.next {
+            self.ooo_arrivals += 1;
+            self.insert_range(start, end);
+            return 0;
+        }
+        let before = self.next;
+        self.duplicate_bytes += self.next - start;
+        self.next = end;
+        let mut used = 0;
+        for &(s, e) in &self.ranges {
+            if s > self.next {
+                break;
+            }
+            let overlap = self.next.min(e) - s;
+            self.duplicate_bytes += overlap;
+            self.ooo_bytes -= e - s;
+            self.next = self.next.max(e);
+            used += 1;
+        }
+        if used > 0 {
+            self.ranges.drain(..used);
+        }
+        let gained = self.next - before;
+        self.unread += gained;
+        self.unread_truesize += truesize * gained / len.max(1);
+        gained
+    }
+
+    fn insert_range(&mut self, mut start: u64, mut end: u64) {
+        let len = end - start;
+        let at = self.ranges.partition_point(|&(_, e)| e < start);
+        let mut stop = at;
+        let mut held = 0;
+        while stop < self.ranges.len() && self.ranges[stop].0 <= end {
+            held += self.ranges[stop].1 - self.ranges[stop].0;
+            stop += 1;
+        }
+        if stop == at {
+            self.ranges.insert(at, (start, end));
+            self.ooo_bytes += len;
+            return;
+        }
+        start = start.min(self.ranges[at].0);
+        end = end.max(self.ranges[stop - 1].1);
+        self.ranges[at] = (start, end);
+        self.ranges.drain(at + 1..stop);
+        let new = end - start - held;
+        self.ooo_bytes += new;
+        self.duplicate_bytes += len - new.min(len);
+    }
+
+    /// Whether everything before the DATA_FIN has arrived; it then counts as received.
+    pub(crate) fn take_fin(&mut self) -> bool {
+        if self.fin_done || self.fin_at != Some(self.next) {
+            return false;
+        }
+        self.fin_done = true;
+        self.next += 1;
+        true
+    }
+
+    /// The application read `len` octets. `rtt` is the largest receiver RTT of the subflows. Returns the
+    /// amount read in the last RTT if the buffers of the subflows should follow it
+    /// (`mptcp_rcv_space_adjust`).
+    pub(crate) fn read(&mut self, now: Instant, len: u64, rtt: Duration) -> Option<u64> {
+        let freed = if len >= self.unread {
+            self.unread_truesize
+        } else {
+            self.unread_truesize * len / self.unread
+        };
+        self.unread -= len;
+        self.unread_truesize -= freed;
+        self.drs_copied += len;
+        if rtt.is_zero() || now.saturating_since(self.drs_time) < rtt {
+            return None;
+        }
+        let copied = self.drs_copied;
+        let grown = copied > self.drs_space;
+        if grown {
+            self.grow(copied);
+        }
+        self.drs_copied = 0;
+        self.drs_time = now;
+        grown.then_some(copied)
+    }
+
+    fn grow(&mut self, copied: u64) {
+        let old = self.drs_space.max(1);
+        let mut window = copied << 1;
+        window += (window * (copied - old) / old) << 1;
+        self.drs_space = copied;
+        if let Some(last) = self.ranges.last() {
+            window += last.1 - self.next.min(last.1);
+        }
+        self.rcvbuf = self.rcvbuf.max(((window << 8) / self.ratio).min(self.rmem_max));
+    }
+}
+
+/// Verification of the delivered stream: every octet must be the one the sender put at its position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Integrity {
+    /// Pattern of the stream, learnt from the first data.
+    pub seed: Option<u32>,
+    /// Octets checked.
+    pub verified: u64,
+    /// Octets that were not what was sent at their position.
+    pub corrupted: u64,
+}
+
+impl Integrity {
+    /// Check `payload`, delivered at position `at`.
+    pub(crate) fn check(&mut self, at: u64, payload: &Payload) {
+        let len = u64::from(payload.len());
+        self.verified += len;
+        match payload {
+            Payload::Empty => {}
+            Payload::Pattern { seed, offset, .. } => {
+                let expected = *self.seed.get_or_insert(*seed);
+                if expected != *seed || *offset != at {
+                    self.corrupted += len;
+                }
+            }
+            Payload::Literal(_) => {
+                let Some(seed) = self.seed else { return };
+                if !payload.same_octets(&Payload::pattern(seed, at, payload.len())) {
+                    self.corrupted += len;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Profile;
+
+    #[test]
+    fn out_of_order_data_waits_for_the_hole_and_duplicates_are_counted() {
+        // DSS-07
+        let mut stream = StreamReceiver::new(&TcpConfig::new(Profile::LinuxUpstream));
+        assert_eq!(stream.insert(100, 100, 800), 0);
+        assert_eq!(stream.insert(300, 100, 800), 0);
+        assert_eq!(stream.insert(150, 100, 800), 0);
+        assert_eq!(stream.ooo_bytes, 250);
+        assert_eq!(stream.duplicate_bytes, 50);
+        assert_eq!(stream.insert(0, 100, 800), 250);
+        assert_eq!((stream.next, stream.unread, stream.ooo_bytes), (250, 250, 100));
+        assert_eq!(stream.insert(0, 100, 800), 0);
+        assert_eq!(stream.duplicate_bytes, 150);
+        assert_eq!(stream.insert(250, 50, 800), 150);
+        assert_eq!(stream.next, 400);
+    }
+
+    #[test]
+    fn octets_at_the_wrong_position_are_noticed() {
+        // INV-01
+        let mut check = Integrity::default();
+        check.check(0, &Payload::pattern(7, 0, 10));
+        assert_eq!((check.verified, check.corrupted), (10, 0));
+        check.check(10, &Payload::pattern(7, 20, 10));
+        assert_eq!(check.corrupted, 10);
+        check.check(20, &Payload::pattern(8, 20, 10));
+        assert_eq!(check.corrupted, 20);
+    }
+}

@@ -1,0 +1,509 @@
+//! The sending half of a connection: the send buffer as fragments, their distribution to subflows by the
+//! scheduler, and retransmission at connection level (RFC 8684, section 3.3.6), in the order upstream
+//! Linux does it.
+
+use std::collections::VecDeque;
+
+use sim_core::{Duration, Instant};
+
+use super::{Connection, Mode, Stage, State};
+use crate::scheduler::SchedulerView;
+use crate::tcp::Mapping;
+
+/// Payload of one fragment: a 32 KiB page less its header (`mptcp_data_frag`).
+const FRAGMENT: u32 = 32_768 - 40;
+/// Memory charged for the header of a fragment.
+const FRAGMENT_OVERHEAD: u64 = 40;
+/// `TCP_RTO_MIN`, the least connection-level timeout (TIME-02).
+const TIMEOUT_MIN: Duration = Duration::from_millis(200);
+
+/// A fragment of the send buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragment {
+    pub(crate) start: u64,
+    pub(crate) len: u32,
+    /// Octets handed to a subflow already.
+    pub(crate) sent: u32,
+}
+
+/// Send buffer of the connection. Positions count from 0; a DATA_FIN takes the position after the last octet.
+#[derive(Debug)]
+pub(crate) struct SendStream {
+    pub(crate) una: u64,
+    pub(crate) nxt: u64,
+    /// Octets accepted from the application.
+    pub(crate) written: u64,
+    /// Right edge the peer allows.
+    pub(crate) window_end: u64,
+    pub(crate) fragments: VecDeque<Fragment>,
+    /// Index of the first fragment not handed down completely.
+    pub(crate) pending: usize,
+    pub(crate) burst: i64,
+    pub(crate) sndbuf: u64,
+    pub(crate) fin_queued: bool,
+    pub(crate) fin_acked: bool,
+    pub(crate) recovery: Option<u64>,
+    pub(crate) timer: Option<Instant>,
+    pub(crate) timeout: Duration,
+    pub(crate) fin_retries: u32,
+    /// The application waits for room.
+    pub(crate) starved: bool,
+}
+
+impl SendStream {
+    pub(crate) fn new(sndbuf: u64) -> Self {
+        Self {
+            una: 0,
+            nxt: 0,
+            written: 0,
+            window_end: 0,
+            fragments: VecDeque::new(),
+            pending: 0,
+            burst: 0,
+            sndbuf,
+            fin_queued: false,
+            fin_acked: false,
+            recovery: None,
+            timer: None,
+            timeout: TIMEOUT_MIN,
+            fin_retries: 0,
+            starved: false,
+        }
+    }
+
+    /// Bytes charged to the send buffer.
+    pub(crate) fn memory(&self) -> u64 {
+        let first = self.fragments.front().map_or(self.written, |fragment| fragment.start);
+        (self.written - first) + self.fragments.len() as u64 * FRAGMENT_OVERHEAD
+    }
+
+    /// The DATA_FIN is announced on every segment once all data was handed down (`mptcp_data_fin_enabled`).
+    pub(crate) fn fin_enabled(&self) -> bool {
+        self.fin_queued && !self.fin_acked && self.nxt == self.written + 1
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending < self.fragments.len()
+    }
+}
+
+impl Connection {
+    /// Accept up to `len` octets from the application; less if the send buffer is full. The next
+    /// [`writable`](super::SocketEvents::writable) event then tells when a third of it is free.
+    pub fn write(&mut self, now: Instant, len: u64) -> Result<u64, super::SocketError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if self.write_shut || self.orphaned {
+            return Err(super::SocketError::BrokenPipe);
+        }
+        let accepted = match self.mode {
+            Mode::Multipath => self.write_fragments(len),
+            _ => self.write_plain(len),
+        };
+        self.send.starved = accepted < len;
+        if self.mode == Mode::Multipath {
+            self.push_pending(now);
+        }
+        Ok(accepted)
+    }
+
+    fn write_plain(&mut self, len: u64) -> u64 {
+        let Some(subflow) = self.subflows.first_mut() else { return 0 };
+        let flow = &mut subflow.flow;
+        if self.state == State::Opening {
+            return 0;
+        }
+        let mss = flow.mss_now(0);
+        let goal = flow.size_goal(mss);
+        let mut accepted = 0;
+        while accepted < len && flow.has_send_memory() {
+            let left = (len - accepted).min(u64::from(goal)) as u32;
+            let room = flow.plain_tail_room(goal);
+            let take = if room > 0 {
+                let take = left.min(room);
+                flow.extend_tail(take, 0);
+                take
+            } else {
+                flow.append(left, Mapping::default());
+                left
+            };
+            accepted += u64::from(take);
+        }
+        flow.mark_push();
+        self.send.written += accepted;
+        accepted
+    }
+
+    fn write_fragments(&mut self, len: u64) -> u64 {
+        let send = &mut self.send;
+        let mut accepted = 0;
+        while accepted < len {
+            let room = send.sndbuf.saturating_sub(send.memory());
+            if room == 0 {
+                break;
+            }
+            let left = len - accepted;
+            let joins = send.fragments.back().is_some_and(|last| last.len < FRAGMENT);
+            if !joins {
+                send.fragments.push_back(Fragment { start: send.written, len: 0, sent: 0 });
+            }
+            let Some(last) = send.fragments.back_mut() else { break };
+            if joins && last.sent == last.len && send.pending == send.fragments.len() {
+                // More for a fragment already handed down: it is pending again.
+                send.pending -= 1;
+            }
+            let Some(last) = send.fragments.back_mut() else { break };
+            let take = left.min(u64::from(FRAGMENT - last.len)).min(room);
+            last.len += take as u32;
+            send.written += take;
+            accepted += take;
+        }
+        accepted
+    }
+
+    /// Hand pending data to subflows, as the scheduler says (`__mptcp_push_pending`).
+    pub(crate) fn push_pending(&mut self, now: Instant) {
+        if self.mode != Mode::Multipath || !self.send.has_pending() {
+            self.check_data_fin_send(now);
+            return;
+        }
+        let mut pushed: Option<usize> = None;
+        while self.send.has_pending() {
+            let Some((index, exact)) = self.pick_subflow() else { break };
+            if pushed.is_some_and(|before| before != index) {
+                if let Some(before) = pushed {
+                    self.subflows[before].flow.mark_push();
+                }
+            }
+            let copied = self.push_to(index, exact);
+            if copied == 0 {
+                break;
+            }
+            pushed = Some(index);
+        }
+        if let Some(index) = pushed {
+            self.subflows[index].flow.mark_push();
+            if self.send.timer.is_none() {
+                self.reset_send_timer(now);
+            }
+        }
+        self.check_data_fin_send(now);
+    }
+
+    fn pick_subflow(&mut self) -> Option<(usize, bool)> {
+        let window = self.send.window_end.saturating_sub(self.send.nxt);
+        let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
+        let extra = self.dss_room();
+        for (index, subflow) in self.subflows.iter().enumerate() {
+            if !subflow.is_active() || subflow.stale {
+                continue;
+            }
+            let flow = &subflow.flow;
+            let mss = flow.mss_now(extra);
+            let unsent = flow.queue.write_end - flow.snd_nxt.min(flow.queue.write_end);
+            let waiting = flow.queue.in_flight() + unsent.div_ceil(u64::from(mss)) as u32;
+            views.push(SchedulerView {
+                index,
+                backup: subflow.is_backup(),
+                queued: flow.send_memory(),
+                has_memory: flow.has_send_memory(),
+                pacing_rate: flow.pacing_rate,
+                srtt: flow.rtt.srtt(),
+                cwnd_room: flow.window.cwnd.saturating_sub(waiting),
+                mss,
+                in_loss: flow.in_loss(),
+            });
+        }
+        let pick = self.scheduler.pick(window, &views)?;
+        self.send.burst = i64::from(pick.burst);
+        Some((pick.index, pick.exact))
+    }
+
+    /// Give one burst to a subflow (`__subflow_push_pending`). Returns the octets handed down.
+    fn push_to(&mut self, index: usize, exact: bool) -> u64 {
+        let mut copied = 0;
+        while let Some(&fragment) = self.send.fragments.get(self.send.pending) {
+            let mut sent = fragment.sent;
+            while sent < fragment.len {
+                let most = if exact { self.send.burst.max(0) as u32 } else { u32::MAX };
+                let len = (fragment.len - sent).min(most);
+                if len == 0 {
+                    return copied;
+                }
+                let done = self.hand_down(index, fragment.start + u64::from(sent), len);
+                if done == 0 {
+                    return copied;
+                }
+                sent += done;
+                copied += u64::from(done);
+                self.send.burst -= i64::from(done);
+                self.send.fragments[self.send.pending].sent = sent;
+                self.send.nxt = self.send.nxt.max(fragment.start + u64::from(sent));
+            }
+            self.send.pending += 1;
+            let subflow = &self.subflows[index];
+            if self.send.burst <= 0 || !subflow.flow.has_send_memory() || !subflow.is_active() {
+                return copied;
+            }
+        }
+        copied
+    }
+
+    /// Map up to `len` octets from position `data` to a subflow (`mptcp_sendmsg_frag`). Returns how many.
+    fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
+        let extra = self.dss_room();
+        let flow = &mut self.subflows[index].flow;
+        let goal = flow.size_goal(flow.mss_now(extra));
+        let room = flow.tail_room(data, goal);
+        if room == 0 {
+            // The tail keeps its mapping; what follows goes into a new one.
+            flow.mark_push();
+        }
+        let most = if room > 0 { room } else { goal };
+        let window = self.send.window_end.saturating_sub(data);
+        let len = u64::from(len.min(most)).min(window) as u32;
+        if len == 0 {
+            return 0;
+        }
+        let sum = if self.checksum { self.mapping_sum(index, room > 0, data, len) } else { 0 };
+        let flow = &mut self.subflows[index].flow;
+        if room > 0 {
+            flow.extend_tail(len, sum);
+        } else {
+            let start = flow.queue.write_end;
+            flow.append(len, Mapping { data, start, len, sum });
+        }
+        len
+    }
+
+    /// Sum over the payload of the mapping that results from adding `len` octets.
+    fn mapping_sum(&self, index: usize, extends: bool, data: u64, len: u32) -> u16 {
+        let tail = self.subflows[index].flow.tail_map().filter(|_| extends);
+        let (start, total) = tail.map_or((data, len), |map| (map.data, map.len + len));
+        self.payload(start, total).sum()
+    }
+
+    /// Octets that the DSS of a data segment takes, padded (`mptcp_established_options_dss`).
+    pub(crate) fn dss_room(&self) -> u32 {
+        if self.mode != Mode::Multipath {
+            return 0;
+        }
+        let ack = if self.use_long_ack { 8 } else { 4 };
+        let checksum = if self.checksum { 2 } else { 0 };
+        (18 + ack + checksum as u32).next_multiple_of(4)
+    }
+
+    /// DATA_ACK up to position `una`, with the window it grants.
+    pub(crate) fn data_acked(&mut self, now: Instant, una: u64, window: u64) {
+        let una = if una > self.send.nxt { self.send.una } else { una };
+        self.send.window_end = self.send.window_end.max(una.max(self.send.una) + window);
+        if una > self.send.una {
+            self.send.una = una;
+            self.clean_fragments(now);
+            if self.send.fin_enabled() && una > self.send.written {
+                self.data_fin_acked(now);
+            }
+        }
+    }
+
+    /// Free what is acknowledged (`__mptcp_clean_una`).
+    fn clean_fragments(&mut self, now: Instant) {
+        let send = &mut self.send;
+        let mut cleaned = false;
+        while let Some(first) = send.fragments.front_mut() {
+            let end = first.start + u64::from(first.len);
+            if end > send.una {
+                if send.una > first.start {
+                    let cut = (send.una - first.start) as u32;
+                    first.start += u64::from(cut);
+                    first.len -= cut;
+                    first.sent = first.sent.saturating_sub(cut);
+                    cleaned = true;
+                }
+                break;
+            }
+            send.fragments.pop_front();
+            // While recovering, data can be acknowledged that is to be sent again.
+            send.pending = send.pending.saturating_sub(1);
+            cleaned = true;
+        }
+        if send.recovery.is_some_and(|end| send.una > end) {
+            send.recovery = None;
+        }
+        if cleaned {
+            if send.una >= send.nxt && !send.fin_enabled() {
+                send.timer = None;
+            } else {
+                self.reset_send_timer(now);
+            }
+        }
+        self.note_writable();
+    }
+
+    /// Tell the application when a third of the send buffer is free (`sk_stream_is_writeable`).
+    pub(crate) fn note_writable(&mut self) {
+        if !self.send.starved {
+            return;
+        }
+        let (memory, buffer) = match self.mode {
+            Mode::Multipath => (self.send.memory(), self.send.sndbuf),
+            _ => match self.subflows.first() {
+                Some(subflow) => (subflow.flow.send_memory(), subflow.flow.sndbuf),
+                None => return,
+            },
+        };
+        if buffer.saturating_sub(memory) >= memory >> 1 {
+            self.send.starved = false;
+            self.events.writable = true;
+        }
+    }
+
+    /// The send buffer holds what the buffers of all subflows do (`mptcp_sync_sndbuf`).
+    pub(crate) fn sync_sndbuf(&mut self) {
+        let sum: u64 = self
+            .subflows
+            .iter()
+            .filter(|subflow| subflow.is_active())
+            .map(|subflow| subflow.flow.sndbuf)
+            .sum();
+        self.send.sndbuf = self.send.sndbuf.max(sum.min(u64::from(self.options.tcp.wmem[2])));
+    }
+
+    /// `mptcp_reset_rtx_timer`: the longest remaining retransmission time of the subflows.
+    pub(crate) fn reset_send_timer(&mut self, now: Instant) {
+        let mut longest = Duration::ZERO;
+        for subflow in &self.subflows {
+            if subflow.stale_count > 0 || !subflow.is_active() {
+                continue;
+            }
+            if let Some((at, _)) = subflow.flow.xmit_timer {
+                longest = longest.max(at.saturating_since(now));
+            }
+        }
+        self.send.timeout = longest.max(TIMEOUT_MIN);
+        self.send.timer = Some(now + self.send.timeout);
+    }
+
+    /// The connection-level timer fired (`__mptcp_retrans`).
+    pub(crate) fn send_timeout(&mut self, now: Instant) {
+        self.send.timer = None;
+        let target = self.pick_retransmitter(now);
+        let Some(&fragment) = self.send.fragments.front() else {
+            if self.send.fin_enabled() {
+                // Repeat the DATA_FIN, backing off (CLOSE-03).
+                self.send.fin_retries += 1;
+                self.ack_all_subflows();
+                let factor = 1u64 << self.send.fin_retries.min(9);
+                self.send.timer = Some(now + (TIMEOUT_MIN * factor).min(Duration::from_secs(120)));
+            }
+            return;
+        };
+        if let Some(index) = target {
+            let mut done = 0;
+            let limit = if self.checksum { fragment.len } else { fragment.sent };
+            while done < limit {
+                let part = self.hand_down(index, fragment.start + u64::from(done), limit - done);
+                if part == 0 {
+                    break;
+                }
+                done += part;
+            }
+            if done > 0 {
+                self.subflows[index].flow.mark_push();
+                self.stats.retransmits += 1;
+                self.stats.reinjected_bytes += u64::from(done);
+                if let Some(first) = self.send.fragments.front_mut() {
+                    first.sent = first.sent.max(done);
+                }
+            }
+        }
+        self.push_pending(now);
+        if self.send.timer.is_none() {
+            self.reset_send_timer(now);
+        }
+    }
+
+    /// An idle subflow for retransmission (`mptcp_subflow_get_retrans`); those without progress become
+    /// stale on the way.
+    fn pick_retransmitter(&mut self, now: Instant) -> Option<usize> {
+        let limit = self.options.mptcp.as_ref().map_or(4, |config| config.stale_loss_cnt);
+        let (mut regular, mut backup) = (None, None);
+        let mut least_stale = u8::MAX;
+        for index in 0..self.subflows.len() {
+            let subflow = &mut self.subflows[index];
+            if !subflow.is_active() {
+                continue;
+            }
+            if !subflow.flow.queues_empty() {
+                if subflow.stale_count == 0 {
+                    subflow.stale_at = subflow.flow.received_at;
+                    subflow.stale_count = 1;
+                } else if subflow.stale_at == subflow.flow.received_at {
+                    subflow.stale_count = subflow.stale_count.saturating_add(1);
+                    if limit > 0 && !subflow.stale && subflow.stale_count > limit {
+                        self.mark_stale(index, limit, now);
+                    }
+                } else {
+                    subflow.stale_count = 0;
+                    subflow.stale = false;
+                }
+                least_stale = least_stale.min(self.subflows[index].stale_count);
+            } else if subflow.is_backup() {
+                backup = backup.or(Some(index));
+            } else {
+                regular = regular.or(Some(index));
+            }
+        }
+        // A backup only when nothing moves anywhere else.
+        regular.or(backup.filter(|_| least_stale > 1))
+    }
+
+    /// No progress for several timeouts: use other subflows, if there are any (SCHED-13).
+    fn mark_stale(&mut self, index: usize, limit: u8, now: Instant) {
+        let other = self
+            .subflows
+            .iter()
+            .enumerate()
+            .any(|(i, other)| i != index && other.is_active() && !other.stale && other.stale_count < limit);
+        if other {
+            self.subflows[index].stale = true;
+            self.stats.stale_subflows += 1;
+            self.reinject_all();
+            self.push_pending(now);
+        }
+    }
+
+    /// A stale subflow received something: it may carry data again.
+    pub(crate) fn revive(&mut self, index: usize) {
+        let subflow = &mut self.subflows[index];
+        if subflow.stale && subflow.stale_at != subflow.flow.received_at {
+            subflow.stale = false;
+            subflow.stale_count = 0;
+        }
+    }
+
+    /// Everything unacknowledged is to be sent again (`__mptcp_retransmit_pending_data`). Returns whether
+    /// there is anything.
+    pub(crate) fn reinject_all(&mut self) -> bool {
+        if self.send.fragments.is_empty() {
+            return false;
+        }
+        self.send.recovery = Some(self.send.nxt);
+        self.send.pending = 0;
+        self.send.burst = 0;
+        for fragment in &mut self.send.fragments {
+            if fragment.sent == 0 {
+                break;
+            }
+            self.stats.reinjected_bytes += u64::from(fragment.sent);
+            fragment.sent = 0;
+        }
+        true
+    }
+
+    /// Subflows that can carry data at all.
+    pub(crate) fn any_active(&self) -> bool {
+        self.subflows.iter().any(|subflow| subflow.stage != Stage::Gone)
+    }
+}

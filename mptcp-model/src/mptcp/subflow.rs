@@ -1,0 +1,113 @@
+//! A subflow: a TCP flow with what MPTCP adds to it.
+
+use std::collections::VecDeque;
+
+use sim_core::Instant;
+
+use crate::path_manager::{SubflowId, SubflowView};
+use crate::tcp::Flow;
+use crate::wire::{MpOption, Payload};
+
+/// How a subflow came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The initial one, opened with MP_CAPABLE or as plain TCP.
+    Initial,
+    /// Joined.
+    Join,
+}
+
+/// Steps of the MPTCP handshake of a subflow, where TCP's own states do not tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// SYN exchange.
+    Opening,
+    /// The third ACK was sent or received; the peer has not confirmed it (PRE_ESTABLISHED).
+    Unconfirmed,
+    /// Data may flow.
+    Confirmed,
+    /// Over.
+    Gone,
+}
+
+/// A mapping received, in stream offsets and stream positions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RxMap {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) data: u64,
+    pub(crate) checksum: Option<u16>,
+    /// Length as on the wire, for the checksum.
+    pub(crate) wire_len: u16,
+}
+
+/// One subflow.
+#[derive(Debug)]
+pub struct Subflow {
+    pub(crate) id: SubflowId,
+    /// The TCP flow.
+    pub flow: Flow,
+    pub(crate) role: Role,
+    pub(crate) stage: Stage,
+    pub(crate) initiated: bool,
+    pub(crate) local_id: u8,
+    pub(crate) remote_id: u8,
+    pub(crate) local_nonce: u32,
+    pub(crate) remote_nonce: u32,
+    /// Marked by this host, and by the peer.
+    pub(crate) backup: bool,
+    pub(crate) peer_backup: bool,
+    /// No progress for several timeouts of the connection.
+    pub(crate) stale: bool,
+    pub(crate) stale_count: u8,
+    pub(crate) stale_at: Instant,
+    /// When the third ACK of a join is sent again.
+    pub(crate) third_ack_timer: Option<Instant>,
+    pub(crate) third_ack_tries: u8,
+    pub(crate) rx_map: RxMap,
+    /// Pieces of a mapping whose checksum is not yet verified, with their truesize.
+    pub(crate) unverified: Vec<(Payload, u32)>,
+    /// Options that leave on ACKs of their own.
+    pub(crate) signals: VecDeque<MpOption>,
+    /// MP_TCPRST reason and MP_FASTCLOSE of a reset.
+    pub(crate) reset_reason: Option<u8>,
+    pub(crate) fastclose: bool,
+    pub(crate) ip_id: u16,
+    /// Index of its view among those given to congestion control.
+    pub(crate) view: Option<usize>,
+    pub(crate) join_syn_at: Instant,
+    pub(crate) established_at: Option<Instant>,
+}
+
+impl Subflow {
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> SubflowId {
+        self.id
+    }
+
+    /// Marked backup by either side (PRIO-05).
+    #[must_use]
+    pub const fn is_backup(&self) -> bool {
+        self.backup || self.peer_backup
+    }
+
+    /// Whether it may carry data (`__mptcp_subflow_active`).
+    pub(crate) fn is_active(&self) -> bool {
+        let joined = self.role == Role::Initial || self.stage == Stage::Confirmed;
+        joined && self.stage != Stage::Gone && self.flow.can_send()
+    }
+
+    pub(crate) fn view(&self) -> SubflowView {
+        SubflowView {
+            id: self.id,
+            local: self.flow.local(),
+            remote: self.flow.remote(),
+            local_id: self.local_id,
+            remote_id: self.remote_id,
+            initiated: self.initiated,
+            established: self.stage == Stage::Confirmed,
+            backup: self.is_backup(),
+        }
+    }
+}

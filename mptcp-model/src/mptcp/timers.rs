@@ -1,0 +1,91 @@
+//! Timers of a connection: those of its flows, connection-level retransmission, the third ACK of joins,
+//! repetition of ADD_ADDR, the wake-up of the path manager, and the wait for a new subflow.
+
+use sim_core::Instant;
+
+use super::{Connection, Mode, SocketError, Stage};
+use crate::path_manager::{CloseReason, PathEvent};
+
+/// Repetitions of the third ACK of a join.
+const THIRD_ACK_TRIES: u8 = 8;
+
+impl Connection {
+    /// When the connection wants to be woken.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut next = Instant::FAR_FUTURE;
+        let mut consider = |at: Option<Instant>| {
+            if let Some(at) = at {
+                next = next.min(at);
+            }
+        };
+        for subflow in &self.subflows {
+            if subflow.stage != Stage::Gone {
+                consider(subflow.flow.poll_timeout());
+                consider(subflow.third_ack_timer);
+            }
+        }
+        consider(self.send.timer);
+        consider(self.close_timer);
+        consider(self.path_wake);
+        for entry in &self.announced {
+            consider(entry.resend_at);
+        }
+        (next != Instant::FAR_FUTURE).then_some(next)
+    }
+
+    /// Whatever is due at `now` happens; harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for index in 0..self.subflows.len() {
+            if self.subflows[index].stage == Stage::Gone {
+                continue;
+            }
+            if self.subflows[index].flow.poll_timeout().is_some_and(|at| at <= now) {
+                let me = self.refresh_view(index);
+                let outcome = self.subflows[index].flow.handle_timeout(now, me, &self.views);
+                self.refresh_view(index);
+                if let Some(rto) = outcome.rto {
+                    let subflow = self.subflows[index].id;
+                    self.path_events.push_back(PathEvent::RetransmissionTimeout { subflow, rto });
+                }
+                self.subflow_state_changed(now, index);
+            }
+            let subflow = &mut self.subflows[index];
+            if subflow.third_ack_timer.is_some_and(|at| at <= now) {
+                self.repeat_third_ack(now, index);
+            }
+        }
+        if self.send.timer.is_some_and(|at| at <= now) {
+            if self.mode == Mode::Multipath {
+                self.send_timeout(now);
+            } else {
+                self.send.timer = None;
+            }
+        }
+        if self.close_timer.is_some_and(|at| at <= now) {
+            self.close_timer = None;
+            self.fail(SocketError::TimedOut);
+        }
+        if self.announced.iter().any(|entry| entry.resend_at.is_some_and(|at| at <= now)) {
+            self.repeat_announcements(now);
+        }
+        if self.path_wake.is_some_and(|at| at <= now) {
+            self.path_wake = None;
+            self.path_events.push_back(PathEvent::Wake);
+        }
+        self.run_path_manager(now);
+    }
+
+    fn repeat_third_ack(&mut self, now: Instant, index: usize) {
+        let subflow = &mut self.subflows[index];
+        subflow.third_ack_tries += 1;
+        if subflow.third_ack_tries > THIRD_ACK_TRIES {
+            subflow.reset_reason = Some(1);
+            self.subflow_ended(now, index, CloseReason::TimedOut);
+            return;
+        }
+        let wait = subflow.flow.rtt.rto() * (1 << subflow.third_ack_tries.min(6));
+        subflow.third_ack_timer = Some(now + wait);
+        subflow.flow.recv.ack_immediately();
+    }
+}

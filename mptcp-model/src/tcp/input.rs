@@ -1,0 +1,353 @@
+//! Segment arrival (RFC 9293, section 3.10.7): the handshake, acceptability, PAWS, RST and SYN checks
+//! (RFC 5961), FIN and the closing states. Acknowledgments go on to `recovery`, data to `receive`.
+
+use sim_core::{Duration, Instant};
+
+use super::receive::{Arrival, ReceiveSpace};
+use super::{Flow, SynOptions, TcpState};
+use crate::congestion::PathView;
+use crate::path_manager::CloseReason;
+use crate::wire::DssMapping;
+use crate::wire::options::ParsedOptions;
+use crate::wire::{Seq, TcpSegment};
+
+/// What a segment did, for the owner of the flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// The segment belongs to the flow: its options may be believed.
+    pub acceptable: bool,
+    /// The handshake completed with this segment.
+    pub established: bool,
+    /// The peer's FIN is in order: no more data will come.
+    pub fin: bool,
+    /// The flow was reset.
+    pub reset: bool,
+    /// New data of this side was acknowledged.
+    pub acked: bool,
+}
+
+/// Context of a segment that the flow cannot know by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Arrival.
+    pub now: Instant,
+    /// This flow's index in `paths`.
+    pub me: usize,
+    /// All flows of the connection, for coupled congestion control.
+    pub paths: &'a [PathView],
+    /// Space of the buffer the data goes to.
+    pub space: ReceiveSpace,
+    /// Mapping announced by the segment.
+    pub map: Option<DssMapping>,
+}
+
+impl Flow {
+    /// The millisecond clock of timestamps.
+    pub(crate) fn ts_clock(&self, now: Instant) -> u32 {
+        (now.as_nanos() / 1_000_000) as u32
+    }
+
+    /// A round-trip sample out of an echoed timestamp.
+    pub(crate) fn ts_sample(&self, now: Instant, ecr: u32) -> Option<Duration> {
+        let delta = self.ts_clock(now).wrapping_sub(ecr.wrapping_sub(self.params.ts_offset));
+        (delta < u32::MAX / 2).then(|| Duration::from_millis(u64::from(delta.max(1))))
+    }
+
+    pub(crate) fn take_syn(&mut self, irs: Seq, window: u16, options: SynOptions, passive: bool) {
+        let recv = &mut self.recv;
+        recv.irs = irs;
+        recv.rcv_nxt = 1;
+        recv.rcv_wup = 1;
+        self.peer_mss = options.mss.unwrap_or(536);
+        self.sack_ok &= options.sack;
+        self.ts_ok &= options.timestamp.is_some();
+        recv.ts_recent = options.timestamp.unwrap_or(0);
+        match options.window_scale.filter(|_| self.config.window_scaling) {
+            Some(scale) => self.snd_wscale = scale.min(14),
+            None => {
+                self.snd_wscale = 0;
+                self.rcv_wscale = 0;
+                recv.window_clamp = recv.window_clamp.min(65_535);
+            }
+        }
+        // The window of a SYN is never scaled (RFC 7323, section 2.2).
+        self.snd_wnd = u64::from(window);
+        self.max_window = self.snd_wnd;
+        self.snd_wl1 = 0;
+        if passive {
+            // The SYN/ACK offers whole segments as the peer will send them (TCP-04).
+            let mss = u64::from(self.peer_mss.min(self.params.mss)) - if self.ts_ok { 12 } else { 0 };
+            let initial = recv.window_clamp.min(65_535);
+            recv.rcv_wnd = initial / mss * mss;
+            recv.ssthresh = recv.rcv_wnd;
+        }
+    }
+
+    fn establish(&mut self, now: Instant) {
+        self.state = TcpState::Established;
+        self.retries = 0;
+        self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
+        self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
+        self.cc.on_established(now, &mut self.window);
+        self.last_send = now;
+        self.cwnd_stamp = now;
+        self.update_pacing_rate();
+    }
+
+    /// A segment arrived. Data that is now in order is appended to `deliver`.
+    pub fn handle_segment(
+        &mut self,
+        around: &Surroundings<'_>,
+        segment: &TcpSegment,
+        options: &ParsedOptions,
+        deliver: &mut Vec<Arrival>,
+    ) -> Outcome {
+        self.stats.segs_in += 1;
+        match self.state {
+            TcpState::Closed => Outcome::default(),
+            TcpState::SynSent => self.handle_in_syn_sent(around.now, segment, options),
+            _ => self.handle_synchronized(around, segment, options, deliver),
+        }
+    }
+
+    fn handle_in_syn_sent(
+        &mut self,
+        now: Instant,
+        segment: &TcpSegment,
+        options: &ParsedOptions,
+    ) -> Outcome {
+        let flags = segment.flags;
+        if flags.ack() {
+            let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
+            if ack != 1 || self.snd_nxt == 0 {
+                if !flags.rst() {
+                    self.reset_due = true;
+                    self.reset_seq = ack.max(0) as u64;
+                }
+                return Outcome::default();
+            }
+        }
+        if flags.rst() {
+            if flags.ack() {
+                self.finish(CloseReason::Refused);
+                return Outcome { reset: true, acceptable: true, ..Outcome::default() };
+            }
+            return Outcome::default();
+        }
+        if !flags.syn() {
+            return Outcome::default();
+        }
+        self.take_syn(segment.seq, segment.window, SynOptions::from_parsed(options), false);
+        if !flags.ack() {
+            // Simultaneous open (RFC 9293, figure 8).
+            self.state = TcpState::SynReceived;
+            self.handshake_due = true;
+            return Outcome { acceptable: true, ..Outcome::default() };
+        }
+        self.snd_una = 1;
+        if let Some(first) = self.queue.sent.pop_front() {
+            self.queue.retrans_out = 0;
+            self.queue.lost_out = 0;
+            if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
+                let rtt = now.saturating_since(first.sent_at);
+                self.rtt.sample_min(now, rtt);
+                self.rtt.sample(rtt, 1, 1);
+            } else if let Some(sample) =
+                options.timestamps.filter(|_| self.ts_ok).and_then(|(_, ecr)| self.ts_sample(now, ecr))
+            {
+                self.rtt.sample_min(now, sample);
+                self.rtt.sample(sample, 1, 1);
+            }
+        }
+        self.xmit_timer = None;
+        self.received_at = now;
+        self.establish(now);
+        self.recv.ack_now = true;
+        Outcome { acceptable: true, established: true, acked: true, ..Outcome::default() }
+    }
+
+    fn handle_synchronized(
+        &mut self,
+        around: &Surroundings<'_>,
+        segment: &TcpSegment,
+        options: &ParsedOptions,
+        deliver: &mut Vec<Arrival>,
+    ) -> Outcome {
+        let now = around.now;
+        let flags = segment.flags;
+        let len = segment.payload.len();
+        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
+        let end = start + i64::from(len) + i64::from(flags.fin()) + i64::from(flags.syn());
+        let rcv_nxt = self.recv.rcv_nxt as i64;
+        let window_end = rcv_nxt + self.recv.receive_window() as i64;
+
+        // PAWS (RFC 7323, section 5.3).
+        let timestamps = options.timestamps.filter(|_| self.ts_ok);
+        if let Some((val, _)) = timestamps {
+            let older = self.recv.ts_recent.wrapping_sub(val).cast_signed() > 0;
+            if older && !flags.rst() {
+                self.recv.ack_immediately();
+                return Outcome::default();
+            }
+        }
+        // Acceptability (RFC 9293, section 3.10.7.4; Linux tcp_sequence).
+        if end < self.recv.rcv_wup as i64 || start > window_end {
+            if !flags.rst() {
+                if flags.syn() && self.state == TcpState::SynReceived {
+                    self.handshake_due = true;
+                } else if self.state == TcpState::TimeWait {
+                    self.state_timer = Some(now + self.config.time_wait);
+                    self.recv.ack_immediately();
+                } else {
+                    self.recv.ack_immediately();
+                }
+            }
+            return Outcome::default();
+        }
+        if flags.rst() {
+            if start == rcv_nxt {
+                let reason = if self.state == TcpState::SynReceived {
+                    CloseReason::Refused
+                } else {
+                    CloseReason::Reset(None)
+                };
+                self.finish(reason);
+                return Outcome { reset: true, acceptable: true, ..Outcome::default() };
+            }
+            // Inside the window but not exact: challenge (RFC 5961, section 3).
+            self.recv.ack_immediately();
+            return Outcome::default();
+        }
+        if flags.syn() {
+            if self.state == TcpState::SynReceived && start == 0 {
+                self.handshake_due = true;
+            } else {
+                self.recv.ack_immediately();
+            }
+            return Outcome::default();
+        }
+        if !flags.ack() {
+            return Outcome::default();
+        }
+        let mut outcome = Outcome { acceptable: true, ..Outcome::default() };
+        self.received_at = now;
+        if let Some((val, ecr)) = timestamps {
+            // RFC 7323, section 4.3: remember the timestamp of the segment that covers the last ACK sent.
+            if start <= self.recv.rcv_wup as i64 {
+                self.recv.ts_recent = val;
+            }
+            if len > 0 {
+                let clock = self.ts_clock(now);
+                self.recv.measure_rtt(clock, ecr.wrapping_sub(self.params.ts_offset), len);
+            }
+        }
+        if self.state == TcpState::SynReceived {
+            let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
+            if ack != 1 {
+                self.reset_due = true;
+                self.reset_seq = ack.max(0) as u64;
+                outcome.acceptable = false;
+                return outcome;
+            }
+            if let Some(first) = self.queue.sent.pop_front() {
+                self.queue.retrans_out = 0;
+                self.queue.lost_out = 0;
+                if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
+                    let rtt = now.saturating_since(first.sent_at);
+                    self.rtt.sample_min(now, rtt);
+                    self.rtt.sample(rtt, 1, 1);
+                }
+            }
+            self.snd_una = 1;
+            self.xmit_timer = None;
+            self.snd_wnd = u64::from(segment.window) << self.snd_wscale;
+            self.max_window = self.max_window.max(self.snd_wnd);
+            self.snd_wl1 = start.max(0) as u64;
+            self.establish(now);
+            outcome.established = true;
+            outcome.acked = true;
+        }
+        if !self.handle_ack(around, segment, options, start.max(0) as u64, &mut outcome) {
+            outcome.acceptable = false;
+            return outcome;
+        }
+        if len > 0 {
+            self.stats.data_segs_in += 1;
+            if start < 0 {
+                self.recv.ack_immediately();
+                return outcome;
+            }
+            if matches!(self.state, TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2) {
+                let arrival = Arrival {
+                    start: start as u64,
+                    payload: segment.payload.clone(),
+                    map: around.map,
+                    truesize: super::receive::truesize(len),
+                };
+                self.receive_data(now, arrival, flags.psh(), around.space, deliver);
+            }
+        }
+        if flags.fin() && self.recv.fin_at.is_none() {
+            let at = start + i64::from(len);
+            if at >= rcv_nxt {
+                self.recv.fin_at = Some(at as u64);
+            }
+        }
+        if self.fin_reached() {
+            self.take_fin(now);
+            outcome.fin = true;
+        } else if flags.fin() && end <= rcv_nxt {
+            // A retransmitted FIN: our ACK was lost.
+            self.recv.ack_immediately();
+            if self.state == TcpState::TimeWait {
+                self.state_timer = Some(now + self.config.time_wait);
+            }
+        }
+        outcome
+    }
+
+    fn take_fin(&mut self, now: Instant) {
+        self.recv.rcv_nxt += 1;
+        self.recv.fin_at = Some(u64::MAX);
+        self.recv.ack_immediately();
+        match self.state {
+            TcpState::Established => self.state = TcpState::CloseWait,
+            TcpState::FinWait1 => self.state = TcpState::Closing,
+            TcpState::FinWait2 => self.enter_time_wait(now),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn enter_time_wait(&mut self, now: Instant) {
+        self.state = TcpState::TimeWait;
+        self.closed_by.get_or_insert(CloseReason::Normal);
+        self.xmit_timer = None;
+        self.state_timer = Some(now + self.config.time_wait);
+    }
+
+    /// Our FIN was acknowledged.
+    pub(crate) fn fin_acked(&mut self, now: Instant) {
+        match self.state {
+            TcpState::FinWait1 => {
+                self.state = TcpState::FinWait2;
+                self.state_timer = Some(now + self.config.fin_timeout);
+            }
+            TcpState::Closing => self.enter_time_wait(now),
+            TcpState::LastAck => self.finish(CloseReason::Normal),
+            _ => {}
+        }
+    }
+}
+
+impl SynOptions {
+    /// The options of a SYN.
+    #[must_use]
+    pub fn from_parsed(options: &ParsedOptions) -> Self {
+        Self {
+            mss: options.mss,
+            window_scale: options.window_scale,
+            sack: options.sack_permitted,
+            timestamp: options.timestamps.map(|(val, _)| val),
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! One TCP flow (RFC 9293) as Linux runs it: SACK scoreboard, RACK-TLP (RFC 8985), PRR (RFC 6937),
+//! RTO (RFC 6298) with F-RTO (RFC 5682), limited by send and receive buffers that tune themselves.
+//!
+//! A flow is a plain state machine. It decides *what* to send as a [`Plan`]; whoever owns it (a socket,
+//! or an MPTCP connection) writes the options and the header. Streams are counted with 64-bit offsets:
+//! 0 is the SYN, 1 the first octet of data, as the relative sequence numbers of MPTCP mappings are.
+//!
+//! Left out: urgent data, path MTU discovery, ECN, Fast Open, keepalive and the user timeout.
+
+pub(crate) mod input;
+mod output;
+mod receive;
+mod recovery;
+pub mod rtt;
+pub(crate) mod sendq;
+mod timers;
+
+use std::net::SocketAddr;
+
+use sim_core::{Duration, Instant};
+
+pub use self::receive::{Arrival, ReceiveSpace};
+pub use self::sendq::Mapping;
+use self::receive::Receiver;
+use self::rtt::RttEstimator;
+use self::sendq::SendQueue;
+use crate::config::TcpConfig;
+use crate::congestion::{CaState, CongestionControl, PathView, Window};
+use crate::path_manager::CloseReason;
+use crate::wire::{Seq, TcpFlags};
+
+/// State of a flow (RFC 9293, section 3.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// SYN sent.
+    SynSent,
+    /// SYN received, SYN/ACK sent.
+    SynReceived,
+    /// Open.
+    Established,
+    /// FIN sent.
+    FinWait1,
+    /// FIN acknowledged.
+    FinWait2,
+    /// FIN received.
+    CloseWait,
+    /// FINs crossed.
+    Closing,
+    /// FIN received, then sent.
+    LastAck,
+    /// Both FINs exchanged; waiting for stragglers.
+    TimeWait,
+    /// Nothing left.
+    Closed,
+}
+
+/// What a flow wants sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanKind {
+    /// SYN of the active side.
+    Syn,
+    /// SYN/ACK of the passive side.
+    SynAck,
+    /// Data, or a FIN with or without data.
+    Data,
+    /// A segment without data.
+    Ack,
+    /// A zero-window probe: one octet before the window, without data.
+    Probe,
+    /// A reset.
+    Reset,
+}
+
+/// One segment to be sent, without options.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// What it is.
+    pub kind: PlanKind,
+    /// Stream offset of the sequence number.
+    pub start: u64,
+    /// Octets of payload.
+    pub len: u32,
+    /// Mapping of the payload; `len` 0 without one.
+    pub map: Mapping,
+    /// Flags.
+    pub flags: TcpFlags,
+    /// Stream offset of the first segment of the burst this one is handed down in: the segments of a
+    /// burst carry the same options (WIRE-40).
+    pub burst_start: u64,
+    /// A retransmission.
+    pub retransmission: bool,
+}
+
+/// Timers that share one slot, as in Linux (`icsk_pending`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum XmitTimer {
+    Retransmit,
+    LossProbe,
+    Reorder,
+    Persist,
+}
+
+/// What the last acknowledgment asks for (`tcp_xmit_recovery`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rexmit {
+    None,
+    Lost,
+}
+
+/// RACK state (RFC 8985).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rack {
+    pub(crate) xmit_time: Instant,
+    pub(crate) end: u64,
+    pub(crate) rtt: Duration,
+    pub(crate) advanced: bool,
+    pub(crate) reo_wnd_steps: u32,
+    pub(crate) reo_wnd_persist: u32,
+    pub(crate) last_delivered: u64,
+    pub(crate) dsack_seen: bool,
+}
+
+/// Counters of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Segments received.
+    pub segs_in: u64,
+    /// Segments sent.
+    pub segs_out: u64,
+    /// Segments with data received.
+    pub data_segs_in: u64,
+    /// Segments with data sent.
+    pub data_segs_out: u64,
+    /// Octets of payload sent, retransmissions included.
+    pub bytes_sent: u64,
+    /// Octets of payload retransmitted.
+    pub bytes_retrans: u64,
+    /// Segments retransmitted.
+    pub retransmitted: u64,
+    /// Octets acknowledged by the peer.
+    pub bytes_acked: u64,
+    /// Octets of payload received in order.
+    pub bytes_received: u64,
+    /// Segments that arrived out of order.
+    pub out_of_order: u64,
+    /// Duplicate SACKs received.
+    pub dsacks: u64,
+    /// Retransmission timeouts.
+    pub timeouts: u64,
+    /// Fast recovery episodes.
+    pub recoveries: u64,
+    /// Tail loss probes sent.
+    pub loss_probes: u64,
+    /// Reductions undone because they were spurious.
+    pub undone: u64,
+}
+
+/// Identity and initial values of a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowParams {
+    /// Local address and port.
+    pub local: SocketAddr,
+    /// Remote address and port.
+    pub remote: SocketAddr,
+    /// Initial send sequence number.
+    pub iss: Seq,
+    /// Offset of the timestamp clock.
+    pub ts_offset: u32,
+    /// MSS to announce: MTU minus 40 (IPv4) or 60 (IPv6).
+    pub mss: u16,
+}
+
+/// Options of the peer's SYN.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SynOptions {
+    /// Maximum segment size.
+    pub mss: Option<u16>,
+    /// Window scale.
+    pub window_scale: Option<u8>,
+    /// SACK permitted.
+    pub sack: bool,
+    /// Timestamp value.
+    pub timestamp: Option<u32>,
+}
+
+/// A TCP flow.
+#[derive(Debug)]
+pub struct Flow {
+    pub(crate) config: std::sync::Arc<TcpConfig>,
+    pub(crate) params: FlowParams,
+    pub(crate) state: TcpState,
+    /// Why the flow ended, once it is `Closed`.
+    pub(crate) closed_by: Option<CloseReason>,
+    /// Error noted by ICMP while opening.
+    pub(crate) soft_error: Option<CloseReason>,
+
+    // Negotiated.
+    pub(crate) peer_mss: u16,
+    pub(crate) sack_ok: bool,
+    pub(crate) ts_ok: bool,
+    pub(crate) snd_wscale: u8,
+    pub(crate) rcv_wscale: u8,
+
+    // Sender.
+    pub(crate) queue: SendQueue,
+    pub(crate) snd_una: u64,
+    pub(crate) snd_nxt: u64,
+    /// Send window in bytes, scaled.
+    pub(crate) snd_wnd: u64,
+    pub(crate) max_window: u64,
+    /// Offset of the segment that last updated the window.
+    pub(crate) snd_wl1: u64,
+    /// End of the last segment sent that was smaller than the MSS (Minshall).
+    pub(crate) snd_sml: u64,
+    pub(crate) fin_wanted: bool,
+    pub(crate) fin_sent: bool,
+    /// Nothing was received that was sent after this (`lsndtime`).
+    pub(crate) last_send: Instant,
+    pub(crate) burst_start: u64,
+    pub(crate) burst_end: u64,
+    pub(crate) burst_push: bool,
+    pub(crate) sndbuf: u64,
+
+    // Congestion control.
+    pub(crate) cc: Box<dyn CongestionControl>,
+    pub(crate) window: Window,
+    pub(crate) ca_state: CaState,
+    pub(crate) prior_cwnd: u32,
+    pub(crate) prior_ssthresh: u32,
+    pub(crate) prr_delivered: u32,
+    pub(crate) prr_out: u32,
+    pub(crate) high_seq: u64,
+    pub(crate) undo_marker: u64,
+    /// Retransmissions of this episode not yet proven needless; -1 is none outstanding.
+    pub(crate) undo_retrans: i32,
+    pub(crate) retrans_stamp: Option<Instant>,
+    pub(crate) frto: bool,
+    pub(crate) reordering: u32,
+    pub(crate) reord_seen: bool,
+    pub(crate) rack: Rack,
+    pub(crate) tlp_high_seq: u64,
+    pub(crate) tlp_retrans: bool,
+    pub(crate) rexmit: Rexmit,
+    /// One segment may leave whatever the window: the retransmission of a timeout, or a probe.
+    pub(crate) forced: Option<Forced>,
+    pub(crate) is_cwnd_limited: bool,
+    pub(crate) max_packets_out: u32,
+    pub(crate) cwnd_usage_seq: u64,
+    pub(crate) cwnd_used: u32,
+    pub(crate) cwnd_stamp: Instant,
+    pub(crate) validate_due: bool,
+    pub(crate) delivered: u64,
+    /// Bytes acknowledged since the last loss and between the last two (for OLIA).
+    pub(crate) acked_since_loss: u64,
+    pub(crate) acked_between_losses: u64,
+    pub(crate) pacing_rate: u64,
+    pub(crate) pace_until: Instant,
+
+    pub(crate) rtt: RttEstimator,
+    pub(crate) recv: Receiver,
+
+    // Timers.
+    pub(crate) xmit_timer: Option<(Instant, XmitTimer)>,
+    pub(crate) state_timer: Option<Instant>,
+    pub(crate) retries: u8,
+    pub(crate) last_ack_received: Instant,
+    /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
+    pub(crate) received_at: Instant,
+
+    /// Segments asked for that are not data: SYN, reset.
+    pub(crate) handshake_due: bool,
+    pub(crate) reset_due: bool,
+    pub(crate) reset_seq: u64,
+    pub(crate) stats: FlowStats,
+}
+
+/// A segment that leaves whatever the window says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forced {
+    /// The first unacknowledged segment, after a timeout.
+    Head,
+    /// The last segment sent, as a tail loss probe.
+    Tail,
+    /// New data, as a tail loss probe.
+    New,
+    /// A zero-window probe.
+    Probe,
+}
+
+impl Flow {
+    fn new(
+        config: std::sync::Arc<TcpConfig>,
+        params: FlowParams,
+        state: TcpState,
+        cc: Box<dyn CongestionControl>,
+        now: Instant,
+    ) -> Self {
+        let rtt = RttEstimator::new(config.rto_initial, config.rto_min, config.rto_max);
+        let window = Window {
+            cwnd: config.initial_cwnd.min(config.cwnd_clamp),
+            cwnd_cnt: 0,
+            ssthresh: config.initial_ssthresh.unwrap_or(Window::INFINITE_SSTHRESH),
+            clamp: config.cwnd_clamp,
+        };
+        let recv = Receiver::new(&config, params.mss);
+        let reordering = config.reordering;
+        Self {
+            peer_mss: 536,
+            sack_ok: config.sack,
+            ts_ok: config.timestamps,
+            snd_wscale: 0,
+            rcv_wscale: recv.wanted_scale(&config),
+            queue: SendQueue { write_end: 1, ..SendQueue::default() },
+            snd_una: 0,
+            snd_nxt: 0,
+            snd_wnd: 0,
+            max_window: 0,
+            snd_wl1: 0,
+            snd_sml: 0,
+            fin_wanted: false,
+            fin_sent: false,
+            last_send: now,
+            burst_start: 0,
+            burst_end: 0,
+            burst_push: false,
+            sndbuf: u64::from(config.wmem[1]),
+            cc,
+            window,
+            ca_state: CaState::Open,
+            prior_cwnd: 0,
+            prior_ssthresh: 0,
+            prr_delivered: 0,
+            prr_out: 0,
+            high_seq: 0,
+            undo_marker: 0,
+            undo_retrans: -1,
+            retrans_stamp: None,
+            frto: false,
+            reordering,
+            reord_seen: false,
+            rack: Rack { reo_wnd_steps: 1, ..Rack::default() },
+            tlp_high_seq: 0,
+            tlp_retrans: false,
+            rexmit: Rexmit::None,
+            forced: None,
+            is_cwnd_limited: false,
+            max_packets_out: 0,
+            cwnd_usage_seq: 0,
+            cwnd_used: 0,
+            cwnd_stamp: now,
+            validate_due: false,
+            delivered: 0,
+            acked_since_loss: 0,
+            acked_between_losses: 0,
+            pacing_rate: u64::MAX,
+            pace_until: Instant::ZERO,
+            rtt,
+            recv,
+            xmit_timer: None,
+            state_timer: None,
+            retries: 0,
+            last_ack_received: now,
+            received_at: now,
+            handshake_due: true,
+            reset_due: false,
+            reset_seq: 0,
+            stats: FlowStats::default(),
+            closed_by: None,
+            soft_error: None,
+            config,
+            params,
+            state,
+        }
+    }
+
+    /// An active open: a SYN is due.
+    #[must_use]
+    pub fn connect(
+        config: std::sync::Arc<TcpConfig>,
+        params: FlowParams,
+        cc: Box<dyn CongestionControl>,
+        now: Instant,
+    ) -> Self {
+        Self::new(config, params, TcpState::SynSent, cc, now)
+    }
+
+    /// A passive open: a SYN with `options`, sequence number `irs` and window `window` arrived; a SYN/ACK
+    /// is due.
+    #[must_use]
+    pub fn accept(
+        config: std::sync::Arc<TcpConfig>,
+        params: FlowParams,
+        cc: Box<dyn CongestionControl>,
+        now: Instant,
+        irs: Seq,
+        window: u16,
+        options: SynOptions,
+    ) -> Self {
+        let mut flow = Self::new(config, params, TcpState::SynReceived, cc, now);
+        flow.take_syn(irs, window, options, true);
+        flow
+    }
+
+    /// State.
+    #[must_use]
+    pub const fn state(&self) -> TcpState {
+        self.state
+    }
+
+    /// Local address and port.
+    #[must_use]
+    pub const fn local(&self) -> SocketAddr {
+        self.params.local
+    }
+
+    /// Remote address and port.
+    #[must_use]
+    pub const fn remote(&self) -> SocketAddr {
+        self.params.remote
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> &FlowStats {
+        &self.stats
+    }
+
+    /// Whether data may be sent (`tcp_can_send`).
+    #[must_use]
+    pub const fn can_send(&self) -> bool {
+        matches!(self.state, TcpState::Established | TcpState::CloseWait) && !self.fin_wanted
+    }
+
+    /// Whether both queues are empty (`tcp_rtx_and_write_queues_empty`).
+    #[must_use]
+    pub fn queues_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the three-way handshake is complete.
+    #[must_use]
+    pub const fn is_synchronized(&self) -> bool {
+        !matches!(self.state, TcpState::SynSent | TcpState::SynReceived | TcpState::Closed)
+    }
+
+    /// Bytes the send buffer is charged with (`sk_wmem_queued`).
+    #[must_use]
+    pub fn send_memory(&self) -> u64 {
+        self.queue.memory(self.snd_una)
+    }
+
+    /// Whether the send buffer has room (`sk_stream_memory_free`).
+    #[must_use]
+    pub fn has_send_memory(&self) -> bool {
+        self.send_memory() < self.sndbuf
+    }
+
+    /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
+    #[must_use]
+    pub fn mss_now(&self, option_octets: u32) -> u32 {
+        let mss = u32::from(self.peer_mss.min(self.params.mss));
+        let timestamps = if self.ts_ok { 12 } else { 0 };
+        mss.saturating_sub(timestamps + option_octets).max(8)
+    }
+
+    /// Largest amount worth collecting in one chunk (`size_goal`): whole segments, within the offload limit
+    /// and half the largest window seen.
+    #[must_use]
+    pub fn size_goal(&self, mss: u32) -> u32 {
+        const MAX_TCP_HEADER: u32 = 320;
+        let limit = u64::from(self.config.gso_max.saturating_sub(MAX_TCP_HEADER));
+        let half = if self.max_window > 536 { self.max_window >> 1 } else { self.max_window };
+        let limit = if half > 0 { limit.min(half.max(68)) } else { limit } as u32;
+        (limit / mss * mss).max(mss)
+    }
+
+    /// What a coupled algorithm may know of this flow.
+    #[must_use]
+    pub fn path_view(&self, id: u32) -> PathView {
+        PathView {
+            id,
+            cwnd: self.window.cwnd,
+            ssthresh: self.window.ssthresh,
+            srtt: self.rtt.srtt(),
+            min_rtt: self.rtt.min_rtt().unwrap_or(Duration::ZERO),
+            mss: u32::from(self.peer_mss.min(self.params.mss)),
+            in_flight: self.queue.in_flight(),
+            state: self.ca_state,
+            acked_since_loss: self.acked_since_loss,
+            acked_between_losses: self.acked_between_losses,
+        }
+    }
+
+    /// Wire form of a send offset.
+    #[must_use]
+    pub const fn snd_seq(&self, offset: u64) -> Seq {
+        Seq::from_offset(self.params.iss, offset)
+    }
+
+    /// End the flow: no timer, no data.
+    pub(crate) fn finish(&mut self, reason: CloseReason) {
+        self.state = TcpState::Closed;
+        self.closed_by.get_or_insert(reason);
+        self.xmit_timer = None;
+        self.state_timer = None;
+        self.recv.cancel_timers();
+        self.forced = None;
+        self.rexmit = Rexmit::None;
+        self.handshake_due = false;
+        self.queue = SendQueue::default();
+    }
+}

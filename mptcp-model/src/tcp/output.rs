@@ -1,0 +1,606 @@
+//! Deciding what to send next (`tcp_write_xmit`): retransmissions, new data in bursts as segmentation
+//! offload would hand them down, limited by the congestion window, the send window, Nagle's algorithm in
+//! the variant of Minshall, and the rule to defer a small burst; then FIN, probes and ACKs.
+
+use sim_core::{Duration, Instant};
+
+use super::sendq::{Chunk, Mapping, SegFlags, TxSeg};
+use super::{Flow, Forced, Plan, PlanKind, Rexmit, TcpState, XmitTimer};
+use crate::congestion::CaState;
+use crate::path_manager::CloseReason;
+use crate::wire::TcpFlags;
+
+impl Flow {
+    /// Accept `len` octets of data under `map` as a chunk of their own.
+    pub fn append(&mut self, len: u32, map: Mapping) {
+        self.queue.append(len, map);
+    }
+
+    /// Room left in the chunk at the tail of the queue for data that continues mapping and stream
+    /// (`mptcp_skb_can_collapse_to`), given the size goal.
+    #[must_use]
+    pub fn tail_room(&self, data: u64, size_goal: u32) -> u32 {
+        match self.queue.unsent.back() {
+            Some(tail)
+                if tail.map.len > 0
+                    && tail.map.data + u64::from(tail.map.len) == data
+                    && !self.is_sealed(tail) =>
+            {
+                size_goal.saturating_sub(tail.len)
+            }
+            _ => 0,
+        }
+    }
+
+    /// A chunk whose first segments left keeps its mapping.
+    fn is_sealed(&self, chunk: &Chunk) -> bool {
+        chunk.start != chunk.map.start || self.burst_end > chunk.start
+    }
+
+    /// Append to the chunk at the tail; the caller checked [`tail_room`](Self::tail_room).
+    pub fn extend_tail(&mut self, len: u32, sum: u16) {
+        if let Some(tail) = self.queue.unsent.back_mut() {
+            tail.len += len;
+            tail.push = false;
+            if tail.map.len > 0 {
+                tail.map.len += len;
+                tail.map.sum = sum;
+            }
+            self.queue.write_end += u64::from(len);
+        }
+    }
+
+    /// Mapping of the chunk at the tail.
+    #[must_use]
+    pub fn tail_map(&self) -> Option<Mapping> {
+        self.queue.unsent.back().map(|chunk| chunk.map)
+    }
+
+    /// Room in the tail of a plain stream.
+    #[must_use]
+    pub fn plain_tail_room(&self, size_goal: u32) -> u32 {
+        match self.queue.unsent.back() {
+            Some(tail) if tail.map.len == 0 && self.burst_end <= tail.start => {
+                size_goal.saturating_sub(tail.len)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The end of a write: the last segment queued carries PSH (`tcp_mark_push`).
+    pub fn mark_push(&mut self) {
+        if let Some(tail) = self.queue.unsent.back_mut() {
+            tail.push = true;
+        }
+    }
+
+    /// No more data will be written: a FIN follows what is queued.
+    pub fn close_send(&mut self) {
+        match self.state {
+            TcpState::Established | TcpState::SynReceived | TcpState::SynSent => self.fin_wanted = true,
+            TcpState::CloseWait => self.fin_wanted = true,
+            _ => {}
+        }
+    }
+
+    /// Reset the connection: a RST is due, nothing else will follow.
+    pub fn abort(&mut self) {
+        if matches!(self.state, TcpState::Closed) {
+            return;
+        }
+        if self.state != TcpState::SynSent {
+            self.reset_due = true;
+            self.reset_seq = self.snd_nxt;
+        }
+    }
+
+    /// The next segment to send, if any. `mss` is the payload that fits a full segment.
+    pub fn poll_send(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+        if self.reset_due {
+            self.reset_due = false;
+            return Some(self.plain(PlanKind::Reset, self.reset_seq, TcpFlags::RST.with(TcpFlags::ACK)));
+        }
+        if self.state == TcpState::Closed {
+            return None;
+        }
+        if self.handshake_due {
+            return Some(self.handshake(now));
+        }
+        if self.is_synchronized() {
+            if let Some(plan) = self.poll_data(now, mss) {
+                self.recv.note_data_sent(now);
+                self.last_send = now;
+                return Some(plan);
+            }
+        }
+        if self.recv.ack_now && !matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
+            self.recv.ack_now = false;
+            return Some(self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK));
+        }
+        self.recv.ack_now = false;
+        None
+    }
+
+    fn plain(&self, kind: PlanKind, start: u64, flags: TcpFlags) -> Plan {
+        Plan {
+            kind,
+            start,
+            len: 0,
+            map: Mapping::default(),
+            flags,
+            burst_start: start,
+            retransmission: false,
+        }
+    }
+
+    /// An ACK that leaves now, whatever is due.
+    pub(crate) fn bare_ack(&self) -> Plan {
+        self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK)
+    }
+
+    /// The reset left: nothing follows.
+    pub(crate) fn reset_sent(&mut self) {
+        self.reset_due = false;
+        if self.state != TcpState::Closed {
+            self.finish(CloseReason::Normal);
+        }
+    }
+
+    fn handshake(&mut self, now: Instant) -> Plan {
+        self.handshake_due = false;
+        let (kind, flags) = if self.state == TcpState::SynSent {
+            (PlanKind::Syn, TcpFlags::SYN)
+        } else {
+            (PlanKind::SynAck, TcpFlags::SYN.with(TcpFlags::ACK))
+        };
+        let retransmission = self.snd_nxt > 0;
+        if retransmission {
+            self.stats.retransmitted += 1;
+            if let Some(first) = self.queue.sent.front_mut() {
+                first.flags.0 |= SegFlags::EVER_RETRANS;
+                first.sent_at = now;
+            }
+        } else {
+            self.queue.sent.push_back(TxSeg {
+                start: 0,
+                sent_at: now,
+                map: Mapping::default(),
+                len: 0,
+                flags: SegFlags(SegFlags::SYN),
+            });
+            self.snd_nxt = 1;
+            self.burst_end = 1;
+        }
+        if self.xmit_timer.is_none() {
+            self.xmit_timer = Some((now + self.rtt.rto(), XmitTimer::Retransmit));
+        }
+        Plan { retransmission, ..self.plain(kind, 0, flags) }
+    }
+
+    fn poll_data(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+        match self.forced.take() {
+            Some(Forced::Head) => {
+                if let Some(plan) = self.retransmit(now, 0) {
+                    return Some(plan);
+                }
+            }
+            Some(Forced::Tail) => {
+                let last = self.queue.sent.len().checked_sub(1);
+                if let Some(plan) = last.and_then(|index| self.retransmit(now, index)) {
+                    return Some(plan);
+                }
+            }
+            Some(Forced::New) => {
+                if let Some(plan) = self.new_data(now, mss, true) {
+                    return Some(plan);
+                }
+            }
+            Some(Forced::Probe) => return Some(self.zero_window_probe()),
+            None => {}
+        }
+        if self.rexmit == Rexmit::Lost {
+            if let Some(plan) = self.retransmit_lost(now) {
+                return Some(plan);
+            }
+            self.rexmit = Rexmit::None;
+        }
+        if self.pace_until > now {
+            return None;
+        }
+        if let Some(plan) = self.new_data(now, mss, false) {
+            return Some(plan);
+        }
+        if self.validate_due {
+            self.validate_due = false;
+            self.validate_window(now);
+        }
+        None
+    }
+
+    /// The next lost segment, if the window has room (`tcp_xmit_retransmit_queue`).
+    fn retransmit_lost(&mut self, now: Instant) -> Option<Plan> {
+        if self.queue.retrans_out >= self.queue.lost_out || self.queue.in_flight() >= self.window.cwnd {
+            return None;
+        }
+        let hint = self.queue.retransmit_hint;
+        let mut index = self.queue.sent.partition_point(|seg| seg.start < hint);
+        while let Some(seg) = self.queue.sent.get(index) {
+            let wanted = seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
+            if wanted {
+                let next = seg.end();
+                let plan = self.retransmit(now, index);
+                self.queue.retransmit_hint = next;
+                if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
+                    self.prr_out += 1;
+                }
+                let reordering = matches!(self.xmit_timer, Some((_, XmitTimer::Reorder)));
+                if index == 0 && !reordering {
+                    self.arm_rto(now);
+                }
+                return plan;
+            }
+            index += 1;
+        }
+        self.queue.retransmit_hint = self.snd_nxt;
+        None
+    }
+
+    fn retransmit(&mut self, now: Instant, index: usize) -> Option<Plan> {
+        let una = self.snd_una;
+        let seg = self.queue.sent.get_mut(index)?;
+        if seg.start < una && seg.len > 0 {
+            let cut = (una - seg.start) as u32;
+            seg.start += u64::from(cut);
+            seg.len -= cut;
+        }
+        let newly = !seg.flags.has(SegFlags::RETRANS);
+        seg.flags.0 |= SegFlags::RETRANS | SegFlags::EVER_RETRANS;
+        seg.sent_at = now;
+        let seg = *seg;
+        if newly {
+            self.queue.retrans_out += 1;
+        }
+        self.queue.retransmitted.push_back((seg.start, now));
+        self.retrans_stamp.get_or_insert(now);
+        if self.undo_retrans < 0 {
+            self.undo_retrans = 0;
+        }
+        self.undo_retrans += 1;
+        self.stats.retransmitted += 1;
+        self.stats.bytes_retrans += u64::from(seg.len);
+        let mut flags = TcpFlags::ACK;
+        if seg.flags.has(SegFlags::PSH) {
+            flags = flags.with(TcpFlags::PSH);
+        }
+        if seg.flags.has(SegFlags::FIN) {
+            flags = flags.with(TcpFlags::FIN);
+        }
+        self.count_data(seg.len);
+        Some(Plan {
+            kind: PlanKind::Data,
+            start: seg.start,
+            len: seg.len,
+            map: seg.map,
+            flags,
+            burst_start: seg.start,
+            retransmission: true,
+        })
+    }
+
+    fn count_data(&mut self, len: u32) {
+        if len > 0 {
+            self.stats.data_segs_out += 1;
+            self.stats.bytes_sent += u64::from(len);
+        }
+    }
+
+    /// Segments of one burst: what the pacing rate sends in a millisecond, at least two
+    /// (`tcp_tso_autosize`).
+    fn burst_segments(&self, mss: u32) -> u32 {
+        let gso = u64::from(self.config.gso_max);
+        let mut bytes = self.pacing_rate >> 10;
+        let shift = self.rtt.min_rtt().unwrap_or(Duration::MAX).as_micros() >> 9;
+        if shift < 32 {
+            bytes += gso >> shift;
+        }
+        (bytes.min(gso) as u32 / mss).max(2)
+    }
+
+    fn new_data(&mut self, now: Instant, mss: u32, probe: bool) -> Option<Plan> {
+        if self.burst_end > self.snd_nxt {
+            return Some(self.next_of_burst(now, mss));
+        }
+        let Some(&chunk) = self.queue.unsent.front() else { return self.bare_fin(now) };
+        if self.queue.sent.is_empty() {
+            self.resume_after_idle(now);
+        }
+        let quota = match self.window.cwnd.saturating_sub(self.queue.in_flight()) {
+            0 if probe => 1,
+            0 => {
+                self.cwnd_limited(now);
+                return None;
+            }
+            room => room,
+        };
+        let window_end = self.snd_una + self.snd_wnd;
+        if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
+            self.blocked_by_window(now);
+            return None;
+        }
+        let is_last = self.queue.unsent.len() == 1;
+        let fin_follows = is_last && self.fin_wanted;
+        let limit = if chunk.len <= mss {
+            if self.nagle_holds(chunk.len < mss, is_last && !fin_follows) && !probe {
+                return None;
+            }
+            chunk.len
+        } else {
+            let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
+            if !probe && self.defers(now, &chunk, is_last, most, quota, mss) {
+                return None;
+            }
+            self.split_point(&chunk, is_last && !fin_follows, most, mss, window_end)
+        };
+        if limit == 0 {
+            return None;
+        }
+        self.burst_start = chunk.start;
+        self.burst_end = chunk.start + u64::from(limit);
+        // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
+        self.burst_push = limit > mss || (limit == chunk.len && chunk.push);
+        Some(self.next_of_burst(now, mss))
+    }
+
+    /// How much of a chunk to hand down (`tcp_mss_split_point`).
+    fn split_point(&self, chunk: &Chunk, is_last: bool, segments: u32, mss: u32, window_end: u64) -> u32 {
+        let window = (window_end - chunk.start).min(u64::from(u32::MAX)) as u32;
+        let most = mss.saturating_mul(segments);
+        let needed = chunk.len.min(window);
+        if most <= needed {
+            return most;
+        }
+        let partial = needed % mss;
+        if partial != 0 && (needed < chunk.len || self.nagle_holds(true, is_last)) && needed > partial {
+            return needed - partial;
+        }
+        needed
+    }
+
+    /// Nagle as modified by Minshall: a small segment waits for an earlier small one.
+    fn nagle_holds(&self, partial: bool, is_last: bool) -> bool {
+        partial
+            && is_last
+            && self.config.nagle
+            && !self.queue.sent.is_empty()
+            && self.snd_sml > self.snd_una
+            && self.snd_sml <= self.snd_nxt
+    }
+
+    /// Wait for a larger burst (`tcp_tso_should_defer`)?
+    fn defers(
+        &mut self,
+        now: Instant,
+        chunk: &Chunk,
+        is_last: bool,
+        segments: u32,
+        quota: u32,
+        mss: u32,
+    ) -> bool {
+        if self.ca_state >= CaState::Recovery {
+            return false;
+        }
+        if now.saturating_since(self.last_send) > Duration::from_millis(1) {
+            return false;
+        }
+        let send_window = self.snd_una + self.snd_wnd - chunk.start;
+        let cong_window = u64::from(quota) * u64::from(mss);
+        let limit = send_window.min(cong_window);
+        let most = self.burst_segments(mss).max(segments);
+        if limit >= u64::from(most) * u64::from(mss) {
+            return false;
+        }
+        if !is_last && limit >= u64::from(chunk.len) {
+            return false;
+        }
+        let third = self.snd_wnd.min(u64::from(self.window.cwnd) * u64::from(mss)) / 3;
+        if limit >= third {
+            return false;
+        }
+        let Some(head) = self.queue.sent.front() else { return false };
+        if now.saturating_since(head.sent_at) < self.rtt.srtt() / 2 {
+            return false;
+        }
+        if cong_window < send_window {
+            if cong_window <= u64::from(chunk.len) {
+                self.is_cwnd_limited = true;
+                self.cwnd_limited(now);
+            }
+        } else if send_window <= u64::from(chunk.len) {
+            return true;
+        }
+        // A FIN or an end of record will not be followed by more.
+        !(is_last && self.fin_wanted)
+    }
+
+    fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
+        let left = self.burst_end - self.snd_nxt;
+        let start = self.snd_nxt;
+        let Some(chunk) = self.queue.unsent.front_mut() else {
+            unreachable!("a burst lies within the first unsent chunk")
+        };
+        let len = left.min(u64::from(mss)).min(u64::from(chunk.len)) as u32;
+        let map = chunk.map;
+        chunk.start += u64::from(len);
+        chunk.len -= len;
+        let chunk_done = chunk.len == 0;
+        if chunk_done {
+            self.queue.unsent.pop_front();
+        }
+        let burst_done = u64::from(len) == left;
+        let mut flags = SegFlags(0);
+        let mut tcp = TcpFlags::ACK;
+        if burst_done && self.burst_push {
+            flags.0 |= SegFlags::PSH;
+            tcp = tcp.with(TcpFlags::PSH);
+        }
+        let with_fin = chunk_done && burst_done && self.queue.unsent.is_empty() && self.fin_wanted;
+        if with_fin {
+            flags.0 |= SegFlags::FIN;
+            tcp = tcp.with(TcpFlags::FIN);
+            self.send_fin();
+        }
+        self.record(now, TxSeg { start, sent_at: now, map, len, flags });
+        if len < mss {
+            self.snd_sml = start + u64::from(len);
+        }
+        if burst_done && self.config.pacing {
+            let bytes = self.burst_end - self.burst_start;
+            let nanos = bytes.saturating_mul(1_000_000_000) / self.pacing_rate.max(1);
+            self.pace_until = now + Duration::from_nanos(nanos);
+        }
+        Plan {
+            kind: PlanKind::Data,
+            start,
+            len,
+            map,
+            flags: tcp,
+            burst_start: self.burst_start,
+            retransmission: false,
+        }
+    }
+
+    fn bare_fin(&mut self, now: Instant) -> Option<Plan> {
+        if !self.fin_wanted || self.fin_sent || self.snd_nxt < self.queue.write_end {
+            return None;
+        }
+        let start = self.snd_nxt;
+        self.send_fin();
+        self.record(
+            now,
+            TxSeg { start, sent_at: now, map: Mapping::default(), len: 0, flags: SegFlags(SegFlags::FIN) },
+        );
+        self.burst_end = self.snd_nxt;
+        Some(self.plain(PlanKind::Data, start, TcpFlags::FIN.with(TcpFlags::ACK)))
+    }
+
+    fn send_fin(&mut self) {
+        self.fin_sent = true;
+        self.state = match self.state {
+            TcpState::CloseWait => TcpState::LastAck,
+            _ => TcpState::FinWait1,
+        };
+    }
+
+    /// A segment leaves for the first time.
+    fn record(&mut self, now: Instant, seg: TxSeg) {
+        let was_idle = self.queue.sent.is_empty();
+        self.snd_nxt = seg.end();
+        self.count_data(seg.len);
+        if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
+            self.prr_out += 1;
+        }
+        self.queue.sent.push_back(seg);
+        self.validate_due = true;
+        let probe_pending = matches!(self.xmit_timer, Some((_, XmitTimer::LossProbe)));
+        if was_idle || probe_pending || self.xmit_timer.is_none() {
+            // A burst of new data restarts the probe timer (`tcp_event_new_data_sent`).
+            if !self.schedule_loss_probe(now, false) && (was_idle || self.xmit_timer.is_none()) {
+                self.rearm_rto(now);
+            }
+        } else if matches!(self.xmit_timer, Some((_, XmitTimer::Retransmit))) {
+            self.schedule_loss_probe(now, false);
+        }
+    }
+
+    fn cwnd_limited(&mut self, now: Instant) {
+        self.is_cwnd_limited = true;
+        self.max_packets_out = self.max_packets_out.max(self.queue.packets_out());
+        self.cwnd_usage_seq = self.snd_nxt;
+        self.cwnd_used = 0;
+        self.cwnd_stamp = now;
+        self.validate_due = false;
+    }
+
+    /// After a round of sending: did the window limit it (`tcp_cwnd_validate`, RFC 7661)?
+    fn validate_window(&mut self, now: Instant) {
+        let out = self.queue.packets_out();
+        let limited = self.queue.in_flight() >= self.window.cwnd;
+        if self.snd_una >= self.cwnd_usage_seq
+            || limited
+            || (!self.is_cwnd_limited && out > self.max_packets_out)
+        {
+            self.is_cwnd_limited = limited;
+            self.max_packets_out = out;
+            self.cwnd_usage_seq = self.snd_nxt;
+        }
+        let fed = self.is_cwnd_limited
+            || (self.window.in_slow_start() && self.window.cwnd < 2 * self.max_packets_out);
+        if fed {
+            self.cwnd_used = 0;
+            self.cwnd_stamp = now;
+        } else {
+            self.cwnd_used = self.cwnd_used.max(out);
+            let idle = now.saturating_since(self.cwnd_stamp);
+            if self.config.slow_start_after_idle && idle >= self.rtt.rto() {
+                self.application_limited(now);
+            }
+        }
+    }
+
+    /// RFC 2861: an application-limited flow keeps what it used (`tcp_cwnd_application_limited`).
+    fn application_limited(&mut self, now: Instant) {
+        if self.ca_state == CaState::Open {
+            let used = self.cwnd_used.max(self.config.initial_cwnd);
+            if used < self.window.cwnd {
+                let cwnd = self.window.cwnd;
+                self.window.ssthresh = self.window.ssthresh.max(cwnd / 2 + cwnd / 4);
+                self.window.cwnd = u32::midpoint(cwnd, used);
+            }
+            self.cwnd_used = 0;
+        }
+        self.cwnd_stamp = now;
+    }
+
+    /// Sending resumes with nothing outstanding (`tcp_slow_start_after_idle_check`, RFC 5681, section 4.1).
+    fn resume_after_idle(&mut self, now: Instant) {
+        let idle = now.saturating_since(self.last_send);
+        self.cc.on_transmit_start(&mut self.window, now, idle);
+        let rto = self.rtt.rto();
+        if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 {
+            return;
+        }
+        let mut cwnd = self.window.cwnd;
+        let restart = self.config.initial_cwnd.min(cwnd);
+        self.window.ssthresh = self.window.ssthresh.max(cwnd / 2 + cwnd / 4);
+        let mut left = idle - rto;
+        loop {
+            cwnd >>= 1;
+            if cwnd <= restart || left < rto {
+                break;
+            }
+            left -= rto;
+        }
+        self.window.cwnd = cwnd.max(restart);
+        self.cwnd_stamp = now;
+        self.cwnd_used = 0;
+        self.last_send = now;
+    }
+
+    fn blocked_by_window(&mut self, now: Instant) {
+        if self.queue.sent.is_empty() && self.xmit_timer.is_none() {
+            self.arm_persist(now);
+        }
+    }
+
+    fn zero_window_probe(&self) -> Plan {
+        self.plain(PlanKind::Probe, self.snd_una.saturating_sub(1), TcpFlags::ACK)
+    }
+
+    /// The header of a segment with an ACK leaves.
+    pub(crate) fn note_sent(&mut self, kind: PlanKind) {
+        self.stats.segs_out += 1;
+        if kind != PlanKind::Syn {
+            self.recv.note_ack_sent();
+        }
+    }
+}

@@ -1,0 +1,723 @@
+//! The receiving half of a flow: reassembly, SACK blocks, the decision when to acknowledge (delayed,
+//! quick and compressed ACKs as in Linux), the advertised window and its growth (`rcv_ssthresh`, dynamic
+//! right-sizing of the buffer).
+
+use std::collections::VecDeque;
+
+use sim_core::{Duration, Instant};
+
+use super::{Flow, TcpState};
+use crate::config::TcpConfig;
+use crate::wire::DssMapping;
+use crate::wire::{Payload, SackBlocks, Seq};
+
+/// Buffer space as the owner of the receive buffer sees it, in bytes of window.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiveSpace {
+    /// Free space.
+    pub free: u64,
+    /// Space of the whole buffer.
+    pub full: u64,
+}
+
+/// A piece of data as it arrived.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Stream offset of the first octet.
+    pub start: u64,
+    /// The octets.
+    pub payload: Payload,
+    /// Mapping announced by the segment.
+    pub map: Option<DssMapping>,
+    /// Truesize charged to the receive buffer.
+    pub truesize: u32,
+}
+
+impl Arrival {
+    pub(crate) fn end(&self) -> u64 {
+        self.start + u64::from(self.payload.len())
+    }
+}
+
+const ATO_MIN: Duration = Duration::from_millis(40);
+const MAX_QUICKACKS: u32 = 16;
+
+/// Receiver state.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) irs: Seq,
+    pub(crate) rcv_nxt: u64,
+    /// Offset at the last ACK sent (`rcv_wup`).
+    pub(crate) rcv_wup: u64,
+    /// Window advertised, counted from `rcv_wup`.
+    pub(crate) rcv_wnd: u64,
+    pub(crate) ssthresh: u64,
+    pub(crate) window_clamp: u64,
+    /// Receive buffer in bytes of memory (`sk_rcvbuf`).
+    pub(crate) rcvbuf: u64,
+    rmem_max: u64,
+    /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
+    pub(crate) scaling_ratio: u32,
+    pub(crate) ooo: VecDeque<Arrival>,
+    pub(crate) ooo_bytes: u64,
+    ranges: Vec<(u64, u64)>,
+    sacks: [(u64, u64); 4],
+    num_sacks: usize,
+    dsack: Option<(u64, u64)>,
+    pub(crate) fin_at: Option<u64>,
+    /// Memory of data in order and not yet read by the application.
+    pub(crate) unread_truesize: u64,
+    pub(crate) unread: u64,
+
+    // Timestamps (RFC 7323).
+    pub(crate) ts_recent: u32,
+    // ACK policy.
+    rcv_mss: u32,
+    advmss: u32,
+    quick: u32,
+    pingpong: bool,
+    ato: Duration,
+    last_data: Instant,
+    pub(crate) ack_now: bool,
+    ack_scheduled: bool,
+    pushed: u8,
+    pub(crate) delack: Option<Instant>,
+    compressed: Option<Instant>,
+    compressed_count: u8,
+    dup_acks: u8,
+    dup_acks_at: u64,
+
+    // Right-sizing.
+    rtt_us8: u64,
+    rtt_tsecr: u32,
+    drs_copied: u64,
+    pub(crate) drs_space: u64,
+    drs_mark: u64,
+    drs_time: Instant,
+}
+
+/// Memory the kernel charges for a frame that carries `len` octets: the frame with its headers, rounded to
+/// cache lines, plus the buffer's own overhead. Gives the 2176 octets measured for full frames.
+pub(crate) fn truesize(len: u32) -> u32 {
+    const HEADERS: u32 = 90;
+    const HEADROOM: u32 = 64;
+    const OVERHEAD: u32 = 320 + 256;
+    (len + HEADERS + HEADROOM).next_multiple_of(64) + OVERHEAD
+}
+
+impl Receiver {
+    pub(crate) fn new(config: &TcpConfig, mss: u16) -> Self {
+        let rcvbuf = u64::from(config.rmem[1]);
+        let mut receiver = Self {
+            irs: Seq(0),
+            rcv_nxt: 0,
+            rcv_wup: 0,
+            rcv_wnd: 0,
+            ssthresh: 0,
+            window_clamp: 0,
+            rcvbuf,
+            rmem_max: u64::from(config.rmem[2]),
+            scaling_ratio: 128,
+            ooo: VecDeque::new(),
+            ooo_bytes: 0,
+            ranges: Vec::new(),
+            sacks: [(0, 0); 4],
+            num_sacks: 0,
+            dsack: None,
+            fin_at: None,
+            unread_truesize: 0,
+            unread: 0,
+            ts_recent: 0,
+            rcv_mss: 536,
+            advmss: u32::from(mss),
+            quick: 0,
+            pingpong: false,
+            ato: Duration::ZERO,
+            last_data: Instant::ZERO,
+            ack_now: false,
+            ack_scheduled: false,
+            pushed: 0,
+            delack: None,
+            compressed: None,
+            compressed_count: 0,
+            dup_acks: 0,
+            dup_acks_at: 0,
+            rtt_us8: 0,
+            rtt_tsecr: 0,
+            drs_copied: 0,
+            drs_space: 0,
+            drs_mark: 0,
+            drs_time: Instant::ZERO,
+        };
+        receiver.window_clamp = receiver.window_of(rcvbuf);
+        // At most 64 KiB before scaling is known; whole segments (`tcp_select_initial_window`).
+        let initial = receiver.window_clamp.min(65_535);
+        let mss = u64::from(mss);
+        receiver.rcv_wnd = initial / mss * mss;
+        receiver.ssthresh = receiver.rcv_wnd;
+        receiver
+    }
+
+    /// Window that `memory` bytes of buffer can back.
+    pub(crate) fn window_of(&self, memory: u64) -> u64 {
+        memory * u64::from(self.scaling_ratio) >> 8
+    }
+
+    fn memory_for(&self, window: u64) -> u64 {
+        (window << 8) / u64::from(self.scaling_ratio.max(1))
+    }
+
+    /// Scale to ask for: such that the largest buffer fits (`tcp_select_initial_window`).
+    pub(crate) fn wanted_scale(&self, config: &TcpConfig) -> u8 {
+        if !config.window_scaling {
+            return 0;
+        }
+        let space = u64::from(config.rmem[2].max(config.rmem[1]));
+        let bits = 64 - space.leading_zeros() as i32;
+        (bits - 16).clamp(0, 14) as u8
+    }
+
+    /// Own buffer space (`tcp_space`, `tcp_full_space`).
+    pub(crate) fn space(&self) -> ReceiveSpace {
+        let used = self.unread_truesize + self.ooo_memory();
+        ReceiveSpace { free: self.window_of(self.rcvbuf.saturating_sub(used)), full: self.window_of(self.rcvbuf) }
+    }
+
+    fn ooo_memory(&self) -> u64 {
+        (self.ooo_bytes << 8) / u64::from(self.scaling_ratio.max(1))
+    }
+
+    /// Current right edge relative to `rcv_nxt` (`tcp_receive_window`).
+    pub(crate) fn receive_window(&self) -> u64 {
+        (self.rcv_wup + self.rcv_wnd).saturating_sub(self.rcv_nxt)
+    }
+
+    pub(crate) fn cancel_timers(&mut self) {
+        self.delack = None;
+        self.compressed = None;
+        self.ack_scheduled = false;
+        self.ack_now = false;
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match (self.delack, self.compressed) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// SACK blocks for the next ACK, at most `most`.
+    pub(crate) fn sack_blocks(&self, most: usize) -> SackBlocks {
+        let mut blocks = SackBlocks::default();
+        let wire = |offset| Seq::from_offset(self.irs, offset);
+        let dsack = self.dsack.iter().copied();
+        for (start, end) in dsack.chain(self.sacks[..self.num_sacks].iter().copied()).take(most) {
+            blocks.push(wire(start), wire(end));
+        }
+        blocks
+    }
+
+    pub(crate) fn has_sacks(&self) -> bool {
+        self.num_sacks > 0 || self.dsack.is_some()
+    }
+
+    fn note_sack(&mut self, start: u64, end: u64) {
+        // The block that grew, or a new one, goes first (RFC 2018, section 4).
+        let (mut first, mut kept) = ((start, end), 0);
+        let mut others = [(0, 0); 4];
+        for &(s, e) in &self.sacks[..self.num_sacks] {
+            if s <= first.1 && first.0 <= e {
+                first = (first.0.min(s), first.1.max(e));
+            } else if kept < 3 {
+                others[kept] = (s, e);
+                kept += 1;
+            }
+        }
+        self.sacks[0] = first;
+        self.sacks[1..=kept].copy_from_slice(&others[..kept]);
+        self.num_sacks = kept + 1;
+    }
+
+    fn drop_old_sacks(&mut self) {
+        let mut kept = 0;
+        for i in 0..self.num_sacks {
+            if self.sacks[i].1 > self.rcv_nxt {
+                self.sacks[kept] = self.sacks[i];
+                kept += 1;
+            }
+        }
+        self.num_sacks = kept;
+    }
+
+    /// Queue data beyond a hole. Returns false if nothing of it is new.
+    fn insert_out_of_order(&mut self, arrival: Arrival) -> bool {
+        let (mut start, mut end) = (arrival.start, arrival.end());
+        // Ranges are sorted and disjoint; most arrivals touch the last one.
+        let at = self.ranges.partition_point(|&(_, e)| e < start);
+        let mut stop = at;
+        while stop < self.ranges.len() && self.ranges[stop].0 <= end {
+            stop += 1;
+        }
+        if stop > at && self.ranges[at].0 <= start && end <= self.ranges[at].1 {
+            self.dsack = Some((start, end));
+            return false;
+        }
+        if stop > at {
+            start = start.min(self.ranges[at].0);
+            end = end.max(self.ranges[stop - 1].1);
+            self.ranges[at] = (start, end);
+            self.ranges.drain(at + 1..stop);
+        } else {
+            self.ranges.insert(at, (start, end));
+        }
+        self.note_sack(start, end);
+        self.ooo_bytes += u64::from(arrival.payload.len());
+        let index = self.ooo.partition_point(|other| other.start <= arrival.start);
+        self.ooo.insert(index, arrival);
+        true
+    }
+
+    /// The next piece of queued data that is now in order, trimmed to what is new.
+    fn pop_in_order(&mut self) -> Option<Arrival> {
+        while let Some(front) = self.ooo.front() {
+            if front.start > self.rcv_nxt {
+                return None;
+            }
+            let mut arrival = self.ooo.pop_front()?;
+            self.ooo_bytes -= u64::from(arrival.payload.len());
+            if arrival.end() <= self.rcv_nxt {
+                continue;
+            }
+            trim_front(&mut arrival, self.rcv_nxt);
+            return Some(arrival);
+        }
+        None
+    }
+
+    fn quickacks_wanted(&mut self, most: u32) {
+        let count = (self.rcv_wnd / (2 * u64::from(self.rcv_mss))).max(2).min(u64::from(most)) as u32;
+        self.quick = self.quick.max(count);
+    }
+
+    fn enter_quickack(&mut self, most: u32) {
+        self.quickacks_wanted(most);
+        self.pingpong = false;
+        self.ato = ATO_MIN;
+    }
+
+    fn in_quickack(&self) -> bool {
+        self.quick > 0 && !self.pingpong
+    }
+
+    /// Data is about to leave: the conversation is interactive (`tcp_event_data_sent`).
+    pub(crate) fn note_data_sent(&mut self, now: Instant) {
+        if self.ack_scheduled_or_recent(now) {
+            self.pingpong = true;
+        }
+    }
+
+    fn ack_scheduled_or_recent(&self, now: Instant) -> bool {
+        !self.ato.is_zero() && now.saturating_since(self.last_data) < self.ato
+    }
+
+    /// An ACK left: counters start anew (`tcp_event_ack_sent`).
+    pub(crate) fn note_ack_sent(&mut self) {
+        self.quick = self.quick.saturating_sub(1);
+        self.ack_now = false;
+        self.ack_scheduled = false;
+        self.pushed = 0;
+        self.delack = None;
+        self.compressed = None;
+        self.compressed_count = 0;
+        self.dsack = None;
+    }
+
+    /// Data arrived in order (`tcp_event_data_recv`).
+    fn note_data(&mut self, now: Instant, len: u32, truesize: u32, psh: bool, rto: Duration) {
+        self.ack_scheduled = true;
+        if len >= self.rcv_mss {
+            if len != self.rcv_mss {
+                self.scaling_ratio = ((u64::from(len) << 8) / u64::from(truesize)).max(1) as u32;
+                self.window_clamp = self.window_of(self.rcvbuf);
+            }
+            self.rcv_mss = len.min(self.advmss);
+            if psh {
+                self.pushed |= 1;
+            }
+        } else if psh {
+            self.pushed = if self.pushed & 1 != 0 { 3 } else { 1 };
+        }
+        if self.ato.is_zero() {
+            self.quickacks_wanted(MAX_QUICKACKS);
+            self.ato = ATO_MIN;
+        } else {
+            let gap = now.saturating_since(self.last_data);
+            if gap <= ATO_MIN / 2 {
+                self.ato = self.ato / 2 + ATO_MIN / 2;
+            } else if gap < self.ato {
+                self.ato = (self.ato / 2 + gap).min(rto);
+            } else if gap > rto {
+                self.quickacks_wanted(MAX_QUICKACKS);
+            }
+        }
+        self.last_data = now;
+    }
+
+    /// Grow the bound of the window by two segments for each one received, while the buffer allows
+    /// (`tcp_grow_window`).
+    fn grow_window(&mut self, len: u32, truesize: u32, space: ReceiveSpace) {
+        let room = self.window_clamp.min(space.free).saturating_sub(self.ssthresh);
+        if room == 0 {
+            return;
+        }
+        let charged = self.window_of(u64::from(truesize));
+        let mut grow = 0;
+        if charged <= u64::from(len) {
+            grow = 2 * u64::from(self.advmss);
+        } else {
+            // Small segments: only if the buffer would still do at a fraction of its size.
+            let (mut memory, mut window) = (charged, self.window_of(self.rmem_max) / 2);
+            while self.ssthresh <= window {
+                if memory <= u64::from(len) {
+                    grow = 2 * u64::from(self.rcv_mss);
+                    break;
+                }
+                memory >>= 1;
+                window >>= 1;
+            }
+        }
+        if grow > 0 {
+            self.ssthresh += room.min(grow.max(2 * u64::from(len)));
+            self.quick |= 1;
+        }
+    }
+
+    /// RTT of the receiver, from the timestamps echoed (`tcp_rcv_rtt_measure_ts`).
+    pub(crate) fn measure_rtt(&mut self, now_ms: u32, tsecr: u32, len: u32) {
+        if tsecr == 0 || tsecr == self.rtt_tsecr || len < self.rcv_mss {
+            return;
+        }
+        self.rtt_tsecr = tsecr;
+        let ms = now_ms.wrapping_sub(tsecr);
+        if ms > i32::MAX as u32 {
+            return;
+        }
+        let us = u64::from(ms.max(1)) * 1000;
+        self.rtt_us8 = if self.rtt_us8 == 0 { us << 3 } else { self.rtt_us8 - (self.rtt_us8 >> 3) + us };
+    }
+
+    pub(crate) fn rtt(&self) -> Duration {
+        Duration::from_micros(self.rtt_us8 >> 3)
+    }
+
+    /// The application read `len` octets in total so far: once per RTT, make the buffer hold twice what was
+    /// read in the last one (`tcp_rcv_space_adjust`).
+    pub(crate) fn adjust_space(&mut self, now: Instant, len: u64) {
+        self.drs_copied += len;
+        if self.drs_space == 0 {
+            return;
+        }
+        let rtt = self.rtt();
+        if rtt.is_zero() || now.saturating_since(self.drs_time) < rtt {
+            return;
+        }
+        let copied = self.drs_copied - self.drs_mark;
+        if copied > self.drs_space {
+            self.grow_buffer(copied);
+        }
+        self.drs_mark = self.drs_copied;
+        self.drs_time = now;
+    }
+
+    pub(crate) fn start_right_sizing(&mut self, now: Instant, initial: u64) {
+        self.drs_space = initial;
+        self.drs_time = now;
+        self.drs_mark = self.drs_copied;
+    }
+
+    /// Let the buffer back twice `copied`, plus the growth of the sender's rate (`tcp_rcvbuf_grow`).
+    pub(crate) fn grow_buffer(&mut self, copied: u64) {
+        let old = self.drs_space.max(1);
+        let mut window = copied << 1;
+        if copied > old {
+            window += (window * (copied - old) / old) << 1;
+        }
+        self.drs_space = copied;
+        if let Some(last) = self.ranges.last() {
+            window += last.1 - self.rcv_nxt.min(last.1);
+        }
+        let rcvbuf = self.memory_for(window).min(self.rmem_max);
+        if rcvbuf > self.rcvbuf {
+            self.rcvbuf = rcvbuf;
+            self.window_clamp = self.window_of(rcvbuf);
+        }
+    }
+
+    /// The window to advertise now (`tcp_select_window`); never moves the right edge left.
+    pub(crate) fn select_window(&mut self, space: ReceiveSpace, scale: u8) -> u64 {
+        let current = self.receive_window();
+        let unit = 1u64 << scale;
+        let mut window = self.new_window(space, scale);
+        if window < current {
+            window = current.next_multiple_of(unit);
+        }
+        let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
+        self.rcv_wnd = window.min(most);
+        self.rcv_wup = self.rcv_nxt;
+        self.rcv_wnd
+    }
+
+    /// `__tcp_select_window`.
+    pub(crate) fn new_window(&self, space: ReceiveSpace, scale: u8) -> u64 {
+        let full = self.window_clamp.max(1).min(space.full);
+        let mss = u64::from(self.rcv_mss).min(full);
+        let unit = 1u64 << scale;
+        let mut free = space.free;
+        if free < full >> 1 {
+            free = free / unit * unit;
+            if free < space.full >> 4 || free < mss {
+                return 0;
+            }
+        }
+        free = free.min(self.ssthresh);
+        if scale > 0 {
+            free.next_multiple_of(unit)
+        } else {
+            let window = self.rcv_wnd;
+            if window + mss <= free || window > free {
+                free / mss.max(1) * mss
+            } else if mss == full && free > window + (full >> 1) {
+                free
+            } else {
+                window
+            }
+        }
+    }
+
+    /// Whether reading by the application should send an ACK at once (`tcp_cleanup_rbuf`).
+    pub(crate) fn ack_on_read(&self, all_read: bool) -> bool {
+        self.ack_scheduled
+            && (self.rcv_nxt - self.rcv_wup > u64::from(self.rcv_mss)
+                || (all_read && (self.pushed & 2 != 0 || (self.pushed & 1 != 0 && !self.pingpong))))
+    }
+}
+
+fn trim_front(arrival: &mut Arrival, to: u64) {
+    if to > arrival.start {
+        let cut = (to - arrival.start) as u32;
+        arrival.payload = arrival.payload.slice(cut, arrival.payload.len() - cut);
+        arrival.start = to;
+    }
+}
+
+impl Flow {
+    /// Queue the payload of a segment; pieces that are now in order are handed to `deliver`. `space` is
+    /// the space of the buffer the data goes to.
+    pub(crate) fn receive_data(
+        &mut self,
+        now: Instant,
+        mut arrival: Arrival,
+        psh: bool,
+        space: ReceiveSpace,
+        deliver: &mut Vec<Arrival>,
+    ) {
+        let rto = self.rtt.rto();
+        let recv = &mut self.recv;
+        let len = arrival.payload.len();
+        let window_end = recv.rcv_nxt + recv.receive_window();
+        if arrival.end() <= recv.rcv_nxt {
+            // Old data: acknowledge at once, with a DSACK.
+            if self.sack_ok {
+                recv.dsack = Some((arrival.start, arrival.end()));
+            }
+            recv.enter_quickack(MAX_QUICKACKS);
+            recv.ack_now = true;
+            return;
+        }
+        if arrival.start >= window_end {
+            recv.enter_quickack(MAX_QUICKACKS);
+            recv.ack_now = true;
+            return;
+        }
+        if arrival.start > recv.rcv_nxt {
+            self.stats.out_of_order += 1;
+            let truesize = arrival.truesize;
+            if arrival.end() > window_end {
+                let keep = (window_end - arrival.start) as u32;
+                arrival.payload = arrival.payload.slice(0, keep);
+            }
+            recv.ack_scheduled = true;
+            if recv.ato.is_zero() {
+                recv.quickacks_wanted(MAX_QUICKACKS);
+                recv.ato = ATO_MIN;
+            }
+            let new = recv.insert_out_of_order(arrival);
+            if new && len >= 128 {
+                recv.grow_window(len, truesize, space);
+            }
+            return;
+        }
+        if arrival.start < recv.rcv_nxt {
+            if self.sack_ok {
+                recv.dsack = Some((arrival.start, recv.rcv_nxt));
+            }
+            recv.ack_now = true;
+            trim_front(&mut arrival, recv.rcv_nxt);
+        }
+        if arrival.end() > window_end {
+            let keep = (window_end - arrival.start) as u32;
+            arrival.payload = arrival.payload.slice(0, keep);
+        }
+        let truesize = arrival.truesize;
+        recv.rcv_nxt = arrival.end();
+        self.stats.bytes_received += u64::from(arrival.payload.len());
+        deliver.push(arrival);
+        let had_hole = !recv.ranges.is_empty();
+        if had_hole {
+            while let Some(piece) = recv.pop_in_order() {
+                recv.rcv_nxt = piece.end();
+                self.stats.bytes_received += u64::from(piece.payload.len());
+                deliver.push(piece);
+            }
+            let nxt = recv.rcv_nxt;
+            recv.ranges.retain(|&(_, end)| end > nxt);
+            recv.drop_old_sacks();
+            // The last hole was filled: tell the sender at once (RFC 5681, section 4.2).
+            recv.ack_now |= recv.ranges.is_empty();
+        }
+        recv.note_data(now, len, truesize, psh, rto);
+        if len >= 128 {
+            recv.grow_window(len, truesize, space);
+        }
+    }
+
+    /// Decide whether the data received is acknowledged now or later (`__tcp_ack_snd_check`). `space` is
+    /// the space of the buffer after the application had its chance to read.
+    pub(crate) fn check_ack(&mut self, now: Instant, space: ReceiveSpace) {
+        let recv = &mut self.recv;
+        if !recv.ack_scheduled || recv.ack_now {
+            return;
+        }
+        let more_than_one = recv.rcv_nxt - recv.rcv_wup > u64::from(recv.rcv_mss);
+        if (more_than_one && recv.new_window(space, self.rcv_wscale) >= recv.rcv_wnd)
+            || recv.in_quickack()
+        {
+            recv.ack_now = true;
+            return;
+        }
+        let srtt = self.rtt.srtt();
+        if recv.ranges.is_empty() {
+            recv.delay_ack(now, &self.config, srtt);
+        } else {
+            recv.acknowledge_out_of_order(now, &self.config, self.sack_ok, srtt);
+        }
+    }
+
+    /// Whether everything up to the FIN has arrived and the FIN is next.
+    pub(crate) fn fin_reached(&self) -> bool {
+        self.recv.fin_at == Some(self.recv.rcv_nxt)
+    }
+
+    /// The application read `len` octets whose memory was `truesize`.
+    pub(crate) fn note_read(&mut self, now: Instant, len: u64, truesize: u64) {
+        self.recv.unread -= len.min(self.recv.unread);
+        self.recv.unread_truesize = self.recv.unread_truesize.saturating_sub(truesize);
+        if self.recv.unread == 0 {
+            self.recv.unread_truesize = 0;
+        }
+        self.recv.adjust_space(now, len);
+    }
+
+    /// An ACK is due because the application read (`tcp_cleanup_rbuf`): data was pushed, or the window
+    /// doubled.
+    pub(crate) fn ack_after_read(&mut self, all_read: bool, space: ReceiveSpace) {
+        if self.state == TcpState::Closed {
+            return;
+        }
+        if self.recv.ack_on_read(all_read) {
+            self.recv.ack_now = true;
+            return;
+        }
+        let current = self.recv.receive_window();
+        if 2 * current <= self.recv.window_clamp {
+            let new = self.recv.new_window(space, self.rcv_wscale);
+            if new > 0 && new >= 2 * current {
+                self.recv.ack_now = true;
+            }
+        }
+    }
+}
+
+impl Receiver {
+    fn acknowledge_out_of_order(&mut self, now: Instant, config: &TcpConfig, sack_ok: bool, srtt: Duration) {
+        if !sack_ok || self.compressed_count >= config.comp_sack_segments {
+            self.ack_now = true;
+            return;
+        }
+        if self.dup_acks_at != self.rcv_nxt {
+            self.dup_acks_at = self.rcv_nxt;
+            self.dup_acks = 0;
+        }
+        // The first three duplicate ACKs leave at once, later ones are compressed (`tcp_ack_snd_check`).
+        if self.dup_acks < 3 {
+            self.dup_acks += 1;
+            self.ack_now = true;
+            return;
+        }
+        self.compressed_count += 1;
+        if self.compressed.is_some() {
+            return;
+        }
+        let rtt = if self.rtt_us8 > 0 && self.rtt() < srtt { self.rtt() } else { srtt };
+        let rtt = if rtt.is_zero() { self.rtt() } else { rtt };
+        self.compressed = Some(now + config.comp_sack_delay.min(rtt / 20));
+    }
+
+    fn delay_ack(&mut self, now: Instant, config: &TcpConfig, srtt: Duration) {
+        let mut ato = self.ato.max(config.delack_min);
+        if ato > config.delack_min {
+            let mut most = if self.pingpong || self.pushed & 1 != 0 {
+                config.delack_max
+            } else {
+                Duration::from_millis(500)
+            };
+            if !srtt.is_zero() {
+                most = most.min(srtt.max(config.delack_min));
+            }
+            ato = ato.min(most);
+        }
+        ato = ato.min(config.delack_max);
+        match self.delack {
+            Some(at) if at <= now + ato / 4 => self.ack_now = true,
+            Some(at) => self.delack = Some(at.min(now + ato)),
+            None => self.delack = Some(now + ato),
+        }
+    }
+
+    /// A timer of the receiver may have expired.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, rto: Duration) {
+        if self.compressed.is_some_and(|at| at <= now) {
+            self.compressed = None;
+            if self.compressed_count > 0 {
+                self.ack_now = true;
+            }
+        }
+        if self.delack.is_some_and(|at| at <= now) {
+            self.delack = None;
+            if self.ack_scheduled {
+                if self.pingpong {
+                    self.pingpong = false;
+                    self.ato = ATO_MIN;
+                } else {
+                    self.ato = (self.ato * 2).min(rto);
+                }
+                self.ack_now = true;
+            }
+        }
+    }
+
+    /// The sender asks for an ACK at once.
+    pub(crate) fn ack_immediately(&mut self) {
+        self.ack_now = true;
+    }
+}

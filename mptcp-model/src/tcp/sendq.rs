@@ -1,0 +1,150 @@
+//! The send queue of a flow: chunks not yet sent, and one record for each segment sent and not yet
+//! acknowledged (the SACK scoreboard). A chunk never mixes two data sequence mappings, and a segment
+//! never crosses a chunk (RFC 8684, section 3.3.1; DSS-27).
+
+use std::collections::VecDeque;
+
+use sim_core::Instant;
+
+/// A data sequence mapping: `len` octets from position `data` of the connection's stream travel from
+/// stream offset `start` of the subflow on. Position 0 has the data sequence number IDSN + 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// Position of the first octet in the connection's stream.
+    pub data: u64,
+    /// Subflow stream offset of the first octet (the relative subflow sequence number, not wrapped).
+    pub start: u64,
+    /// Number of octets; 0 means that there is no mapping (plain TCP).
+    pub len: u32,
+    /// Folded sum over the octets, where checksums are in use.
+    pub sum: u16,
+}
+
+/// Octets accepted for sending and not yet sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk {
+    pub(crate) start: u64,
+    pub(crate) len: u32,
+    pub(crate) map: Mapping,
+    /// The last segment of the chunk carries PSH.
+    pub(crate) push: bool,
+}
+
+/// State of a sent segment on the scoreboard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SegFlags(pub(crate) u8);
+
+impl SegFlags {
+    pub(crate) const SACKED: u8 = 1;
+    pub(crate) const LOST: u8 = 2;
+    /// Retransmitted and the retransmission not known lost.
+    pub(crate) const RETRANS: u8 = 4;
+    pub(crate) const EVER_RETRANS: u8 = 8;
+    pub(crate) const FIN: u8 = 16;
+    pub(crate) const PSH: u8 = 32;
+    pub(crate) const SYN: u8 = 64;
+
+    pub(crate) const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+}
+
+/// One segment sent and not yet cumulatively acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TxSeg {
+    pub(crate) start: u64,
+    pub(crate) sent_at: Instant,
+    pub(crate) map: Mapping,
+    pub(crate) len: u32,
+    pub(crate) flags: SegFlags,
+}
+
+impl TxSeg {
+    /// Sequence space used: payload plus SYN or FIN.
+    pub(crate) const fn end(&self) -> u64 {
+        self.start + self.len as u64 + self.flags.has(SegFlags::FIN | SegFlags::SYN) as u64
+    }
+}
+
+/// Truesize overhead of one socket buffer of the sender (`SKB_TRUESIZE(0)` on a 64-bit machine).
+const SKB_OVERHEAD: u64 = 576;
+
+/// Chunks and scoreboard of one flow.
+#[derive(Debug, Default)]
+pub(crate) struct SendQueue {
+    pub(crate) unsent: VecDeque<Chunk>,
+    pub(crate) sent: VecDeque<TxSeg>,
+    /// Offset after the last octet accepted (`write_seq`).
+    pub(crate) write_end: u64,
+    pub(crate) sacked_out: u32,
+    pub(crate) lost_out: u32,
+    pub(crate) retrans_out: u32,
+    /// First segment that may be marked lost and not retransmitted (`retransmit_skb_hint`).
+    pub(crate) retransmit_hint: u64,
+    /// Offset after the highest selectively acknowledged octet.
+    pub(crate) highest_sacked: u64,
+    /// Segments retransmitted, in the order of their last transmission: start and time.
+    pub(crate) retransmitted: VecDeque<(u64, Instant)>,
+    /// Everything before this offset has been looked at by RACK as an original transmission.
+    pub(crate) rack_hint: u64,
+}
+
+impl SendQueue {
+    pub(crate) fn packets_out(&self) -> u32 {
+        self.sent.len() as u32
+    }
+
+    /// Segments in flight (`tcp_packets_in_flight`).
+    pub(crate) fn in_flight(&self) -> u32 {
+        (self.packets_out() + self.retrans_out).saturating_sub(self.sacked_out + self.lost_out)
+    }
+
+    /// Index of the first sent segment that ends after `offset`.
+    pub(crate) fn index_of(&self, offset: u64) -> usize {
+        self.sent.partition_point(|seg| seg.end() <= offset)
+    }
+
+    /// Accept `len` octets; they join the last chunk if `joins` says so.
+    pub(crate) fn append(&mut self, len: u32, map: Mapping) {
+        self.unsent.push_back(Chunk { start: self.write_end, len, map, push: false });
+        self.write_end += u64::from(len);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unsent.is_empty() && self.sent.is_empty()
+    }
+
+    /// Memory charged to the send buffer in bytes (`sk_wmem_queued`): data plus an overhead for each
+    /// buffer. Sent data is charged as sent chunks, of which the burst size is a good guess.
+    pub(crate) fn memory(&self, snd_una: u64) -> u64 {
+        let data = self.write_end - snd_una.min(self.write_end);
+        data + (self.unsent.len() as u64 + self.sent.len() as u64 / 2) * SKB_OVERHEAD
+    }
+
+    /// Mark segment `index` lost (`tcp_mark_skb_lost`). Returns whether it was news.
+    pub(crate) fn mark_lost(&mut self, index: usize) -> bool {
+        let seg = &mut self.sent[index];
+        if seg.flags.has(SegFlags::SACKED) {
+            return false;
+        }
+        let news = if seg.flags.has(SegFlags::LOST) {
+            if !seg.flags.has(SegFlags::RETRANS) {
+                return false;
+            }
+            // The retransmission was lost as well.
+            seg.flags.0 &= !SegFlags::RETRANS;
+            self.retrans_out -= 1;
+            true
+        } else {
+            seg.flags.0 |= SegFlags::LOST;
+            self.lost_out += 1;
+            if seg.flags.has(SegFlags::RETRANS) {
+                seg.flags.0 &= !SegFlags::RETRANS;
+                self.retrans_out -= 1;
+            }
+            true
+        };
+        self.retransmit_hint = self.retransmit_hint.min(self.sent[index].start);
+        news
+    }
+}

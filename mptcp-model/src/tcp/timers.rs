@@ -1,0 +1,203 @@
+//! Timers of a flow: retransmission, loss probe, reordering and persist share one slot, as in Linux; the
+//! receiver has those of its ACKs; TIME_WAIT and FIN_WAIT_2 have one. Deadlines are kept here and compared
+//! when the owner's wake-up comes, so that re-arming costs nothing.
+
+use sim_core::{Duration, Instant};
+
+use super::{Flow, Forced, Rexmit, TcpState, XmitTimer};
+use crate::congestion::{CaState, PathView};
+use crate::path_manager::CloseReason;
+
+/// What a timeout did, for the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutOutcome {
+    /// The retransmission timer expired: new RTO.
+    pub rto: Option<Duration>,
+    /// The flow ended.
+    pub closed: bool,
+}
+
+impl Flow {
+    /// When the flow wants to be woken.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut next = self.recv.next_timeout().unwrap_or(Instant::FAR_FUTURE);
+        if let Some((at, _)) = self.xmit_timer {
+            next = next.min(at);
+        }
+        if let Some(at) = self.state_timer {
+            next = next.min(at);
+        }
+        if self.config.pacing && self.pace_until > self.last_send && !self.queue.unsent.is_empty() {
+            next = next.min(self.pace_until);
+        }
+        (next != Instant::FAR_FUTURE).then_some(next)
+    }
+
+    /// Whatever is due at `now` happens; harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Instant, me: usize, paths: &[PathView]) -> TimeoutOutcome {
+        let mut outcome = TimeoutOutcome::default();
+        let rto = self.rtt.rto();
+        self.recv.handle_timeout(now, rto);
+        if self.state_timer.is_some_and(|at| at <= now) {
+            self.state_timer = None;
+            self.finish(CloseReason::Normal);
+            outcome.closed = true;
+            return outcome;
+        }
+        let Some((at, timer)) = self.xmit_timer else { return outcome };
+        if at > now {
+            return outcome;
+        }
+        self.xmit_timer = None;
+        match timer {
+            XmitTimer::Retransmit => outcome = self.retransmission_timeout(now, me, paths),
+            XmitTimer::LossProbe => self.send_loss_probe(now),
+            XmitTimer::Reorder => self.reorder_timeout(now, me, paths),
+            XmitTimer::Persist => outcome = self.persist_timeout(now),
+        }
+        outcome
+    }
+
+    fn retransmission_timeout(&mut self, now: Instant, me: usize, paths: &[PathView]) -> TimeoutOutcome {
+        let mut outcome = TimeoutOutcome::default();
+        self.stats.timeouts += 1;
+        if matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
+            let most = if self.state == TcpState::SynSent {
+                self.config.syn_retries
+            } else {
+                self.config.synack_retries
+            };
+            if self.retries >= most {
+                self.finish(self.soft_error.unwrap_or(CloseReason::TimedOut));
+                outcome.closed = true;
+                return outcome;
+            }
+            self.retries += 1;
+            // The first timeouts of a SYN do not back off (`tcp_syn_linear_timeouts`).
+            if self.state == TcpState::SynReceived || self.retries > self.config.syn_linear_timeouts {
+                self.rtt.back_off();
+            }
+            self.handshake_due = true;
+            outcome.rto = Some(self.rtt.rto());
+            return outcome;
+        }
+        if self.queue.sent.is_empty() {
+            return outcome;
+        }
+        if self.retries >= self.config.retries {
+            self.finish(self.soft_error.unwrap_or(CloseReason::TimedOut));
+            outcome.closed = true;
+            return outcome;
+        }
+        self.enter_loss(now, me, paths);
+        self.retries += 1;
+        self.burst_end = self.snd_nxt;
+        self.force(Forced::Head);
+        self.rtt.back_off();
+        self.arm_rto(now);
+        outcome.rto = Some(self.rtt.rto());
+        outcome
+    }
+
+    pub(crate) fn arm_rto(&mut self, now: Instant) {
+        self.xmit_timer = Some((now + self.rtt.rto(), XmitTimer::Retransmit));
+    }
+
+    /// Restart the timer after progress; a loss probe or reordering timer in its place does not postpone
+    /// it (`tcp_rearm_rto`).
+    pub(crate) fn rearm_rto(&mut self, now: Instant) {
+        let Some(head) = self.queue.sent.front() else {
+            self.xmit_timer = None;
+            return;
+        };
+        let rto = self.rtt.rto();
+        let from_head = matches!(self.xmit_timer, Some((_, XmitTimer::LossProbe | XmitTimer::Reorder)));
+        let at = if from_head { (head.sent_at + rto).max(now + Duration::from_micros(1)) } else { now + rto };
+        self.xmit_timer = Some((at, XmitTimer::Retransmit));
+    }
+
+    pub(crate) fn set_xmit_timer(&mut self, now: Instant) {
+        if self.queue.sent.is_empty() {
+            self.xmit_timer = None;
+        } else if !self.schedule_loss_probe(now, true) {
+            self.rearm_rto(now);
+        }
+    }
+
+    /// Arm the loss probe two round trips from now (`tcp_schedule_loss_probe`, RFC 8985, section 7.2).
+    pub(crate) fn schedule_loss_probe(&mut self, now: Instant, advancing: bool) -> bool {
+        let eligible = self.config.tail_loss_probe
+            && self.sack_ok
+            && !self.queue.sent.is_empty()
+            && matches!(self.ca_state, CaState::Open | CaState::Cwr);
+        if !eligible {
+            return false;
+        }
+        let srtt = self.rtt.srtt();
+        let mut timeout = if srtt.is_zero() {
+            self.config.rto_initial
+        } else if self.queue.packets_out() == 1 {
+            srtt * 2 + self.config.rto_min
+        } else {
+            srtt * 2 + Duration::from_millis(2)
+        };
+        let rto = self.rtt.rto();
+        let left = if advancing {
+            rto
+        } else {
+            let head = self.queue.sent.front().map_or(now, |seg| seg.sent_at);
+            (head + rto).saturating_since(now)
+        };
+        if !left.is_zero() {
+            timeout = timeout.min(left);
+        }
+        self.xmit_timer = Some((now + timeout, XmitTimer::LossProbe));
+        true
+    }
+
+    /// The probe timer fired (`tcp_send_loss_probe`).
+    fn send_loss_probe(&mut self, now: Instant) {
+        if self.tlp_high_seq == 0 && !self.queue.sent.is_empty() {
+            self.tlp_retrans = false;
+            if self.can_send_new() && self.window_allows_next() {
+                self.force(Forced::New);
+                let next = self.queue.unsent.front().map_or(0, |chunk| u64::from(chunk.len));
+                self.tlp_high_seq = self.snd_nxt + next.min(u64::from(self.mss_now(0)));
+            } else {
+                self.tlp_retrans = true;
+                self.force(Forced::Tail);
+                self.tlp_high_seq = self.snd_nxt;
+            }
+            self.stats.loss_probes += 1;
+        }
+        self.xmit_timer = Some((now, XmitTimer::LossProbe));
+        self.rearm_rto(now);
+    }
+
+    pub(crate) fn arm_persist(&mut self, now: Instant) {
+        // The first probe after one RTO, then backing off (`tcp_probe0_base`, at least 200 ms).
+        let rto = self.rtt.rto().max(self.config.rto_min).min(self.config.rto_max);
+        self.xmit_timer = Some((now + rto, XmitTimer::Persist));
+    }
+
+    fn persist_timeout(&mut self, now: Instant) -> TimeoutOutcome {
+        if self.queue.unsent.is_empty() || !self.queue.sent.is_empty() {
+            return TimeoutOutcome::default();
+        }
+        if self.retries >= self.config.retries && now.saturating_since(self.last_ack_received) > self.config.rto_max {
+            self.finish(CloseReason::TimedOut);
+            return TimeoutOutcome { closed: true, ..TimeoutOutcome::default() };
+        }
+        self.retries = self.retries.saturating_add(1);
+        self.force(Forced::Probe);
+        self.rtt.back_off();
+        self.arm_persist(now);
+        TimeoutOutcome::default()
+    }
+
+    /// Retransmit what is marked lost at the next poll.
+    pub(crate) fn retransmit_now(&mut self) {
+        self.rexmit = Rexmit::Lost;
+    }
+}

@@ -1,0 +1,84 @@
+//! What the engine needs to know of a packet.
+
+use std::net::IpAddr;
+
+use super::packet::{Body, Ecn, Packet};
+
+/// Mixes a word into a hash (the finaliser of SplitMix64 over the sum).
+const fn mix(hash: u64, word: u64) -> u64 {
+    let mut z = (hash ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^= z >> 29;
+    z.wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+fn address_words(address: IpAddr) -> (u64, u64) {
+    match address {
+        IpAddr::V4(address) => (0, u64::from(u32::from(address))),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address);
+            ((bits >> 64) as u64, bits as u64)
+        }
+    }
+}
+
+impl sim_core::Packet for Packet {
+    fn wire_len(&self) -> u32 {
+        self.wire_len() as u32
+    }
+
+    /// Hash of the 5-tuple.
+    fn flow_hash(&self) -> u64 {
+        let (src, dst) = (address_words(self.ip.src), address_words(self.ip.dst));
+        let (protocol, ports) = match &self.body {
+            Body::Tcp(segment) => (6, u32::from(segment.src_port) << 16 | u32::from(segment.dst_port)),
+            Body::Udp(datagram) => (17, u32::from(datagram.src_port) << 16 | u32::from(datagram.dst_port)),
+            Body::Icmp(_) => (1, 0),
+            Body::Other { protocol, .. } => (u64::from(*protocol), 0),
+        };
+        let hash = mix(mix(src.0, src.1), dst.0);
+        mix(mix(hash, dst.1), protocol << 32 | u64::from(ports))
+    }
+
+    fn ecn_capable(&self) -> bool {
+        self.ip.ecn != Ecn::NotEct
+    }
+
+    fn mark_ce(&mut self) {
+        self.ip.ecn = Ecn::Ce;
+    }
+
+    /// Covers what a capture would show of the headers, and the description of the payload.
+    fn digest(&self) -> u64 {
+        let addresses = address_words(self.ip.src).1 << 32 ^ address_words(self.ip.dst).1;
+        let header = u64::from(self.ip.ttl) << 48 | (self.ip.ecn as u64) << 40 | u64::from(self.ip.id);
+        match &self.body {
+            Body::Tcp(segment) => {
+                let ports = u64::from(segment.src_port) << 48 | u64::from(segment.dst_port) << 32;
+                let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
+                let rest = u64::from(segment.flags.0) << 32
+                    | u64::from(segment.window) << 16
+                    | u64::from(segment.payload.len());
+                let mut hash = mix(mix(addresses, header ^ ports), numbers);
+                hash = mix(hash, rest);
+                let (words, tail) = segment.options.as_bytes().as_chunks::<8>();
+                for word in words {
+                    hash = mix(hash, u64::from_be_bytes(*word));
+                }
+                tail.iter().fold(hash, |hash, &octet| mix(hash, u64::from(octet)))
+            }
+            Body::Udp(datagram) => mix(addresses ^ header, u64::from(datagram.payload.len()) | 17 << 32),
+            Body::Icmp(message) => {
+                let what = u64::from(message.kind) << 40 | u64::from(message.code) << 32;
+                mix(mix(addresses, header), what | u64::from(message.rest))
+            }
+            Body::Other { protocol, payload } => {
+                mix(mix(addresses, header), u64::from(*protocol) << 32 | u64::from(payload.len()))
+            }
+        }
+    }
+
+    /// The reference emulator draws for IPv4 frames only.
+    fn shows_loss_draw(&self) -> bool {
+        self.ip.src.is_ipv4()
+    }
+}
