@@ -55,12 +55,7 @@ impl<A: Application> HostNode<A> {
     pub fn run<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
         loop {
-            while let Some(event) = self.host.poll_event() {
-                if let Some(application) = self.applications.get_mut(event.owner as usize) {
-                    self.host.current_owner = event.owner;
-                    application.on_event(now, event.socket, event.events, &mut self.host);
-                }
-            }
+            // The stack answers before an application gets its turn, as an interrupt does.
             while let Some((interface, packet)) = self.host.poll_transmit(now) {
                 if interface == InterfaceId::LOOPBACK {
                     self.host.handle_packet(now, interface, &packet);
@@ -70,6 +65,12 @@ impl<A: Application> HostNode<A> {
             }
             if !self.host.has_events() {
                 break;
+            }
+            while let Some(event) = self.host.poll_event() {
+                if let Some(application) = self.applications.get_mut(event.owner as usize) {
+                    self.host.current_owner = event.owner;
+                    application.on_event(now, event.socket, event.events, &mut self.host);
+                }
             }
         }
         let mut next = self.host.poll_timeout().unwrap_or(Instant::FAR_FUTURE);

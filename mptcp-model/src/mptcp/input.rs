@@ -79,12 +79,11 @@ impl Connection {
             return None;
         }
         segment.options.mptcp().find_map(|option| match option {
-            MpOption::Capable { data_len: Some(len), checksum, .. } => Some(DssMapping {
-                dsn: DataNumber::Long(self.keys.remote_base),
-                ssn: 1,
-                len,
-                checksum,
-            }),
+            // The third ACK may have been lost: this segment then brings the key.
+            MpOption::Capable { sender_key: Some(key), data_len: Some(len), checksum, .. } => {
+                let base = crypto::idsn(self.version, key).wrapping_add(1);
+                Some(DssMapping { dsn: DataNumber::Long(base), ssn: 1, len, checksum })
+            }
             _ => None,
         })
     }
