@@ -4,12 +4,21 @@
 //! tests. `parse` and `emit` are exact inverses on everything a real stack sends. Parsing takes any
 //! bytes and never panics.
 
+pub mod checksum;
+mod describe;
+mod emit;
+pub(crate) mod field;
+pub mod mptcp;
 pub mod options;
 pub mod packet;
+pub mod parse;
 pub mod payload;
 pub mod seq;
 
-pub use options::{MpOption, SackBlocks, TcpOption, TcpOptions};
+pub use checksum::Sum;
+pub use mptcp::{AddressIds, DataNumber, Dss, DssMapping, MpOption};
+pub use options::{OptionSpan, ParsedOptions, SackBlocks, TcpOption, TcpOptions};
 pub use packet::{Body, Ecn, IcmpMessage, IpHeader, Packet, TcpFlags, TcpSegment, UdpDatagram};
+pub use parse::{WireError, verify_checksums};
 pub use payload::Payload;
 pub use seq::Seq;

@@ -1,14 +1,35 @@
-//! TCP options and the MPTCP options inside them.
+//! TCP options (RFC 9293, RFC 7323, RFC 2018), MPTCP options included.
 //!
 //! A segment keeps its options as they stand on the wire (at most 40 octets, NOPs and all), so that
-//! order, padding and unknown kinds survive; [`TcpOption`] is the typed view of one of them.
+//! order, padding and unknown kinds survive; [`TcpOption`] is the typed view of one of them. Kinds
+//! other than those of the RFCs named and kind 30 are not interpreted: TCP Fast Open, MD5 and AO are
+//! [`TcpOption::Unknown`].
 
-use std::net::IpAddr;
+use core::fmt;
 
+use bytes::Bytes;
+
+use super::field;
+use super::mptcp::{Dss, MpOption};
 use super::seq::Seq;
 
+/// Kinds (IANA registry of TCP option kinds).
+pub(crate) mod kind {
+    pub(crate) const END: u8 = 0;
+    pub(crate) const NOP: u8 = 1;
+    pub(crate) const MSS: u8 = 2;
+    pub(crate) const WINDOW_SCALE: u8 = 3;
+    pub(crate) const SACK_PERMITTED: u8 = 4;
+    pub(crate) const SACK: u8 = 5;
+    pub(crate) const TIMESTAMPS: u8 = 8;
+    pub(crate) const MPTCP: u8 = 30;
+}
+
 /// The options of a segment, as on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Reading obeys RFC 9293, section 3.1: kind 0 ends the list, kind 1 is padding. An option whose
+/// length is below 2 or beyond the end stops the reading; those before it stay valid.
+#[derive(Clone, Copy, Eq)]
 pub struct TcpOptions {
     len: u8,
     octets: [u8; 40],
@@ -19,6 +40,37 @@ pub struct TcpOptions {
 pub struct SackBlocks {
     len: u8,
     blocks: [(Seq, Seq); 4],
+}
+
+/// Where an option stands in the octets of a segment's options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionSpan {
+    /// Offset of the kind octet.
+    pub start: usize,
+    /// Octets, kind and length included; 1 for NOP and the end of the list.
+    pub len: usize,
+    /// Kind.
+    pub kind: u8,
+}
+
+/// What the receive path of TCP needs of the options, read in one pass. Of an option that occurs
+/// twice the last one counts, as in Linux; an option of impossible length counts as absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParsedOptions {
+    /// Maximum segment size.
+    pub mss: Option<u16>,
+    /// Window shift as on the wire; values above 14 are for the receiver to clamp.
+    pub window_scale: Option<u8>,
+    /// SACK permitted.
+    pub sack_permitted: bool,
+    /// SACK blocks.
+    pub sack: SackBlocks,
+    /// Timestamp value and echo reply.
+    pub timestamps: Option<(u32, u32)>,
+    /// Data Sequence Signal.
+    pub dss: Option<Dss>,
+    /// Whether there is an MPTCP option of a subtype other than DSS; [`TcpOptions::iter`] has it.
+    pub mptcp_other: bool,
 }
 
 /// One TCP option.
@@ -51,145 +103,424 @@ pub enum TcpOption {
         /// Option kind.
         kind: u8,
         /// The octets after kind and length.
-        body: bytes::Bytes,
+        body: Bytes,
     },
 }
 
-/// One MPTCP option (RFC 6824 and RFC 8684). Whether a form is legal depends on the packet that
-/// carries it; a known subtype with an impossible length is `Unknown`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MpOption {
-    /// MP_CAPABLE, subtype 0: lengths 4 (v1 SYN), 12, 20, 22 and 24.
-    Capable {
-        /// Version nibble.
-        version: u8,
-        /// Flags A (0x80) to H (0x01).
-        flags: u8,
-        /// Key of the sender; absent in the v1 SYN.
-        sender_key: Option<u64>,
-        /// Key of the receiver, in the third ACK and with data.
-        receiver_key: Option<u64>,
-        /// v1, with data: length of the first mapping.
-        data_len: Option<u16>,
-        /// v1, with data and checksums.
-        checksum: Option<u16>,
-    },
-    /// MP_JOIN on a SYN, length 12.
-    JoinSyn {
-        /// B flag.
-        backup: bool,
-        /// Address id of the source address.
-        address_id: u8,
-        /// Token of the receiver.
-        token: u32,
-        /// Random number of the sender.
-        nonce: u32,
-    },
-    /// MP_JOIN on a SYN/ACK, length 16.
-    JoinSynAck {
-        /// B flag.
-        backup: bool,
-        /// Address id of the source address.
-        address_id: u8,
-        /// Leftmost 64 bits of the HMAC.
-        hmac: u64,
-        /// Random number of the sender.
-        nonce: u32,
-    },
-    /// MP_JOIN on the third ACK, length 24: leftmost 160 bits of the HMAC.
-    JoinAck {
-        /// Truncated HMAC.
-        hmac: [u8; 20],
-    },
-    /// DSS, subtype 2.
-    Dss(Dss),
-    /// ADD_ADDR, subtype 3. v1 without echo carries an HMAC; v0 and echoes do not.
-    AddAddr {
-        /// The nibble after the subtype: in v1 the E flag (bit 0), in v0 the IP version (4 or 6).
-        nibble: u8,
-        /// Address id.
-        address_id: u8,
-        /// Address.
-        address: IpAddr,
-        /// Port, if given.
-        port: Option<u16>,
-        /// v1: rightmost 64 bits of the HMAC.
-        hmac: Option<u64>,
-    },
-    /// REMOVE_ADDR, subtype 4.
-    RemoveAddr {
-        /// Address ids.
-        ids: AddressIds,
-    },
-    /// MP_PRIO, subtype 5: length 3, or 4 with an address id (v0).
-    Prio {
-        /// B flag.
-        backup: bool,
-        /// v0: the address meant.
-        address_id: Option<u8>,
-    },
-    /// MP_FAIL, subtype 6.
-    Fail {
-        /// Data sequence number of the failed mapping.
-        dsn: u64,
-    },
-    /// MP_FASTCLOSE, subtype 7.
-    FastClose {
-        /// Key of the receiver of the option.
-        receiver_key: u64,
-    },
-    /// MP_TCPRST, subtype 8 (v1).
-    TcpRst {
-        /// Flags U, V, W, T (T is bit 0).
-        flags: u8,
-        /// Reason (RFC 8684, section 3.6).
-        reason: u8,
-    },
-    /// Any other subtype, or an impossible length: the octets after kind and length.
-    Unknown {
-        /// Subtype, 0 to 15; 15 also if the option has no body.
-        subtype: u8,
-        /// The octets after kind and length.
-        body: bytes::Bytes,
-    },
+impl TcpOptions {
+    /// No options.
+    pub const EMPTY: Self = Self { len: 0, octets: [0; 40] };
+
+    /// The most octets of options a TCP header has room for.
+    pub const MAX: usize = 40;
+
+    /// No options.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::EMPTY
+    }
+
+    /// The options in `octets`; `None` if there are more than 40.
+    #[must_use]
+    #[inline]
+    pub fn from_bytes(octets: &[u8]) -> Option<Self> {
+        let mut out = Self::EMPTY;
+        out.octets.get_mut(..octets.len())?.copy_from_slice(octets);
+        out.len = octets.len() as u8;
+        Some(out)
+    }
+
+    /// The octets as on the wire.
+    #[must_use]
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.octets[..self.len()]
+    }
+
+    /// The octets as on the wire, for boxes that rewrite them.
+    #[must_use]
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        &mut self.octets[..len]
+    }
+
+    /// Number of octets, 0 to 40.
+    #[must_use]
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are no octets.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Octets left of the 40.
+    #[must_use]
+    #[inline]
+    pub const fn remaining(&self) -> usize {
+        Self::MAX - self.len as usize
+    }
+
+    /// The options one by one, NOPs and the end of the list included.
+    pub fn iter(&self) -> impl Iterator<Item = TcpOption> + '_ {
+        self.positions().map(|span| TcpOption::parse(&self.octets[span.start..span.start + span.len]))
+    }
+
+    /// Where each option stands, NOPs and the end of the list included.
+    pub fn positions(&self) -> impl Iterator<Item = OptionSpan> + '_ {
+        let octets = self.as_bytes();
+        let mut start = 0;
+        core::iter::from_fn(move || {
+            let kind = *octets.get(start)?;
+            let len = match kind {
+                kind::END | kind::NOP => 1,
+                _ => usize::from(*octets.get(start + 1)?),
+            };
+            if len > octets.len() - start || (len < 2 && kind > kind::NOP) {
+                start = octets.len();
+                return None;
+            }
+            let span = OptionSpan { start, len, kind };
+            start = if kind == kind::END { octets.len() } else { start + len };
+            Some(span)
+        })
+    }
+
+    /// The MPTCP options, parsed.
+    pub fn mptcp(&self) -> impl Iterator<Item = MpOption> + '_ {
+        self.positions()
+            .filter(|span| span.kind == kind::MPTCP)
+            .map(|span| MpOption::parse(&self.octets[span.start + 2..span.start + span.len]))
+    }
+
+    /// Reads what the receive path needs in one pass.
+    #[must_use]
+    #[inline]
+    pub fn parse_all(&self) -> ParsedOptions {
+        let mut parsed = ParsedOptions::default();
+        let mut rest = self.as_bytes();
+        // The layout of almost every segment of a Linux host: NOP NOP timestamps.
+        if let [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10, a, b, c, d, e, f, g, h, tail @ ..] = rest {
+            let val = u32::from_be_bytes([*a, *b, *c, *d]);
+            let ecr = u32::from_be_bytes([*e, *f, *g, *h]);
+            parsed.timestamps = Some((val, ecr));
+            rest = tail;
+        }
+        while let [kind, tail @ ..] = rest {
+            match *kind {
+                kind::END => break,
+                kind::NOP => {
+                    rest = tail;
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(len) = tail.first().map(|len| usize::from(*len)) else { break };
+            if len < 2 || len > rest.len() {
+                break;
+            }
+            let (option, after) = rest.split_at(len);
+            parsed.read(*kind, &option[2..]);
+            rest = after;
+        }
+        parsed
+    }
+
+    /// Appends an option; false and unchanged if it does not fit.
+    #[must_use]
+    pub fn push(&mut self, option: &TcpOption) -> bool {
+        match option {
+            TcpOption::EndOfList => self.push_octets(&[kind::END]),
+            TcpOption::Nop => self.push_nop(),
+            TcpOption::Mss(mss) => self.push_mss(*mss),
+            TcpOption::WindowScale(shift) => self.push_window_scale(*shift),
+            TcpOption::SackPermitted => self.push_sack_permitted(),
+            TcpOption::Sack(blocks) => self.push_sack(blocks),
+            TcpOption::Timestamps { val, ecr } => self.push_timestamps(*val, *ecr),
+            TcpOption::Mptcp(option) => self.push_mptcp(option),
+            TcpOption::Unknown { kind, body } => match self.reserve(2 + body.len()) {
+                Some(out) => {
+                    out[0] = *kind;
+                    out[1] = 2 + body.len() as u8;
+                    out[2..].copy_from_slice(body);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// Appends a NOP; false and unchanged if it does not fit. So are all the following.
+    #[must_use]
+    #[inline]
+    pub fn push_nop(&mut self) -> bool {
+        self.push_octets(&[kind::NOP])
+    }
+
+    /// Appends a maximum segment size, in octets.
+    #[must_use]
+    #[inline]
+    pub fn push_mss(&mut self, mss: u16) -> bool {
+        let [high, low] = mss.to_be_bytes();
+        self.push_octets(&[kind::MSS, 4, high, low])
+    }
+
+    /// Appends SACK permitted.
+    #[must_use]
+    #[inline]
+    pub fn push_sack_permitted(&mut self) -> bool {
+        self.push_octets(&[kind::SACK_PERMITTED, 2])
+    }
+
+    /// Appends a window scale.
+    #[must_use]
+    #[inline]
+    pub fn push_window_scale(&mut self, shift: u8) -> bool {
+        self.push_octets(&[kind::WINDOW_SCALE, 3, shift])
+    }
+
+    /// Appends timestamps: the own clock and the value echoed.
+    #[must_use]
+    #[inline]
+    pub fn push_timestamps(&mut self, val: u32, ecr: u32) -> bool {
+        let [a, b, c, d] = val.to_be_bytes();
+        let [e, f, g, h] = ecr.to_be_bytes();
+        self.push_octets(&[kind::TIMESTAMPS, 10, a, b, c, d, e, f, g, h])
+    }
+
+    /// Appends SACK blocks.
+    #[must_use]
+    #[inline]
+    pub fn push_sack(&mut self, blocks: &SackBlocks) -> bool {
+        let Some(out) = self.reserve(blocks.wire_len()) else { return false };
+        out[0] = kind::SACK;
+        out[1] = blocks.wire_len() as u8;
+        for (out, (left, right)) in out[2..].chunks_exact_mut(8).zip(blocks.as_slice()) {
+            field::put32(out, 0, left.0);
+            field::put32(out, 4, right.0);
+        }
+        true
+    }
+
+    /// Appends an MPTCP option.
+    #[must_use]
+    #[inline]
+    pub fn push_mptcp(&mut self, option: &MpOption) -> bool {
+        match self.reserve(option.wire_len()) {
+            Some(out) => {
+                option.emit(out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Appends a DSS.
+    #[must_use]
+    #[inline]
+    pub fn push_dss(&mut self, dss: &Dss) -> bool {
+        match self.reserve(dss.wire_len()) {
+            Some(out) => {
+                dss.emit(out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Appends NOPs up to a multiple of 4 octets.
+    #[inline]
+    pub fn pad(&mut self) {
+        while !self.len.is_multiple_of(4) {
+            self.octets[usize::from(self.len)] = kind::NOP;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn push_octets<const N: usize>(&mut self, octets: &[u8; N]) -> bool {
+        match self.reserve(N) {
+            Some(out) => {
+                out.copy_from_slice(octets);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The next `count` octets, or `None` and no change.
+    #[inline]
+    fn reserve(&mut self, count: usize) -> Option<&mut [u8]> {
+        let start = self.len();
+        let out = self.octets.get_mut(start..start + count)?;
+        self.len += count as u8;
+        Some(out)
+    }
 }
 
-/// The address ids of a REMOVE_ADDR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddressIds {
-    len: u8,
-    ids: [u8; 37],
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
-/// Data Sequence Signal (subtype 2): a DATA_ACK, a mapping, or both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dss {
-    /// F: the mapping ends with a DATA_FIN.
-    pub data_fin: bool,
-    /// DATA_ACK.
-    pub data_ack: Option<DataNumber>,
-    /// Mapping.
-    pub mapping: Option<DssMapping>,
+impl PartialEq for TcpOptions {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
 }
 
-/// A data sequence number as on the wire: its low 32 bits or all 64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataNumber {
-    /// 4 octets.
-    Short(u32),
-    /// 8 octets.
-    Long(u64),
+impl fmt::Debug for TcpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{self}]")
+    }
 }
 
-/// The mapping of a DSS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DssMapping {
-    /// Data sequence number of the first octet.
-    pub dsn: DataNumber,
-    /// Relative subflow sequence number of the first octet.
-    pub ssn: u32,
-    /// Length, a DATA_FIN included; 0 is the infinite mapping.
-    pub len: u16,
-    /// Checksum, if negotiated.
-    pub checksum: Option<u16>,
+impl ParsedOptions {
+    /// Takes over one option; `body` is what follows kind and length.
+    #[inline]
+    fn read(&mut self, kind: u8, body: &[u8]) {
+        match (kind, body) {
+            (kind::MPTCP, [first, ..]) if first >> 4 == 2 => self.dss = Dss::parse(body).or(self.dss),
+            (kind::MPTCP, _) => self.mptcp_other = true,
+            (kind::TIMESTAMPS, [a, b, c, d, e, f, g, h]) => {
+                let val = u32::from_be_bytes([*a, *b, *c, *d]);
+                let ecr = u32::from_be_bytes([*e, *f, *g, *h]);
+                self.timestamps = Some((val, ecr));
+            }
+            (kind::SACK, _) => {
+                if let Some(blocks) = SackBlocks::parse(body) {
+                    self.sack = blocks;
+                }
+            }
+            (kind::MSS, [high, low]) => self.mss = Some(u16::from_be_bytes([*high, *low])),
+            (kind::WINDOW_SCALE, [shift]) => self.window_scale = Some(*shift),
+            (kind::SACK_PERMITTED, []) => self.sack_permitted = true,
+            _ => {}
+        }
+    }
+}
+
+impl TcpOption {
+    /// `octets` is one whole option as [`TcpOptions::positions`] delimits it.
+    fn parse(octets: &[u8]) -> Self {
+        let (kind, body) = match octets {
+            [] | [kind::END, ..] => return Self::EndOfList,
+            [kind::NOP, ..] => return Self::Nop,
+            [kind] => (*kind, &[][..]),
+            [kind, _, body @ ..] => (*kind, body),
+        };
+        match (kind, body) {
+            (kind::MSS, [high, low]) => Self::Mss(u16::from_be_bytes([*high, *low])),
+            (kind::WINDOW_SCALE, [shift]) => Self::WindowScale(*shift),
+            (kind::SACK_PERMITTED, []) => Self::SackPermitted,
+            (kind::SACK, _) => match SackBlocks::parse(body) {
+                Some(blocks) => Self::Sack(blocks),
+                None => Self::Unknown { kind, body: Bytes::copy_from_slice(body) },
+            },
+            (kind::TIMESTAMPS, _) if body.len() == 8 => {
+                Self::Timestamps { val: field::be32(body, 0), ecr: field::be32(body, 4) }
+            }
+            (kind::MPTCP, _) => Self::Mptcp(MpOption::parse(body)),
+            _ => Self::Unknown { kind, body: Bytes::copy_from_slice(body) },
+        }
+    }
+
+    /// Octets on the wire, kind and length included.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        match self {
+            Self::EndOfList | Self::Nop => 1,
+            Self::Mss(_) => 4,
+            Self::WindowScale(_) => 3,
+            Self::SackPermitted => 2,
+            Self::Sack(blocks) => blocks.wire_len(),
+            Self::Timestamps { .. } => 10,
+            Self::Mptcp(option) => option.wire_len(),
+            Self::Unknown { body, .. } => 2 + body.len(),
+        }
+    }
+}
+
+impl SackBlocks {
+    /// The most blocks the options of a segment have room for.
+    pub const MAX: usize = 4;
+
+    /// No blocks.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { len: 0, blocks: [(Seq(0), Seq(0)); 4] }
+    }
+
+    /// Appends a block; false and unchanged if four are there.
+    #[must_use]
+    #[inline]
+    pub fn push(&mut self, left: Seq, right: Seq) -> bool {
+        match self.blocks.get_mut(usize::from(self.len)) {
+            Some(block) => {
+                *block = (left, right);
+                self.len += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Keeps the first `count` blocks.
+    pub fn truncate(&mut self, count: usize) {
+        for block in self.blocks.iter_mut().take(usize::from(self.len)).skip(count) {
+            *block = (Seq(0), Seq(0));
+        }
+        self.len = self.len.min(count.min(Self::MAX) as u8);
+    }
+
+    /// Number of blocks.
+    #[must_use]
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are no blocks.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The blocks in wire order.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> &[(Seq, Seq)] {
+        &self.blocks[..usize::from(self.len)]
+    }
+
+    /// The blocks in wire order: left edge, right edge.
+    pub fn iter(&self) -> impl Iterator<Item = (Seq, Seq)> + '_ {
+        self.as_slice().iter().copied()
+    }
+
+    /// Octets of the SACK option with these blocks, kind and length included.
+    #[must_use]
+    #[inline]
+    pub const fn wire_len(&self) -> usize {
+        2 + 8 * self.len()
+    }
+
+    /// The blocks of an option; `None` unless there are 1 to 4 whole ones.
+    #[inline]
+    fn parse(body: &[u8]) -> Option<Self> {
+        if !matches!(body.len(), 8 | 16 | 24 | 32) {
+            return None;
+        }
+        let mut blocks = Self { len: (body.len() / 8) as u8, ..Self::new() };
+        for (block, octets) in blocks.blocks.iter_mut().zip(body.chunks_exact(8)) {
+            *block = (Seq(field::be32(octets, 0)), Seq(field::be32(octets, 4)));
+        }
+        Some(blocks)
+    }
 }

@@ -30,6 +30,20 @@ pub enum Ecn {
     Ce = 3,
 }
 
+impl Ecn {
+    /// The field of the two low bits.
+    #[must_use]
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::NotEct,
+            1 => Self::Ect1,
+            2 => Self::Ect0,
+            _ => Self::Ce,
+        }
+    }
+}
+
 /// The fields of an IPv4 or IPv6 header that carry information; lengths, checksums and the protocol
 /// number follow from the body. Both addresses are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +64,29 @@ pub struct IpHeader {
     pub id: u16,
     /// IPv6 flow label, 20 bits; 0 in IPv4.
     pub flow_label: u32,
+}
+
+impl IpHeader {
+    /// A header between these addresses as Linux sends it: TTL 64, don't fragment, all else 0.
+    #[must_use]
+    pub const fn new(src: IpAddr, dst: IpAddr) -> Self {
+        Self { src, dst, ttl: 64, dscp: 0, ecn: Ecn::NotEct, dont_fragment: true, id: 0, flow_label: 0 }
+    }
+
+    /// Whether this is an IPv4 header.
+    #[must_use]
+    #[inline]
+    pub const fn is_ipv4(&self) -> bool {
+        matches!((self.src, self.dst), (IpAddr::V4(_), IpAddr::V4(_)))
+    }
+}
+
+/// IP protocol numbers.
+pub(crate) mod protocol {
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+    pub(crate) const ICMPV6: u8 = 58;
 }
 
 /// What an IP packet carries.
@@ -93,6 +130,9 @@ impl TcpFlags {
     pub const CWR: Self = Self(0x080);
     /// Accurate ECN (formerly nonce sum).
     pub const AE: Self = Self(0x100);
+
+    /// The bits that are flags; those above are reserved or the data offset.
+    pub const MASK: u16 = 0x1ff;
 
     /// Whether all flags of `other` are set.
     #[must_use]
