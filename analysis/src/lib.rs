@@ -2,7 +2,10 @@
 //!
 //! This crate sees packets and records, never the engine's inner life. A simulated capture and one
 //! taken from a real kernel go through the same reader and the same [`trace`] analysis; what
-//! [`compare`] puts side by side was therefore measured by one ruler.
+//! is compared was therefore measured by one ruler.
 
 pub mod pcapng;
+pub mod series;
+pub mod summary;
+mod table;
 pub mod trace;

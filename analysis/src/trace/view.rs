@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mptcp_model::wire::{Seq, TcpFlags};
+use mptcp_model::wire::{Body, Packet, Seq, TcpFlags};
 
 /// One IP packet.
 #[derive(Clone, Copy, Debug)]
@@ -153,5 +153,27 @@ impl<'a> SegmentView<'a> {
             options: octets.get(20..header_len.min(octets.len())).unwrap_or_default(),
             payload_len: wire_len.saturating_sub(header_len as u32),
         })
+    }
+}
+
+impl<'a> From<&'a Packet> for PacketView<'a> {
+    fn from(packet: &'a Packet) -> Self {
+        let transport = match &packet.body {
+            Body::Tcp(segment) => Transport::Tcp(SegmentView {
+                src_port: segment.src_port,
+                dst_port: segment.dst_port,
+                seq: segment.seq,
+                ack: segment.ack,
+                flags: segment.flags,
+                window: segment.window,
+                options: segment.options.as_bytes(),
+                payload_len: segment.payload.len(),
+            }),
+            Body::Icmp(message) if packet.ip.src.is_ipv4() || message.kind < 128 => {
+                Transport::Icmp { kind: message.kind, code: message.code }
+            }
+            Body::Icmp(_) | Body::Udp(_) | Body::Other { .. } => Transport::Other,
+        };
+        Self { src: packet.ip.src, dst: packet.ip.dst, transport }
     }
 }
