@@ -4,6 +4,8 @@
 //! taken from a real kernel go through the same reader and the same [`trace`] analysis; what
 //! is compared was therefore measured by one ruler.
 
+pub mod compare;
+pub mod groundtruth;
 pub mod pcapng;
 pub mod series;
 pub mod summary;
