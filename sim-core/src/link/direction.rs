@@ -1,0 +1,297 @@
+//! One direction of a link: admission, what is inside, and counters.
+
+use super::config::{DirectionConfig, LinkChange, QueueLimit};
+use super::impairment::Impairments;
+use super::in_order::InOrder;
+use super::serializer::Serializer;
+use super::staged::{Staged, Waiting};
+use super::stats::{Backlog, LinkStats};
+use super::{Direction, LinkId};
+use crate::node::{NodeId, PortId};
+use crate::observer::DropReason;
+use crate::packet::Packet;
+use crate::pool::NO_SLOT;
+use crate::random::Streams;
+use crate::time::{Duration, Instant};
+use crate::units::Bytes;
+
+/// A direction of a link.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkDirection {
+    serializer: Serializer,
+    delay: Duration,
+    inside: Inside,
+    limit: Limit,
+    up: bool,
+    overhead: u32,
+    /// Frames offered so far.
+    offered: u64,
+    /// Where it ends.
+    pub(crate) to: (NodeId, PortId),
+    /// Where it begins.
+    pub(crate) from: (NodeId, PortId),
+    pub(crate) link: LinkId,
+    pub(crate) direction: Direction,
+    pub(crate) stats: LinkStats,
+    /// When the direction next has something to do, as entered in the agenda.
+    armed: Option<Instant>,
+    impairments: Box<Impairments>,
+    /// Whether an accepted frame may be lost or doubled.
+    impaired: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Inside {
+    InOrder(InOrder),
+    Staged(Staged),
+}
+
+/// [`QueueLimit`] without options: the largest number stands for no limit.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    packets: u64,
+    bytes: u64,
+    counts_in_service: bool,
+}
+
+impl From<QueueLimit> for Limit {
+    fn from(limit: QueueLimit) -> Self {
+        Self {
+            packets: limit.packets.map_or(u64::MAX, u64::from),
+            bytes: limit.bytes.map_or(u64::MAX, |bytes| bytes.0),
+            counts_in_service: limit.counts_in_service,
+        }
+    }
+}
+
+/// The fate of a frame that the direction has let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It will arrive.
+    Arrives,
+    /// It will arrive twice.
+    ArrivesTwice,
+    /// It takes transmission time and is lost.
+    Lost(DropReason),
+}
+
+impl LinkDirection {
+    pub(crate) fn new(
+        config: &DirectionConfig,
+        streams: &Streams,
+        name: &str,
+        link: LinkId,
+        direction: Direction,
+        from: (NodeId, PortId),
+        to: (NodeId, PortId),
+    ) -> Self {
+        let inside = match config.jitter {
+            Some(jitter) => Inside::Staged(Staged::new(jitter.reorders)),
+            None if config.duplication > 0.0 => Inside::Staged(Staged::new(false)),
+            None => Inside::InOrder(InOrder::default()),
+        };
+        let impairments = Box::new(Impairments::new(config, streams, name, direction));
+        Self {
+            serializer: Serializer::new(config.rate),
+            delay: config.delay,
+            inside,
+            limit: config.queue.into(),
+            up: true,
+            overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
+            offered: 0,
+            to,
+            from,
+            link,
+            direction,
+            stats: LinkStats::default(),
+            armed: None,
+            impaired: impairments.active(),
+            impairments,
+        }
+    }
+
+    pub(crate) const fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Octets of the frame around `packet`.
+    #[inline]
+    pub(crate) fn frame_len<P: Packet>(&self, packet: &P) -> u32 {
+        packet.wire_len().saturating_add(self.overhead)
+    }
+
+    /// Decides about a frame; one that is let in must be [entered](Self::enter).
+    #[inline]
+    pub(crate) fn admit<P: Packet>(
+        &mut self,
+        now: Instant,
+        len: u32,
+        packet: &P,
+    ) -> Result<Admission, DropReason> {
+        let index = self.offered;
+        self.offered += 1;
+        self.stats.packets_in += 1;
+        self.stats.bytes_in += Bytes(len.into());
+        if !self.up {
+            return Err(self.count(DropReason::LinkDown));
+        }
+        self.catch_up(now);
+        if self.is_full(now, len) {
+            return Err(self.count(DropReason::QueueFull));
+        }
+        if self.impaired {
+            return Ok(self.decide_fate(index, packet));
+        }
+        Ok(Admission::Arrives)
+    }
+
+    #[inline]
+    fn is_full(&self, now: Instant, len: u32) -> bool {
+        // Nothing waits behind a transmitter that is free.
+        if self.serializer.busy_until() <= now {
+            return false;
+        }
+        let backlog = self.backlog_now();
+        let (mut packets, mut bytes) = (u64::from(backlog.packets) + 1, backlog.bytes.0 + u64::from(len));
+        if self.limit.counts_in_service {
+            packets += 1;
+            bytes += u64::from(match &self.inside {
+                Inside::InOrder(frames) => frames.last_begun_len(),
+                Inside::Staged(frames) => frames.last_begun_len(),
+            });
+        }
+        packets > self.limit.packets || bytes > self.limit.bytes
+    }
+
+    fn decide_fate<P: Packet>(&mut self, index: u64, packet: &P) -> Admission {
+        if let Some(reason) = self.impairments.loses(index, packet) {
+            return Admission::Lost(self.count(reason));
+        }
+        if self.impairments.duplicates() {
+            self.stats.duplicates += 1;
+            return Admission::ArrivesTwice;
+        }
+        Admission::Arrives
+    }
+
+    const fn count(&mut self, reason: DropReason) -> DropReason {
+        self.stats.count_drop(reason);
+        reason
+    }
+
+    /// Takes in a frame; `parcel` is [`NO_SLOT`] if lost, `copy` if there is none. Returns the
+    /// direction's new wake-up if it has changed.
+    #[inline]
+    pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
+        let changed = match &mut self.inside {
+            Inside::InOrder(frames) => {
+                let arrival = frames.push(now, &mut self.serializer, self.delay, parcel, len);
+                if arrival.is_some() {
+                    self.armed = arrival;
+                }
+                arrival
+            }
+            Inside::Staged(frames) => {
+                let frame = Waiting { parcel, copy, len };
+                frames.push(now, frame, &mut self.serializer, self.delay, &mut self.impairments);
+                let next = frames.next(&self.serializer);
+                if next == self.armed {
+                    None
+                } else {
+                    self.armed = next;
+                    next
+                }
+            }
+        };
+        self.stats.note_backlog(self.backlog_now());
+        changed
+    }
+
+    /// Acts at its wake-up: hands out the frame that arrives now, if one does and is not lost, and tells
+    /// the next wake-up.
+    #[inline]
+    pub(crate) fn act(&mut self, now: Instant) -> (Option<u32>, Option<Instant>) {
+        let (arrived, next) = match &mut self.inside {
+            Inside::InOrder(frames) => (frames.pop(), frames.next()),
+            Inside::Staged(frames) => {
+                frames.catch_up(now, &mut self.serializer, self.delay, &mut self.impairments);
+                (frames.pop(now), frames.next(&self.serializer))
+            }
+        };
+        self.armed = next;
+        let arrived = arrived.filter(|&(parcel, _)| parcel != NO_SLOT);
+        if let Some((_, len)) = arrived {
+            self.stats.packets_out += 1;
+            self.stats.bytes_out += Bytes(len.into());
+        }
+        (arrived.map(|(parcel, _)| parcel), next)
+    }
+
+    /// What waits at `now`.
+    pub(crate) fn backlog(&mut self, now: Instant) -> Backlog {
+        self.catch_up(now);
+        self.backlog_now()
+    }
+
+    /// Packets inside, lost ones not counted.
+    pub(crate) fn packets(&self) -> usize {
+        match &self.inside {
+            Inside::InOrder(frames) => frames.packets(),
+            Inside::Staged(frames) => frames.packets(),
+        }
+    }
+
+    /// Applies a change. Returns the direction's new wake-up if it has changed.
+    pub(crate) fn change(&mut self, now: Instant, change: &LinkChange) -> Option<Instant> {
+        self.catch_up(now);
+        match change {
+            LinkChange::SetRate(rate) => {
+                self.serializer.set_rate(*rate);
+                // Frames of the other kind are planned when their transmission begins.
+                if let Inside::InOrder(frames) = &mut self.inside {
+                    frames.replan_transmission(&mut self.serializer, self.delay);
+                }
+            }
+            LinkChange::SetDelay(delay) => {
+                self.delay = *delay;
+                if let Inside::InOrder(frames) = &mut self.inside {
+                    frames.replan_arrival(&self.serializer, self.delay);
+                }
+            }
+            LinkChange::SetQueue(limit) => self.limit = (*limit).into(),
+            LinkChange::SetLoss(loss) => {
+                self.impairments.set_loss(loss);
+                self.impaired = self.impairments.active();
+            }
+            LinkChange::Up => self.up = true,
+            LinkChange::Down => self.up = false,
+        }
+        let next = match &self.inside {
+            Inside::InOrder(frames) => frames.next(),
+            Inside::Staged(frames) => frames.next(&self.serializer),
+        };
+        if next == self.armed {
+            return None;
+        }
+        self.armed = next;
+        next
+    }
+
+    #[inline]
+    fn catch_up(&mut self, now: Instant) {
+        match &mut self.inside {
+            Inside::InOrder(frames) => frames.catch_up(now),
+            Inside::Staged(frames) => {
+                frames.catch_up(now, &mut self.serializer, self.delay, &mut self.impairments);
+            }
+        }
+    }
+
+    #[inline]
+    fn backlog_now(&self) -> Backlog {
+        match &self.inside {
+            Inside::InOrder(frames) => frames.backlog(),
+            Inside::Staged(frames) => frames.backlog(),
+        }
+    }
+}

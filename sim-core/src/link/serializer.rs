@@ -1,0 +1,110 @@
+//! The transmitter of a direction: how long a frame takes at the rate, exactly over long trains.
+
+use crate::time::{Duration, Instant};
+use crate::units::{Bytes, Rate};
+
+/// Rate, the instant until which the transmitter is busy, and the part of a nanosecond that the frames
+/// of the present train have left over.
+#[derive(Clone, Debug)]
+pub(super) struct Serializer {
+    rate: Option<Rate>,
+    busy_until: Instant,
+    /// In units of `1 / rate` nanoseconds, less than `rate`.
+    residue: u64,
+    /// Length, whole nanoseconds and remainder of the last computed frame: most frames of a direction
+    /// have one length, and a division costs as much as all the rest.
+    cached: (u32, Duration, u64),
+}
+
+impl Serializer {
+    pub(super) const fn new(rate: Option<Rate>) -> Self {
+        Self { rate, busy_until: Instant::ZERO, residue: 0, cached: (0, Duration::ZERO, 0) }
+    }
+
+    /// When the last frame accepted will have left.
+    #[inline]
+    pub(super) const fn busy_until(&self) -> Instant {
+        self.busy_until
+    }
+
+    /// Another rate, for frames that begin from now on.
+    pub(super) const fn set_rate(&mut self, rate: Option<Rate>) {
+        self.rate = rate;
+        self.residue = 0;
+        self.cached = (0, Duration::ZERO, 0);
+    }
+
+    /// Forgets the frames after the one that ends at `instant`.
+    pub(super) const fn rewind_to(&mut self, instant: Instant) {
+        self.busy_until = instant;
+    }
+
+    /// Transmits a frame of `len` octets that is ready at `now`, behind those before it. Returns when
+    /// its transmission begins; it ends at [`busy_until`](Self::busy_until).
+    #[inline]
+    pub(super) fn transmit(&mut self, now: Instant, len: u32) -> Instant {
+        let start = if self.busy_until > now {
+            self.busy_until
+        } else {
+            // A new train: its first frame owes nothing to the one before.
+            if self.busy_until < now {
+                self.residue = 0;
+            }
+            now
+        };
+        let Some(rate) = self.rate else {
+            self.busy_until = start;
+            return start;
+        };
+        if self.cached.0 != len {
+            let mut remainder = 0;
+            let span = rate.tx_time(Bytes(len.into()), &mut remainder);
+            self.cached = (len, span, remainder);
+        }
+        let (_, span, remainder) = self.cached;
+        let room = rate.as_bps() - remainder;
+        let carry = self.residue >= room;
+        self.residue = if carry { self.residue - room } else { self.residue + remainder };
+        self.busy_until = start + span + Duration::from_nanos(u64::from(carry));
+        start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_train_ends_when_its_total_size_says(
+            bps in prop_oneof![1_000..20_000_000_000_u64, Just(u64::MAX)],
+            lens in prop::collection::vec(prop_oneof![Just(1500_u32), 40..1600_u32], 1..100),
+        ) {
+            let mut serializer = Serializer::new(Rate::from_bps(bps));
+            let begin = Instant::from_nanos(17);
+            let mut total = 0_u128;
+            for &len in &lens {
+                let end = serializer.busy_until();
+                let start = serializer.transmit(begin, len);
+                prop_assert_eq!(start, end.max(begin));
+                total += u128::from(len);
+            }
+            let expected = total * 8_000_000_000 / u128::from(bps);
+            prop_assert_eq!(u128::from((serializer.busy_until() - begin).as_nanos()), expected);
+        }
+    }
+
+    #[test]
+    fn a_frame_after_a_pause_does_not_depend_on_the_train_before() {
+        let mut serializer = Serializer::new(Rate::from_bps(7_000_000_000));
+        for _ in 0..3 {
+            serializer.transmit(Instant::ZERO, 1000);
+        }
+        let later = Instant::from_nanos(1_000_000);
+        serializer.transmit(later, 1000);
+        // 8000 bits at 7 Gbit/s take 1142.86 ns.
+        assert_eq!(serializer.busy_until(), Instant::from_nanos(1_001_142));
+    }
+}
