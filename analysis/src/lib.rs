@@ -7,6 +7,7 @@
 pub mod compare;
 pub mod groundtruth;
 pub mod pcapng;
+pub mod plot;
 pub mod series;
 pub mod summary;
 mod table;

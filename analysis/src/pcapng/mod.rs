@@ -5,10 +5,12 @@
 //! without an interface (simple packet blocks).
 
 pub mod link;
+pub mod observer;
 pub mod reader;
 pub mod writer;
 
 pub use link::LinkType;
+pub use observer::CaptureObserver;
 pub use reader::{CaptureError, CaptureReader, CapturedInterface, Frame};
 pub use writer::{Interface, LinkLayer, MacAddr, NameRecord, PacketRecord, PcapngFile, PcapngWriter, Section};
 

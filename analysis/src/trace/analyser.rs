@@ -409,9 +409,13 @@ fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
 
+const fn nearest_micros(nanos: u64) -> u64 {
+    nanos / 1_000 + (nanos % 1_000) / 500
+}
+
 /// Seconds, to the nearest microsecond.
 fn event_time(nanos: u64) -> f64 {
-    ((nanos + 500) / 1_000) as f64 / 1e6
+    nearest_micros(nanos) as f64 / 1e6
 }
 
 /// Quantiles are samples: the one at `floor(q * n)` of the sorted list.
@@ -419,7 +423,7 @@ fn rtt_summary(mut rtts: Vec<u64>) -> Option<RttSummary> {
     rtts.sort_unstable();
     let last = rtts.len().checked_sub(1)?;
     // Milliseconds with three decimals.
-    let at = |index: usize| ((rtts[index] + 500) / 1_000) as f64 / 1e3;
+    let at = |index: usize| nearest_micros(rtts[index]) as f64 / 1e3;
     Some(RttSummary {
         n: rtts.len() as u64,
         min: at(0),
