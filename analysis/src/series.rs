@@ -169,16 +169,17 @@ mod tests {
         };
         let text = written(&[sample]);
         let (heading, row) = text.split_once('\n').unwrap();
-        assert!(heading.starts_with("time_s,connection,host,subflow,state,cwnd_segments,ssthresh_segments,srtt_ms"));
-        assert_eq!(
-            row,
-            "0.100000000,f1,client,0,ESTABLISHED,10,,20.250000,,,0,0,0,0,0,0,0,0,0,0.333333\n"
+        assert!(
+            heading
+                .starts_with("time_s,connection,host,subflow,state,cwnd_segments,ssthresh_segments,srtt_ms")
         );
+        assert_eq!(row, "0.100000000,f1,client,0,ESTABLISHED,10,,20.250000,,,0,0,0,0,0,0,0,0,0,0.333333\n");
     }
 
     #[test]
     fn rows_can_be_read_back() {
-        let sample = ConnectionSample { time_s: Fixed(2.5), dsn_acked_bytes: 7, ..ConnectionSample::default() };
+        let sample =
+            ConnectionSample { time_s: Fixed(2.5), dsn_acked_bytes: 7, ..ConnectionSample::default() };
         let text = written(std::slice::from_ref(&sample));
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let rows: Vec<ConnectionSample> = reader.deserialize().map(Result::unwrap).collect();

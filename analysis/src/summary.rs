@@ -232,8 +232,14 @@ mod tests {
     fn the_table_is_aligned_and_leaves_out_empty_parts() {
         let text = summary().to_string();
         assert!(text.contains("two-path  seed 7  6.900 s simulated"));
-        assert!(text.contains("f1    mptcp             13.896         6.909    12000000             0  intact\n"), "{text}");
-        assert!(text.contains("f1    10.0.2.2:40001 > 10.0.9.2:5001         0.0242    3000000     25.0"), "{text}");
+        assert!(
+            text.contains("f1    mptcp             13.896         6.909    12000000             0  intact\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("f1    10.0.2.2:40001 > 10.0.9.2:5001         0.0242    3000000     25.0"),
+            "{text}"
+        );
         assert!(!text.contains("max backlog"));
     }
 

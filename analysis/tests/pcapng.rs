@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use analysis::pcapng::{
-    CaptureError, CaptureObserver, CaptureReader, Direction, Interface, LinkLayer, LinkType, MacAddr, NameRecord,
-    PacketRecord, PcapngFile, PcapngWriter, Section,
+    CaptureError, CaptureObserver, CaptureReader, Direction, Interface, LinkLayer, LinkType, MacAddr,
+    NameRecord, PacketRecord, PcapngFile, PcapngWriter, Section,
 };
 use analysis::trace::{TraceAnalyser, analyse_capture};
 use mptcp_model::wire::{Body, Ecn, IpHeader, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
@@ -33,7 +33,13 @@ fn segment(from_client: bool, seq: u32, flags: TcpFlags, options: &[u8], payload
             src_port,
             dst_port,
             seq: Seq(seq),
-            ack: Seq(if from_client { 901 } else if seq == 900 { 101 } else { 1_501 }),
+            ack: Seq(if from_client {
+                901
+            } else if seq == 900 {
+                101
+            } else {
+                1_501
+            }),
             flags,
             window: 500,
             urgent: 0,
@@ -45,8 +51,7 @@ fn segment(from_client: bool, seq: u32, flags: TcpFlags, options: &[u8], payload
 
 /// A handshake with MP_CAPABLE, one segment of data, one ACK.
 fn packets() -> Vec<(Direction, Packet)> {
-    const SYN: [u8; 24] =
-        [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7, 30, 4, 0x01, 0x01];
+    const SYN: [u8; 24] = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7, 30, 4, 0x01, 0x01];
     let mut syn_ack = SYN.to_vec();
     syn_ack.splice(20.., [30, 12, 0x01, 0x01, 1, 2, 3, 4, 5, 6, 7, 8]);
     let mut ack = vec![1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 1];
@@ -240,7 +245,8 @@ fn foreign_section(resolution: u8, offset: i64, ticks: u64) -> Vec<u8> {
     let mut interface = vec![0, 101, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, resolution, 0, 0, 0, 0, 14, 0, 8];
     interface.extend(offset.to_be_bytes());
     interface.extend([0, 0, 0, 0]);
-    let mut packet = [0u32.to_be_bytes(), ((ticks >> 32) as u32).to_be_bytes(), (ticks as u32).to_be_bytes()].concat();
+    let mut packet =
+        [0u32.to_be_bytes(), ((ticks >> 32) as u32).to_be_bytes(), (ticks as u32).to_be_bytes()].concat();
     packet.extend([4u32.to_be_bytes(), 4u32.to_be_bytes(), [0x45, 0, 0, 4]].concat());
     [block(0x0a0d_0d0a, &header), block(1, &interface), block(0xbad, &[1; 8]), block(6, &packet)].concat()
 }
@@ -291,7 +297,10 @@ fn errors_name_the_packet() {
         }
     };
     assert_eq!(error.to_string(), "packet 5: packet of an interface that was not described");
-    assert!(matches!(CaptureReader::new(Cursor::new(b"hello".to_vec())), Err(CaptureError::UnknownFormat(_))));
+    assert!(matches!(
+        CaptureReader::new(Cursor::new(b"hello".to_vec())),
+        Err(CaptureError::UnknownFormat(_))
+    ));
 }
 
 proptest! {
@@ -324,8 +333,13 @@ fn a_capture_file_appears_only_when_finished() {
     let file = PcapngFile::create(&path).unwrap();
     let mut writer = PcapngWriter::new(file, &Section::default(), 96).unwrap();
     let interface = writer.add_interface(&ethernet("c0")).unwrap();
-    let record =
-        PacketRecord { interface, at: at(1), direction: Direction::Inbound, ip_len: 4, comment: Some("key 0102") };
+    let record = PacketRecord {
+        interface,
+        at: at(1),
+        direction: Direction::Inbound,
+        ip_len: 4,
+        comment: Some("key 0102"),
+    };
     writer.write_packet(&record, |out| out.extend([0x45, 0, 0, 4])).unwrap();
     let unknown = PacketRecord { interface: 7, ..record };
     assert!(writer.write_packet(&unknown, |_| {}).is_err());
@@ -348,20 +362,29 @@ fn tshark(arguments: &[&str]) -> Option<String> {
 fn tshark_reads_names_comments_and_finds_nothing_malformed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.pcapng");
-    let mut writer = PcapngWriter::new(PcapngFile::create(&path).unwrap(), &Section::default(), 65_535).unwrap();
+    let mut writer =
+        PcapngWriter::new(PcapngFile::create(&path).unwrap(), &Section::default(), 65_535).unwrap();
     let interface = writer.add_interface(&ethernet("c0")).unwrap();
     writer
         .add_names(&[NameRecord { address: Ipv4Addr::new(10, 0, 1, 2).into(), name: "client".into() }])
         .unwrap();
     for (index, (direction, packet)) in packets().iter().enumerate() {
         let ip_len = packet.wire_len() as u32;
-        let record = PacketRecord { interface, at: at(index), direction: *direction, ip_len, comment: Some("note") };
+        let record =
+            PacketRecord { interface, at: at(index), direction: *direction, ip_len, comment: Some("note") };
         writer.write_packet(&record, |out| packet.emit(out)).unwrap();
     }
     writer.finish().unwrap().finish().unwrap();
     let path = path.to_str().unwrap();
-    let fields = ["frame.interface_name", "frame.comment", "frame.time_epoch", "ip.checksum.status", "tcp.checksum.status"];
-    let mut arguments = vec!["-r", path, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-T", "fields"];
+    let fields = [
+        "frame.interface_name",
+        "frame.comment",
+        "frame.time_epoch",
+        "ip.checksum.status",
+        "tcp.checksum.status",
+    ];
+    let mut arguments =
+        vec!["-r", path, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-T", "fields"];
     for field in &fields {
         arguments.extend(["-e", field]);
     }

@@ -38,7 +38,9 @@ fn compare(at: &str, ours: &Value, published: &Value, differences: &mut Vec<Stri
             for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
                 let (ours, published) = (a.get(key), b.get(key));
                 match (ours, published) {
-                    (Some(ours), Some(published)) => compare(&format!("{at}.{key}"), ours, published, differences),
+                    (Some(ours), Some(published)) => {
+                        compare(&format!("{at}.{key}"), ours, published, differences);
+                    }
                     _ => differences.push(format!("{at}.{key}: {ours:?} instead of {published:?}")),
                 }
             }
@@ -90,10 +92,8 @@ fn small_captures_give_the_published_figures() {
 /// All cases, if they are there: `MPTCP_REFERENCE` or `../shared/reference` beside the workspace.
 #[test]
 fn every_reference_capture_gives_the_published_figures() {
-    let folder = std::env::var_os("MPTCP_REFERENCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("MPTCP_REFERENCE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"), PathBuf::from);
     if !folder.is_dir() {
         println!("SKIPPED: no reference captures in {}", folder.display());
         return;
@@ -109,5 +109,10 @@ fn every_reference_capture_gives_the_published_figures() {
         }
     }
     println!("{count} cases");
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.iter().map(|w| &w[..w.len().min(90)]).collect::<Vec<_>>().join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong.iter().map(|w| &w[..w.len().min(90)]).collect::<Vec<_>>().join("\n")
+    );
 }

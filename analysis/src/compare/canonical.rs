@@ -37,7 +37,9 @@ pub(super) fn matched(real: &HostAnalysis, simulated: &HostAnalysis) -> Vec<(Opt
         }
         pairs.push((Some(index), partner));
     }
-    pairs.extend(free.iter().enumerate().filter(|(_, key)| key.is_some()).map(|(index, _)| (None, Some(index))));
+    pairs.extend(
+        free.iter().enumerate().filter(|(_, key)| key.is_some()).map(|(index, _)| (None, Some(index))),
+    );
     pairs
 }
 

@@ -9,7 +9,12 @@ use crate::trace::{DirectionAnalysis, FlowDirection, HostAnalysis, SubflowAnalys
 use super::canonical::matched;
 use super::{Row, Tolerances};
 
-pub(super) fn compare(truth: &GroundTruth, simulated: &Results, tolerances: &Tolerances, rows: &mut Vec<Row>) {
+pub(super) fn compare(
+    truth: &GroundTruth,
+    simulated: &Results,
+    tolerances: &Tolerances,
+    rows: &mut Vec<Row>,
+) {
     for real in &truth.results.flows {
         match simulated.flows.iter().find(|flow| flow.name == real.name) {
             Some(simulated) => flow(real, simulated, tolerances, rows),
@@ -28,7 +33,8 @@ fn flow(real: &FlowResult, simulated: &FlowResult, tolerances: &Tolerances, rows
     let name = &real.name;
     let allowed = format!("{:.0} %", tolerances.goodput * 100.0);
     if real.goodput_bps.is_some() || simulated.goodput_bps.is_some() {
-        let text = |value: Option<f64>| value.map_or_else(|| "-".into(), |bps| format!("{:.3} Mbit/s", bps / 1e6));
+        let text =
+            |value: Option<f64>| value.map_or_else(|| "-".into(), |bps| format!("{:.3} Mbit/s", bps / 1e6));
         // Start-up moves the goodput of a short flow as it moves its completion.
         let slack = real.completion_s.map_or(0.0, |s| tolerances.start_up_s / s.max(tolerances.start_up_s));
         let (within, difference) =
@@ -116,7 +122,12 @@ fn subflows(
             ));
         }
         if a.join && a.established_t.is_some() && b.established_t.is_some() {
-            rows.push(join_time(&label, (a, real_start), (b, simulated_start), handshake(a, &real.subflows[0])));
+            rows.push(join_time(
+                &label,
+                (a, real_start),
+                (b, simulated_start),
+                handshake(a, &real.subflows[0]),
+            ));
         }
         for direction in [FlowDirection::ClientToServer, FlowDirection::ServerToClient] {
             let (a, b) = (way(a, direction), way(b, direction));
@@ -128,7 +139,12 @@ fn subflows(
 }
 
 /// Both times from the first SYN of the capture, as the application's start-up moves them together.
-fn join_time(label: &str, real: (&SubflowAnalysis, f64), simulated: (&SubflowAnalysis, f64), rtt: f64) -> Row {
+fn join_time(
+    label: &str,
+    real: (&SubflowAnalysis, f64),
+    simulated: (&SubflowAnalysis, f64),
+    rtt: f64,
+) -> Row {
     let text = |(subflow, start): (&SubflowAnalysis, f64)| {
         let at = |t: Option<f64>| t.map_or_else(|| "-".into(), |t| format!("{:.4}", t - start));
         format!("SYN {} done {} s", at(subflow.syn_t), at(subflow.established_t))

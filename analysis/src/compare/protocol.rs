@@ -41,14 +41,17 @@ fn subflow(name: &str, real: (&HostAnalysis, usize), simulated: (&HostAnalysis, 
     let label = format!("{name} #{}", real.1);
     rows.push(Row::exact(format!("{label} outcome"), outcome(real.0, a), outcome(simulated.0, b)));
     rows.push(Row::exact(format!("{label} SYN count"), a.syns.to_string(), b.syns.to_string()));
-    for (direction, a_way, b_way) in [
-        (FlowDirection::ClientToServer, &a.c2s, &b.c2s),
-        (FlowDirection::ServerToClient, &a.s2c, &b.s2c),
-    ] {
+    for (direction, a_way, b_way) in
+        [(FlowDirection::ClientToServer, &a.c2s, &b.c2s), (FlowDirection::ServerToClient, &a.s2c, &b.s2c)]
+    {
         let label = format!("{label} {direction}");
         let syn = |way: &DirectionAnalysis| way.syn.as_ref().map_or_else(|| "none".into(), syn_text);
         rows.push(Row::exact(format!("{label} SYN parameters"), syn(a_way), syn(b_way)));
-        rows.push(signalling(&label, &events(real.0, real.1, direction), &events(simulated.0, simulated.1, direction)));
+        rows.push(signalling(
+            &label,
+            &events(real.0, real.1, direction),
+            &events(simulated.0, simulated.1, direction),
+        ));
         for class in CLASSES {
             let layouts = (Layouts::of(a, direction, class), Layouts::of(b, direction, class));
             if layouts.0.is_empty() && layouts.1.is_empty() {
@@ -82,7 +85,8 @@ fn set(aspect: String, real: &Layouts, simulated: &Layouts) -> Row {
         note.push(format!("only simulated: {}", extra.join(", ")));
     }
     let within = note.is_empty();
-    Row::judged(aspect, real.names(), simulated.names(), within, "rare or SACK".into()).with_note(note.join("; "))
+    Row::judged(aspect, real.names(), simulated.names(), within, "rare or SACK".into())
+        .with_note(note.join("; "))
 }
 
 fn endpoints(subflow: &SubflowAnalysis) -> String {

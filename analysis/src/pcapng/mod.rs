@@ -12,7 +12,9 @@ pub mod writer;
 pub use link::LinkType;
 pub use observer::CaptureObserver;
 pub use reader::{CaptureError, CaptureReader, CapturedInterface, Frame};
-pub use writer::{Interface, LinkLayer, MacAddr, NameRecord, PacketRecord, PcapngFile, PcapngWriter, Section};
+pub use writer::{
+    Interface, LinkLayer, MacAddr, NameRecord, PacketRecord, PcapngFile, PcapngWriter, Section,
+};
 
 /// Which way a packet crossed the captured interface, seen from its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

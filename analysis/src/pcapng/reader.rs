@@ -317,7 +317,7 @@ impl CaptureReader {
                 return Ok(None);
             }
             let len = self.order.u32(len) as usize;
-            if len < 12 || len % 4 != 0 || len > MAX_BLOCK {
+            if len < 12 || !len.is_multiple_of(4) || len > MAX_BLOCK {
                 return Err(self.malformed("impossible block length"));
             }
             // The body and the repeated length.
@@ -358,7 +358,7 @@ impl CaptureReader {
             return Err(self.malformed("section header without byte-order magic"));
         };
         let len = self.order.u32([start[0], start[1], start[2], start[3]]) as usize;
-        if len < 28 || len % 4 != 0 || len > MAX_BLOCK {
+        if len < 28 || !len.is_multiple_of(4) || len > MAX_BLOCK {
             return Err(self.malformed("impossible length of a section header"));
         }
         self.section_start = self.interfaces.len();

@@ -131,7 +131,8 @@ impl<W: Write> PcapngWriter<W> {
     /// # Errors
     /// If `out` fails.
     pub fn new(out: W, section: &Section, snap_len: u32) -> io::Result<Self> {
-        let mut writer = Self { out, snap_len, links: Vec::new(), block: Vec::with_capacity(2048), packets: 0 };
+        let mut writer =
+            Self { out, snap_len, links: Vec::new(), block: Vec::with_capacity(2048), packets: 0 };
         writer.begin(SECTION_HEADER);
         writer.put_u32(BYTE_ORDER_MAGIC);
         writer.put_u16(1); // major version
@@ -171,7 +172,7 @@ impl<W: Write> PcapngWriter<W> {
     pub fn add_names(&mut self, names: &[NameRecord]) -> io::Result<()> {
         self.begin(NAME_RESOLUTION);
         for NameRecord { address, name } in names {
-            let name = &name.as_bytes()[..name.len().min(255)];
+            let name = prefix(name, 255).as_bytes();
             let (kind, octets) = match address {
                 IpAddr::V4(v4) => (1, v4.octets().to_vec()),
                 IpAddr::V6(v6) => (2, v6.octets().to_vec()),
@@ -309,7 +310,7 @@ impl<W: Write> PcapngWriter<W> {
     /// Text beyond 65535 octets is cut at a character.
     fn text_option(&mut self, code: u16, text: &str) {
         if !text.is_empty() {
-            self.option(code, &text.as_bytes()[..text.floor_char_boundary_at(usize::from(u16::MAX))]);
+            self.option(code, prefix(text, usize::from(u16::MAX)).as_bytes());
         }
     }
 }
@@ -317,19 +318,13 @@ impl<W: Write> PcapngWriter<W> {
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 
-trait FloorCharBoundary {
-    /// The largest character boundary not beyond `limit`.
-    fn floor_char_boundary_at(&self, limit: usize) -> usize;
-}
-
-impl FloorCharBoundary for str {
-    fn floor_char_boundary_at(&self, limit: usize) -> usize {
-        let mut end = self.len().min(limit);
-        while !self.is_char_boundary(end) {
-            end -= 1;
-        }
-        end
+/// `text`, cut to at most `limit` octets at a character boundary.
+fn prefix(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
     }
+    &text[..end]
 }
 
 /// A capture file that appears under its name only when it is complete: it is written beside it under

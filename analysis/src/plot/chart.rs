@@ -91,7 +91,8 @@ impl Chart {
     /// If the ending is another, or writing fails.
     pub fn write(&self, path: &Path) -> Result<(), PlotError> {
         let name = path.display().to_string();
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let ending =
+            path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         // The ending stays last, as it chooses the format of the picture.
         let temporary = path.with_extension(format!("part.{ending}"));
         let io = |error| PlotError::Io { path: name.clone(), error };
@@ -199,7 +200,8 @@ impl Chart {
     }
 
     fn bounds(&self, of: impl Fn(&(f64, f64)) -> f64) -> (f64, f64) {
-        let values = self.lines.iter().flat_map(|line| &line.points).map(of).filter(|value| value.is_finite());
+        let values =
+            self.lines.iter().flat_map(|line| &line.points).map(of).filter(|value| value.is_finite());
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         if low <= high { (low, high) } else { (0.0, 0.0) }
     }

@@ -67,7 +67,11 @@ fn carries_anything(line: &Line) -> bool {
 /// The samples of subflow ends that had data acknowledged.
 fn senders(subflows: &[SubflowSample]) -> Vec<SubflowSample> {
     let sent = |sample: &SubflowSample| {
-        subflows.iter().rev().find(|other| same_subflow(other, sample)).is_some_and(|last| last.acked_bytes > 0)
+        subflows
+            .iter()
+            .rev()
+            .find(|other| same_subflow(other, sample))
+            .is_some_and(|last| last.acked_bytes > 0)
     };
     let mut verdicts: Vec<(&SubflowSample, bool)> = Vec::new();
     let mut kept = Vec::new();
@@ -121,7 +125,8 @@ fn subflow_lines(samples: &[SubflowSample], value: impl Fn(&SubflowSample) -> Op
 fn connection_lines(samples: &[ConnectionSample], value: impl Fn(&ConnectionSample) -> f64) -> Vec<Line> {
     let mut lines: Vec<(&ConnectionSample, Line)> = Vec::new();
     for sample in samples {
-        let same = |first: &ConnectionSample| first.connection == sample.connection && first.host == sample.host;
+        let same =
+            |first: &ConnectionSample| first.connection == sample.connection && first.host == sample.host;
         let position = lines.iter().position(|(first, _)| same(first)).unwrap_or_else(|| {
             let label = format!("connection {}", sample.connection);
             lines.push((sample, Line { label, ..Line::default() }));

@@ -248,7 +248,8 @@ impl Subflow {
     fn finish(self) -> SubflowAnalysis {
         let [c2s, s2c] = self.directions;
         let layouts = self.layouts.ranking(LAYOUTS_SHOWN).into_iter().map(|(key, count)| {
-            let direction = if key[0] == 0 { FlowDirection::ClientToServer } else { FlowDirection::ServerToClient };
+            let direction =
+                if key[0] == 0 { FlowDirection::ClientToServer } else { FlowDirection::ServerToClient };
             (format!("{direction} {} {}", Class::name(key[1]), layout_text(&key[2..])), count)
         });
         SubflowAnalysis {
@@ -347,8 +348,12 @@ impl Counters {
             fin: self.fin,
             first_data_t: self.first_data_t.map(seconds),
             last_data_t: self.last_data_t.map(seconds),
-            dss_forms: Counts(forms.into_iter().map(|(&form, count)| (DssView::form_text(form), count)).collect()),
-            segment_lengths: Counts(lengths.into_iter().map(|(len, count)| (len.to_string(), count)).collect()),
+            dss_forms: Counts(
+                forms.into_iter().map(|(&form, count)| (DssView::form_text(form), count)).collect(),
+            ),
+            segment_lengths: Counts(
+                lengths.into_iter().map(|(len, count)| (len.to_string(), count)).collect(),
+            ),
             syn: self.syn,
             rtt_ms: rtt_summary(self.rtts),
         }

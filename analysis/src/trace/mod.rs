@@ -37,7 +37,9 @@ pub fn analyse_capture(capture: &mut CaptureReader, time_zero: u64) -> Result<Ho
     let mut analyser = TraceAnalyser::new();
     while let Some(frame) = capture.next_frame()? {
         match frame.ip().and_then(|(octets, wire_len, _)| PacketView::parse(octets, wire_len)) {
-            Some(packet) => analyser.push(frame.nanos.saturating_sub(time_zero), frame.interface_name, &packet),
+            Some(packet) => {
+                analyser.push(frame.nanos.saturating_sub(time_zero), frame.interface_name, &packet);
+            }
             None => analyser.push_other(),
         }
     }

@@ -233,7 +233,10 @@ fn add_addr(option: &[u8], nibble: u8, version: u8, map: &mut Map<String, Value>
     // Version 0 tells the family in the nibble; version 1 by the length.
     let v6 = if version == 0 { nibble == 6 } else { matches!(len, 20 | 22 | 28 | 30) };
     let address = if v6 {
-        option.get(4..20).and_then(|octets| <[u8; 16]>::try_from(octets).ok()).map(|octets| Ipv6Addr::from(octets).to_string())
+        option
+            .get(4..20)
+            .and_then(|octets| <[u8; 16]>::try_from(octets).ok())
+            .map(|octets| Ipv6Addr::from(octets).to_string())
     } else {
         option.get(4..8).map(|o| Ipv4Addr::new(o[0], o[1], o[2], o[3]).to_string())
     };
@@ -242,8 +245,77 @@ fn add_addr(option: &[u8], nibble: u8, version: u8, map: &mut Map<String, Value>
     }
     let port_at = if v6 { 20 } else { 8 };
     let with_port = if v6 { matches!(len, 22 | 30) } else { matches!(len, 10 | 18) };
-    let port = option.get(port_at..port_at + 2).filter(|_| with_port).map(|o| u16::from_be_bytes([o[0], o[1]]));
+    let port =
+        option.get(port_at..port_at + 2).filter(|_| with_port).map(|o| u16::from_be_bytes([o[0], o[1]]));
     if version > 0 && nibble & 1 == 0 || port.is_some() {
         map.insert("port".into(), json!(port));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(octets: &[u8]) -> String {
+        let mut key = Vec::new();
+        for option in split(octets) {
+            layout_key(option, &mut key);
+        }
+        layout_text(&key)
+    }
+
+    #[test]
+    fn layouts_show_options_up_to_the_first_impossible_one() {
+        let dss = [30, 8, 0x20, 1, 0, 0, 0, 9];
+        assert_eq!(layout(&[&[1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0][..], &dss].concat()), "NOP-NOP-TS-DSS8");
+        assert_eq!(layout(&[1, 253, 2, 0, 0, 0]), "NOP-K253-EOL");
+        assert_eq!(layout(&[1, 30, 0, 1]), "NOP");
+        assert_eq!(layout(&[1, 30, 9, 0x20, 1]), "NOP");
+        assert_eq!(layout(&[30, 4, 0xc0, 0, 30, 2]), "124-152");
+    }
+
+    #[test]
+    fn dss_forms_tell_widths_checksum_and_data_fin() {
+        let form = |option: &[u8]| DssView::parse(option).map(|dss| DssView::form_text(dss.form()));
+        let mut long = vec![30, 28, 0x20, 0x1f];
+        long.extend([0; 24]);
+        assert_eq!(form(&long).unwrap(), "A8M8FC/28");
+        let short = [30, 18, 0x20, 0x05, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1, 5, 0];
+        assert_eq!(form(&short).unwrap(), "A4M4/18");
+        assert_eq!(DssView::parse(&short).unwrap().mapping, Some((7, 1280, 1)));
+        assert_eq!(form(&short[..17]), None);
+        assert_eq!(form(&short[..3]), None);
+    }
+
+    #[test]
+    fn addresses_of_both_versions_and_families() {
+        let json = |option: &[u8], version| serde_json::to_value(details(option, version)).unwrap();
+        let echo = [30, 8, 0x31, 5, 10, 0, 2, 2];
+        assert_eq!(json(&echo, 1), json!({"len": 8, "echo": 1, "id": 5, "addr": "10.0.2.2"}));
+        let mut with_port = vec![30, 30, 0x30, 5];
+        with_port.extend([0xfd; 16]);
+        with_port.extend([0x1f, 0x90, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(json(&with_port, 1)["addr"], "fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd");
+        assert_eq!(json(&with_port, 1)["port"], 8080);
+        let mut v0 = vec![30, 20, 0x36, 5];
+        v0.extend([0xfd; 16]);
+        assert_eq!(json(&v0, 0)["ipver"], 6);
+        assert_eq!(json(&v0, 0)["addr"], "fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd");
+    }
+
+    #[test]
+    fn no_option_is_too_short_for_its_details() {
+        for subtype in 0..16u8 {
+            for len in 2..=40u8 {
+                let mut option = vec![30, len];
+                option.resize(usize::from(len), 0xff);
+                if len > 2 {
+                    option[2] = subtype << 4;
+                }
+                for version in [0, 1] {
+                    assert_eq!(details(&option, version)["len"], len);
+                }
+            }
+        }
     }
 }

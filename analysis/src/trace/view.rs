@@ -84,11 +84,8 @@ impl<'a> PacketView<'a> {
         let fragment_offset = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
         let body = octets.get(header_len..).unwrap_or_default();
         let body_len = total.saturating_sub(header_len as u32);
-        let transport = if fragment_offset == 0 {
-            Transport::parse(header[9], body, body_len)
-        } else {
-            Transport::Other
-        };
+        let transport =
+            if fragment_offset == 0 { Transport::parse(header[9], body, body_len) } else { Transport::Other };
         Some(Self {
             src: Ipv4Addr::new(header[12], header[13], header[14], header[15]).into(),
             dst: Ipv4Addr::new(header[16], header[17], header[18], header[19]).into(),
@@ -117,11 +114,7 @@ impl<'a> PacketView<'a> {
             rest = rest.get(len..).unwrap_or_default();
             rest_len = rest_len.saturating_sub(len as u32);
         }
-        Some(Self {
-            src: address(8)?,
-            dst: address(24)?,
-            transport: Transport::parse(next, rest, rest_len),
-        })
+        Some(Self { src: address(8)?, dst: address(24)?, transport: Transport::parse(next, rest, rest_len) })
     }
 }
 
@@ -141,7 +134,8 @@ impl<'a> SegmentView<'a> {
     fn parse(octets: &'a [u8], wire_len: u32) -> Option<Self> {
         let header = octets.first_chunk::<20>()?;
         let word16 = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let word32 = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word32 =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let header_len = usize::from(header[12] >> 4) * 4;
         Some(Self {
             src_port: word16(0),
@@ -175,5 +169,67 @@ impl<'a> From<&'a Packet> for PacketView<'a> {
             Body::Icmp(_) | Body::Udp(_) | Body::Other { .. } => Transport::Other,
         };
         Self { src: packet.ip.src, dst: packet.ip.dst, transport }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A TCP header without options, data offset 5.
+    const TCP_HEADER: [u8; 20] = [0, 80, 1, 0, 0, 0, 0, 7, 0, 0, 0, 9, 0x50, 0x10, 2, 0, 0, 0, 0, 0];
+
+    fn v4(total: u16, fragment: u16, body: &[u8]) -> Vec<u8> {
+        let mut octets = vec![0x45, 0, 0, 0, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        octets[2..4].copy_from_slice(&total.to_be_bytes());
+        octets[6..8].copy_from_slice(&fragment.to_be_bytes());
+        octets.extend_from_slice(body);
+        octets
+    }
+
+    fn v6(payload_len: u16, next: u8, body: &[u8]) -> Vec<u8> {
+        let mut octets = vec![0x60, 0, 0, 0, 0, 0, next, 64];
+        octets[4..6].copy_from_slice(&payload_len.to_be_bytes());
+        octets.extend([[0xfd; 16], [0xfe; 16]].concat());
+        octets.extend_from_slice(body);
+        octets
+    }
+
+    fn payload_len(octets: &[u8], wire_len: u32) -> Option<u32> {
+        match PacketView::parse(octets, wire_len)?.transport {
+            Transport::Tcp(segment) => Some(segment.payload_len),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn payload_length_is_that_on_the_wire_not_that_captured() {
+        assert_eq!(payload_len(&v4(1500, 0, &TCP_HEADER), 1500), Some(1460));
+        // Padding of short Ethernet frames does not count, offloaded segments do.
+        assert_eq!(payload_len(&v4(40, 0, &TCP_HEADER), 46), Some(0));
+        assert_eq!(payload_len(&v4(0, 0, &TCP_HEADER), 65_600), Some(65_560));
+        assert_eq!(payload_len(&v6(1000, 6, &TCP_HEADER), 1040), Some(980));
+    }
+
+    #[test]
+    fn extension_headers_are_skipped_and_later_fragments_ignored() {
+        let hop_by_hop = [&[6, 0, 0, 0, 0, 0, 0, 0][..], &TCP_HEADER].concat();
+        assert_eq!(payload_len(&v6(128, 0, &hop_by_hop), 168), Some(100));
+        let first = [&[6, 0, 0, 1, 0, 0, 0, 0][..], &TCP_HEADER].concat();
+        assert_eq!(payload_len(&v6(128, 44, &first), 168), Some(100));
+        let later = [&[6, 0, 0, 9, 0, 0, 0, 0][..], &TCP_HEADER].concat();
+        assert_eq!(payload_len(&v6(128, 44, &later), 168), None);
+        assert_eq!(payload_len(&v4(1500, 0x00b9, &TCP_HEADER), 1500), None);
+    }
+
+    #[test]
+    fn cut_headers_are_no_segment() {
+        let (v4, v6) = (v4(40, 0, &TCP_HEADER), v6(20, 6, &TCP_HEADER));
+        for len in 0..v4.len() {
+            assert_eq!(payload_len(&v4[..len], 40), None);
+        }
+        for len in 0..v6.len() {
+            assert_eq!(payload_len(&v6[..len], 60), None);
+        }
     }
 }
