@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::summary::Summary;
 use crate::trace::HostAnalysis;
 
 /// The schema this module reads.
@@ -82,6 +83,31 @@ pub struct Results {
     pub links: Vec<LinkResult>,
     /// Analysis of the capture of each host.
     pub analysis: BTreeMap<String, HostAnalysis>,
+}
+
+impl Results {
+    /// The results of a simulated run. What the two applications of a flow did step by step is not in a
+    /// summary and stays empty.
+    #[must_use]
+    pub fn from_summary(summary: &Summary, analysis: BTreeMap<String, HostAnalysis>) -> Self {
+        let flows = summary.flows.iter().map(|flow| FlowResult {
+            name: flow.name.clone(),
+            goodput_bps: flow.goodput_bps,
+            completion_s: flow.completion_s,
+            ..FlowResult::default()
+        });
+        let links = summary.links.iter().map(|link| LinkResult {
+            link: link.link.clone(),
+            dir: link.direction.clone(),
+            frames_in: link.packets,
+            bytes_in: link.bytes,
+            frames_out: link.packets.saturating_sub(link.drops_queue + link.drops_loss + link.drops_down),
+            drops_queue: link.drops_queue,
+            drops_loss: link.drops_loss,
+            drops_down: link.drops_down,
+        });
+        Self { flows: flows.collect(), links: links.collect(), analysis }
+    }
 }
 
 /// How a flow went.

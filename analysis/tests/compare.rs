@@ -5,6 +5,7 @@ use std::path::Path;
 
 use analysis::compare::{Comparison, Tolerances, Verdict, compare};
 use analysis::groundtruth::{GroundTruth, GroundTruthError, Results};
+use analysis::summary::{FlowSummary, Summary};
 use analysis::trace::{FlowDirection, SignalEvent};
 
 fn case(name: &str) -> GroundTruth {
@@ -222,6 +223,24 @@ fn shares_may_differ_by_points() {
         set_shares(&mut simulated, percent);
         assert_eq!(compare(&truth, &simulated, &Tolerances::default()).verdict, verdict, "{percent} %");
     }
+}
+
+#[test]
+fn a_summary_and_the_analyses_make_the_results_of_a_run() {
+    let mut truth = case(ECHO);
+    let flow = &mut truth.results.flows[0];
+    (flow.goodput_bps, flow.completion_s) = (Some(10e6), Some(10.0));
+    let flow = FlowSummary {
+        name: flow.name.clone(),
+        goodput_bps: flow.goodput_bps,
+        completion_s: flow.completion_s,
+        ..FlowSummary::default()
+    };
+    let summary = Summary { flows: vec![flow], ..Summary::default() };
+    let simulated = Results::from_summary(&summary, truth.results.analysis.clone());
+    let comparison = compare(&truth, &simulated, &Tolerances::default());
+    assert_passes(&comparison);
+    assert!(comparison.rows.iter().any(|row| row.aspect.ends_with("goodput")));
 }
 
 #[test]

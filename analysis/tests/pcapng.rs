@@ -9,7 +9,7 @@ use analysis::pcapng::{
     CaptureError, CaptureObserver, CaptureReader, Direction, Interface, LinkLayer, LinkType, MacAddr,
     NameRecord, PacketRecord, PcapngFile, PcapngWriter, Section,
 };
-use analysis::trace::{TraceAnalyser, analyse_capture};
+use analysis::trace::{TraceObserver, analyse_capture};
 use mptcp_model::wire::{Body, Ecn, IpHeader, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
 use proptest::prelude::*;
 use sim_core::{Instant, NodeId, Observer, PortId};
@@ -162,11 +162,17 @@ fn two_captures_of_one_run_are_the_same_octets() {
 
 #[test]
 fn analysis_of_packets_equals_analysis_of_their_capture() {
-    let mut analyser = TraceAnalyser::new();
-    for (index, (_, packet)) in packets().iter().enumerate() {
-        analyser.push(at(index).as_nanos(), "c0", &packet.into());
+    let mut observer = TraceObserver::new();
+    observer.observe(NodeId(3), PortId(1), "client", "c0");
+    for (index, (direction, packet)) in packets().iter().enumerate() {
+        match direction {
+            Direction::Outbound => observer.sent(at(index), NodeId(3), PortId(1), packet),
+            Direction::Inbound => observer.received(at(index), NodeId(3), PortId(1), packet),
+        }
+        observer.sent(at(index), NodeId(3), PortId(0), packet);
+        observer.received(at(index), NodeId(2), PortId(1), packet);
     }
-    let direct = analyser.finish();
+    let direct = observer.finish().remove("client").unwrap();
     for snap_len in [94, 65_535] {
         let captured = analyse_capture(&mut reader(&capture(&ethernet("c0"), snap_len)), 0).unwrap();
         assert_eq!(captured, direct);

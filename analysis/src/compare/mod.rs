@@ -36,7 +36,7 @@
 //! 10. **Counts of layouts are compared only for SYN, SYN/ACK and FIN**, as elsewhere they count data;
 //!     RST see rule 7.
 //!
-//! Join times and outcomes allow one round trip, as start-up of the application moves everything
+//! Join times may differ by one round trip, as start-up of the application moves everything
 //! after it; the tolerances of the figures are in [`Tolerances`].
 
 mod canonical;

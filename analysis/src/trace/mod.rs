@@ -12,11 +12,13 @@
 //! the `join` flag); nothing is verified against keys.
 
 mod analyser;
+mod observer;
 mod options;
 mod tally;
 pub mod view;
 
 pub use analyser::TraceAnalyser;
+pub use observer::TraceObserver;
 pub use view::{PacketView, SegmentView, Transport};
 
 use std::fmt;
