@@ -1,7 +1,7 @@
 //! Comparisons of a real case with itself, with variations that two runs of one kernel show, and with
 //! variations that they do not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use analysis::compare::{Comparison, Tolerances, Verdict, compare};
 use analysis::groundtruth::{GroundTruth, GroundTruthError, Results};
@@ -278,24 +278,58 @@ fn other_schemas_are_refused_and_unknown_fields_ignored() {
     assert!(truth.is_yardstick());
 }
 
-/// Every case, if the reference is there, loads and passes against itself.
-#[test]
-fn every_reference_case_passes_against_itself() {
-    let folder = std::env::var_os("MPTCP_REFERENCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"),
-        std::path::PathBuf::from,
-    );
+/// The folder of all cases, if it is there: `MPTCP_REFERENCE` or `../shared/reference` beside the
+/// workspace.
+fn reference() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference");
+    let folder = std::env::var_os("MPTCP_REFERENCE").map_or_else(beside, PathBuf::from);
     if !folder.is_dir() {
         println!("SKIPPED: no reference captures in {}", folder.display());
-        return;
+        return None;
     }
+    Some(folder)
+}
+
+fn load(path: &Path) -> GroundTruth {
+    GroundTruth::from_json(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn every_reference_case_passes_against_itself() {
+    let Some(folder) = reference() else { return };
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let truth = GroundTruth::from_json(&std::fs::read(&path).unwrap()).unwrap();
+            let truth = load(&path);
             let comparison = compare(&truth, &truth.results, &Tolerances::default());
             let expected = if truth.is_yardstick() { Verdict::Pass } else { Verdict::Info };
             assert_eq!(comparison.verdict, expected, "\n{comparison}");
+        }
+    }
+}
+
+/// Runs of one kernel that differ only in queue length, loss or congestion control speak the same
+/// protocol: the canonical forms take out what is noise.
+#[test]
+fn runs_of_one_kernel_differ_in_figures_only() {
+    let Some(folder) = reference() else { return };
+    for (a, b) in [
+        ("c-wifilte-cubic-q1", "c-wifilte-cubic-q3"),
+        ("c-wifilte-reno-q1", "c-wifilte-reno-q3"),
+        ("c-wifilte-cubic-q1", "c-wifilte-reno-q1"),
+        ("c-wifilte-cubic-q1", "c-wifilte-cubic-q1-loss2"),
+        ("c-wifilte-reno-q1", "c-wifilte-reno-q1-loss1"),
+    ] {
+        let [a, b] = [a, b].map(|name| load(&folder.join(format!("{name}.json"))));
+        for (truth, other) in [(&a, &b), (&b, &a)] {
+            let comparison = compare(truth, &other.results, &Tolerances::default());
+            let figures = ["goodput", "completion", "share"];
+            let protocol = failures(&comparison);
+            let protocol: Vec<_> = protocol
+                .iter()
+                .filter(|aspect| !figures.iter().any(|figure| aspect.ends_with(figure)))
+                .collect();
+            assert!(protocol.is_empty(), "{protocol:?}\n{comparison}");
         }
     }
 }

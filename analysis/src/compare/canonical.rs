@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::trace::{Counts, DirectionAnalysis, FlowDirection, HostAnalysis, SignalEvent, SubflowAnalysis};
 
-/// Below this part of its class a layout or form may be absent on the other side (rule 8).
+/// Below this part of the packets of its direction a layout or form may be absent on the other side (rule 8).
 const RARE: f64 = 0.01;
 
 /// What tells subflows apart without ephemeral ports (rule 1).
@@ -104,6 +104,8 @@ pub(super) fn first_difference(real: &[String], simulated: &[String]) -> String 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layouts {
     counts: Vec<(String, u64)>,
+    /// Packets of the direction, of all classes.
+    total: u64,
 }
 
 /// The packet classes of option layouts.
@@ -111,15 +113,23 @@ pub(super) const CLASSES: [&str; 6] = ["SYN", "SYN/ACK", "ack", "data", "FIN", "
 
 impl Layouts {
     pub(super) fn of(subflow: &SubflowAnalysis, direction: FlowDirection, class: &str) -> Self {
-        let prefix = format!("{direction} {class} ");
-        let layouts = subflow.option_layouts.iter();
-        let counts = layouts.filter_map(|(key, count)| Some((key.strip_prefix(&prefix)?.to_owned(), count)));
-        Self { counts: counts.collect() }
+        let mut layouts = Self::default();
+        for (key, count) in subflow.option_layouts.iter() {
+            let Some(key) = key.strip_prefix(direction.as_str()) else { continue };
+            layouts.total += count;
+            if let Some(options) =
+                key.trim_start().strip_prefix(class).and_then(|rest| rest.strip_prefix(' '))
+            {
+                let options = if options.is_empty() { "no options" } else { options };
+                layouts.counts.push((options.to_owned(), count));
+            }
+        }
+        layouts
     }
 
     pub(super) fn of_forms(direction: &DirectionAnalysis) -> Self {
         let Counts(counts) = direction.dss_forms.clone();
-        Self { counts }
+        Self { counts, total: direction.packets }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -140,11 +150,10 @@ impl Layouts {
 
     /// Names of `self` that `other` lacks and that are not excused by rules 8 and 9.
     pub(super) fn missing_in(&self, other: &Self) -> Vec<String> {
-        let total: u64 = self.counts.iter().map(|(_, count)| count).sum();
         self.counts
             .iter()
             .filter(|(name, count)| {
-                let rare = (*count as f64) < RARE * total as f64;
+                let rare = (*count as f64) < RARE * self.total as f64;
                 let after_loss = name.split('-').any(|option| option == "SACK");
                 let there = other.counts.iter().any(|(candidate, _)| candidate == name);
                 !there && !rare && !after_loss

@@ -30,8 +30,9 @@
 //!    standalone one precedes it if data is still queued.
 //! 7. **After the first RST of a direction no more RST are compared**: one answers each segment in
 //!    flight, their number is the window's.
-//! 8. **Layouts and DSS forms that make up less than 1 % of the packets of their class on one side may
-//!    be absent on the other**: they belong to moments that need not recur.
+//! 8. **Layouts and DSS forms of less than 1 % of the packets of their direction may be absent on the
+//!    other side**: they belong to moments that need not recur, such as a standalone DATA_FIN that a
+//!    full queue dropped. In short exchanges nothing is that rare. What matters of them are events.
 //! 9. **Layouts with SACK may be absent on one side**: they need a loss or reordering.
 //! 10. **Counts of layouts are compared only for SYN, SYN/ACK and FIN**, as elsewhere they count data;
 //!     RST see rule 7.

@@ -70,7 +70,8 @@ fn subflow(name: &str, real: (&HostAnalysis, usize), simulated: (&HostAnalysis, 
 }
 
 fn signalling(label: &str, real: &[String], simulated: &[String]) -> Row {
-    let row = Row::exact(format!("{label} signalling"), real.join("; "), simulated.join("; "));
+    let text = |events: &[String]| if events.is_empty() { "none".into() } else { events.join("; ") };
+    let row = Row::exact(format!("{label} signalling"), text(real), text(simulated));
     if row.verdict == Verdict::Fail { row.with_note(first_difference(real, simulated)) } else { row }
 }
 
