@@ -1,1 +1,14 @@
 //! Captures, time series, plots, summaries and comparisons for mptcp-sim.
+//!
+//! This crate sees packets and records, never the engine's inner life. A simulated capture and one
+//! taken from a real kernel go through the same reader and the same [`trace`] analysis; what
+//! is compared was therefore measured by one ruler.
+
+pub mod compare;
+pub mod groundtruth;
+pub mod pcapng;
+pub mod plot;
+pub mod series;
+pub mod summary;
+mod table;
+pub mod trace;

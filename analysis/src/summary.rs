@@ -1,0 +1,252 @@
+//! The summary of a run: what goes into `summary.json`, and the same as a table for the terminal.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::{Align, Table};
+
+/// One run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The run as a whole.
+    pub run: RunSummary,
+    /// Flows in the order of the scenario.
+    pub flows: Vec<FlowSummary>,
+    /// Link directions in the order of the scenario.
+    pub links: Vec<LinkSummary>,
+}
+
+/// The run as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Name of the scenario.
+    pub name: String,
+    /// Master seed.
+    pub seed: u64,
+    /// Version of the program.
+    pub version: String,
+    /// Digest over all packets of the run, in hexadecimal.
+    pub digest: String,
+    /// Simulated time at the end.
+    pub simulated_s: f64,
+    /// Events the engine handled.
+    pub events: u64,
+}
+
+/// One flow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FlowSummary {
+    /// Name in the scenario.
+    pub name: String,
+    /// `mptcp`, `tcp`, or `fallback` for MPTCP that fell back to TCP.
+    pub protocol: String,
+    /// Octets received divided by the time from the call of connect() to the last octet, in bit/s.
+    /// `None` if nothing was received.
+    pub goodput_bps: Option<f64>,
+    /// From the call of connect() to the last octet received, in seconds.
+    pub completion_s: Option<f64>,
+    /// Octets the sending application wrote.
+    pub sent_bytes: u64,
+    /// Octets the receiving application read.
+    pub received_bytes: u64,
+    /// Whether what was received was what was sent, once and in order.
+    pub integrity_ok: bool,
+    /// What ended the flow early.
+    pub error: Option<String>,
+    /// Octets of data sent on more than one subflow.
+    pub reinjected_bytes: u64,
+    /// Subflows in the order of their creation.
+    pub subflows: Vec<SubflowSummary>,
+}
+
+/// One subflow of a flow. Octets and segments are those of the direction that carried more data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SubflowSummary {
+    /// Address and port of the initiator.
+    pub local: String,
+    /// Address and port of the other side.
+    pub remote: String,
+    /// Whether it joined an existing connection.
+    pub join: bool,
+    /// First SYN, in seconds.
+    pub syn_t: Option<f64>,
+    /// When the initiator had completed the handshake, in seconds; `None` if it never did.
+    pub established_t: Option<f64>,
+    /// Octets of payload sent for the first time on this subflow.
+    pub payload_bytes: u64,
+    /// Its part of the payload of all subflows, 0 to 1.
+    pub share: f64,
+    /// Segments sent again.
+    pub retransmitted_segments: u64,
+    /// Octets sent here that had been sent on another subflow.
+    pub reinjected_bytes: u64,
+}
+
+/// One direction of a link.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkSummary {
+    /// Name in the scenario.
+    pub link: String,
+    /// `ab` or `ba`.
+    pub direction: String,
+    /// Packets offered.
+    pub packets: u64,
+    /// Their octets, link header included.
+    pub bytes: u64,
+    /// Packets refused or dropped by the queue.
+    pub drops_queue: u64,
+    /// Packets lost by chance or by list.
+    pub drops_loss: u64,
+    /// Packets refused because the link was down.
+    pub drops_down: u64,
+    /// Most octets that ever waited.
+    pub backlog_max_bytes: u64,
+}
+
+impl FlowSummary {
+    /// Sets every subflow's `share` from the payload octets.
+    pub fn set_shares(&mut self) {
+        let total: u64 = self.subflows.iter().map(|subflow| subflow.payload_bytes).sum();
+        for subflow in &mut self.subflows {
+            subflow.share = if total == 0 { 0.0 } else { subflow.payload_bytes as f64 / total as f64 };
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RunSummary { name, seed, version, digest, simulated_s, events } = &self.run;
+        writeln!(f, "{name}  seed {seed}  {simulated_s:.3} s simulated  {events} events  version {version}")?;
+        writeln!(f, "digest {digest}")?;
+        let mut flows = Table::new(&[
+            ("flow", Align::Left),
+            ("protocol", Align::Left),
+            ("goodput Mbit/s", Align::Right),
+            ("completion s", Align::Right),
+            ("received B", Align::Right),
+            ("reinjected B", Align::Right),
+            ("stream", Align::Left),
+        ]);
+        let mut subflows = Table::new(&[
+            ("flow", Align::Left),
+            ("subflow", Align::Left),
+            ("established s", Align::Right),
+            ("payload B", Align::Right),
+            ("share %", Align::Right),
+            ("retransmitted", Align::Right),
+        ]);
+        for flow in &self.flows {
+            let stream = match &flow.error {
+                Some(error) => error.clone(),
+                None if flow.integrity_ok => "intact".into(),
+                None => "DAMAGED".into(),
+            };
+            flows.row([
+                flow.name.clone(),
+                flow.protocol.clone(),
+                optional(flow.goodput_bps.map(|bps| bps / 1e6), 3),
+                optional(flow.completion_s, 3),
+                flow.received_bytes.to_string(),
+                flow.reinjected_bytes.to_string(),
+                stream,
+            ]);
+            for subflow in &flow.subflows {
+                subflows.row([
+                    flow.name.clone(),
+                    format!("{} > {}", subflow.local, subflow.remote),
+                    optional(subflow.established_t, 4),
+                    subflow.payload_bytes.to_string(),
+                    format!("{:.1}", subflow.share * 100.0),
+                    subflow.retransmitted_segments.to_string(),
+                ]);
+            }
+        }
+        let mut links = Table::new(&[
+            ("link", Align::Left),
+            ("dir", Align::Left),
+            ("packets", Align::Right),
+            ("queue drops", Align::Right),
+            ("lost", Align::Right),
+            ("down", Align::Right),
+            ("max backlog B", Align::Right),
+        ]);
+        for link in &self.links {
+            links.row([
+                link.link.clone(),
+                link.direction.clone(),
+                link.packets.to_string(),
+                link.drops_queue.to_string(),
+                link.drops_loss.to_string(),
+                link.drops_down.to_string(),
+                link.backlog_max_bytes.to_string(),
+            ]);
+        }
+        for table in [flows, subflows, links] {
+            if !table.is_empty() {
+                write!(f, "\n{table}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn optional(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let subflow = |local: &str, payload_bytes| SubflowSummary {
+            local: local.into(),
+            remote: "10.0.9.2:5001".into(),
+            established_t: Some(0.0242),
+            payload_bytes,
+            ..SubflowSummary::default()
+        };
+        let mut flow = FlowSummary {
+            name: "f1".into(),
+            protocol: "mptcp".into(),
+            goodput_bps: Some(13_895_543.0),
+            completion_s: Some(6.90869),
+            received_bytes: 12_000_000,
+            integrity_ok: true,
+            subflows: vec![subflow("10.0.1.2:40000", 9_000_000), subflow("10.0.2.2:40001", 3_000_000)],
+            ..FlowSummary::default()
+        };
+        flow.set_shares();
+        let run = RunSummary { name: "two-path".into(), seed: 7, simulated_s: 6.9, ..RunSummary::default() };
+        Summary { run, flows: vec![flow], links: Vec::new() }
+    }
+
+    #[test]
+    fn shares_add_up_to_one() {
+        let flow = &summary().flows[0];
+        assert_eq!(flow.subflows.iter().map(|subflow| subflow.share).collect::<Vec<_>>(), [0.75, 0.25]);
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_leaves_out_empty_parts() {
+        let text = summary().to_string();
+        assert!(text.contains("two-path  seed 7  6.900 s simulated"));
+        assert!(
+            text.contains("f1    mptcp             13.896         6.909    12000000             0  intact\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("f1    10.0.2.2:40001 > 10.0.9.2:5001         0.0242    3000000     25.0"),
+            "{text}"
+        );
+        assert!(!text.contains("max backlog"));
+    }
+
+    #[test]
+    fn json_survives_a_round_trip() {
+        let summary = summary();
+        let json = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+    }
+}
