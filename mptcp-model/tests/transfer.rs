@@ -16,14 +16,29 @@ use mptcp_model::path_manager::{
 use mptcp_model::scheduler;
 use mptcp_model::wire::Packet;
 use sim_core::{
-    Bytes, DirectionConfig, Duration, Instant, LinkConfig, NodeId, Observer, PortId, QueueLimit, Rate, Simulation,
+    Bytes, DirectionConfig, Duration, Instant, LinkConfig, NodeId, Observer, PortId, QueueLimit, Rate,
+    Simulation,
 };
 
 /// Sends `total` octets, shuts down and waits for the end; or reads to the end and closes.
 #[derive(Debug)]
 enum Program {
-    Client { options: SocketOptions, remote: SocketAddr, total: u64, sent: u64, socket: Option<SocketId>, done: bool },
-    Server { options: SocketOptions, local: SocketAddr, listener: Option<SocketId>, socket: Option<SocketId>, read: u64, end: Option<Instant> },
+    Client {
+        options: SocketOptions,
+        remote: SocketAddr,
+        total: u64,
+        sent: u64,
+        socket: Option<SocketId>,
+        done: bool,
+    },
+    Server {
+        options: SocketOptions,
+        local: SocketAddr,
+        listener: Option<SocketId>,
+        socket: Option<SocketId>,
+        read: u64,
+        end: Option<Instant>,
+    },
 }
 
 impl Program {
@@ -63,13 +78,13 @@ impl Application for Program {
                         host.shutdown_write(now, id);
                     }
                 }
-                if events.readable {
-                    if let Ok(read) = host.read(now, id, u64::MAX) {
-                        if read.end && !*done {
-                            *done = true;
-                            host.close(now, id);
-                        }
-                    }
+                if events.readable
+                    && let Ok(read) = host.read(now, id, u64::MAX)
+                    && read.end
+                    && !*done
+                {
+                    *done = true;
+                    host.close(now, id);
                 }
             }
             Self::Server { listener, socket, read, end, .. } => {
@@ -107,7 +122,7 @@ struct Log {
 impl Observer<Packet> for Log {
     fn sent(&mut self, at: Instant, node: NodeId, port: PortId, packet: &Packet) {
         self.lines += 1;
-        if self.print && self.lines < 400 {
+        if self.print && (self.lines < 60 || at > Instant::from_nanos(4_420_000_000)) {
             println!("{at} {} {} > {packet}", node.0, port.0);
         }
     }
@@ -190,10 +205,8 @@ fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64
     let client = sim.add_node(NetNode::Host(Box::new(client)));
     let server = sim.add_node(NetNode::Host(Box::new(server)));
     for (index, &(rate, delay, queue, loss)) in paths.iter().enumerate() {
-        let config = LinkConfig {
-            ab: direction(rate, delay, queue, loss),
-            ba: direction(rate, delay, queue, 0.0),
-        };
+        let config =
+            LinkConfig { ab: direction(rate, delay, queue, loss), ba: direction(rate, delay, queue, 0.0) };
         sim.connect(&format!("p{index}"), client, server, config).unwrap();
     }
     for node in [server, client] {
@@ -221,7 +234,8 @@ fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64
 
 #[test]
 fn plain_tcp_fills_a_link() {
-    let out = run("cubic", false, &[(10_000_000, 20, 50_000, 0.0)], 4_000_000, std::env::var("PRINT").is_ok());
+    let out =
+        run("cubic", false, &[(10_000_000, 20, 50_000, 0.0)], 4_000_000, std::env::var("PRINT").is_ok());
     println!("{} {} {:?} {}", out.read, out.seconds, out.shares, out.retransmitted);
     assert_eq!((out.read, out.corrupted), (4_000_000, 0));
     assert!(out.seconds < 3.7, "took {}", out.seconds);

@@ -47,10 +47,10 @@ impl Host {
     }
 
     fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
-        if let Some((last, socket, subflow)) = self.last_hit {
-            if last == key {
-                return Some((socket, subflow));
-            }
+        if let Some((last, socket, subflow)) = self.last_hit
+            && last == key
+        {
+            return Some((socket, subflow));
         }
         let &(socket, subflow) = self.flows.get(&key)?;
         self.last_hit = Some((key, socket, subflow));
@@ -61,13 +61,13 @@ impl Host {
         let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
         let remote = SocketAddr::new(packet.ip.src, segment.src_port);
         let key = FlowKey::new(local, remote);
-        if let Some((socket, subflow)) = self.find_flow(key) {
-            if let Some(connection) = self.connection_mut(socket) {
-                connection.handle_segment(now, subflow as usize, segment);
-                self.collect_events(socket);
-                self.activate(socket);
-                return;
-            }
+        if let Some((socket, subflow)) = self.find_flow(key)
+            && let Some(connection) = self.connection_mut(socket)
+        {
+            connection.handle_segment(now, subflow as usize, segment);
+            self.collect_events(socket);
+            self.activate(socket);
+            return;
         }
         if !self.routing.is_local(packet.ip.dst) {
             return;
@@ -113,13 +113,15 @@ impl Host {
                 }
         };
         // A listener bound to the address goes before one bound to any.
-        [true, false].into_iter().find_map(|exact| {
-            self.sockets.iter().position(|socket| match &socket.kind {
-                Kind::Listener(listener) => matches(listener, exact),
-                _ => false,
+        [true, false]
+            .into_iter()
+            .find_map(|exact| {
+                self.sockets.iter().position(|socket| match &socket.kind {
+                    Kind::Listener(listener) => matches(listener, exact),
+                    _ => false,
+                })
             })
-        })
-        .map(|index| SocketId(index as u32))
+            .map(|index| SocketId(index as u32))
     }
 
     fn handle_join(
@@ -139,7 +141,8 @@ impl Host {
         let mss = self.mss(route.interface, remote.ip());
         let Some(connection) = self.connection_mut(socket) else { return false };
         let initial = connection.subflows()[0].flow.local();
-        let local_id = connection.address_id(local.ip()).unwrap_or_else(|| u8::from(initial.ip() != local.ip()));
+        let local_id =
+            connection.address_id(local.ip()).unwrap_or_else(|| u8::from(initial.ip() != local.ip()));
         let Some(index) = connection.accept_join(now, local, remote, mss, segment, local_id) else {
             return false;
         };
@@ -271,12 +274,12 @@ impl Host {
         self.stats.icmp_unreachable += 1;
         let Some((local, remote)) = quoted_flow(&message.data) else { return };
         let Some((socket, subflow)) = self.find_flow(FlowKey::new(local, remote)) else { return };
-        if let Some(connection) = self.connection_mut(socket) {
-            if connection.state() != State::Closed {
-                connection.unreachable(now, subflow as usize, reason);
-                self.collect_events(socket);
-                self.activate(socket);
-            }
+        if let Some(connection) = self.connection_mut(socket)
+            && connection.state() != State::Closed
+        {
+            connection.unreachable(now, subflow as usize, reason);
+            self.collect_events(socket);
+            self.activate(socket);
         }
     }
 }

@@ -229,11 +229,11 @@ impl Host {
     }
 
     fn activate(&mut self, socket: SocketId) {
-        if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
-            if !entry.queued {
-                entry.queued = true;
-                self.active.push_back(socket);
-            }
+        if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.active.push_back(socket);
         }
     }
 
@@ -376,10 +376,11 @@ impl Host {
     /// The interface a packet leaves by.
     fn route(&mut self, packet: &Packet) -> Option<InterfaceId> {
         let (src, dst) = (packet.ip.src, packet.ip.dst);
-        if let Some((s, d, interface)) = self.route_cache {
-            if s == src && d == dst {
-                return Some(interface);
-            }
+        if let Some((s, d, interface)) = self.route_cache
+            && s == src
+            && d == dst
+        {
+            return Some(interface);
         }
         let decision = self.routing.lookup(Some(src), dst).ok()?;
         self.route_cache = Some((src, dst, decision.interface));
@@ -404,7 +405,8 @@ impl Host {
     }
 
     fn create_subflow(&mut self, now: Instant, socket: SocketId, action: &PathAction) {
-        let PathAction::CreateSubflow { local, local_id, local_port, remote, remote_id, backup } = *action else {
+        let PathAction::CreateSubflow { local, local_id, local_port, remote, remote_id, backup } = *action
+        else {
             return;
         };
         let decision = match local {

@@ -105,7 +105,12 @@ pub struct RouterNode {
 }
 
 impl RouterNode {
-    fn handle<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>, port: PortId, parcel: Parcel) {
+    fn handle<O: Observer<Packet>>(
+        &mut self,
+        ctx: &mut Context<'_, Packet, O>,
+        port: PortId,
+        parcel: Parcel,
+    ) {
         let now = ctx.now();
         match self.router.handle(now, InterfaceId(port.0), ctx.packet_mut(&parcel)) {
             Verdict::Forward(interface) => ctx.forward(PortId(interface.0), parcel),

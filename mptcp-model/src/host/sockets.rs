@@ -29,9 +29,10 @@ impl Host {
         if !local.ip().is_unspecified() && !self.routing.is_local(local.ip()) {
             return Err(SocketError::AddressNotAvailable);
         }
-        let taken = self.sockets.iter().any(
-            |socket| matches!(&socket.kind, Kind::Listener(listener) if listener.local == local),
-        );
+        let taken = self
+            .sockets
+            .iter()
+            .any(|socket| matches!(&socket.kind, Kind::Listener(listener) if listener.local == local));
         if taken {
             return Err(SocketError::AddressInUse);
         }

@@ -140,7 +140,12 @@ impl Connection {
         match self.state {
             State::Established => self.state = State::CloseWait,
             State::FinWait1 => self.state = State::Closing,
-            State::FinWait2 => self.finish_connection(),
+            State::FinWait2 => {
+                self.finish_connection();
+                for subflow in &mut self.subflows {
+                    subflow.flow.ack_after_fin = true;
+                }
+            }
             _ => {}
         }
         self.ack_all_subflows();
@@ -241,8 +246,11 @@ impl Connection {
                 subflow.stage = Stage::Gone;
             }
         }
-        let error =
-            if self.state == State::CloseWait { SocketError::BrokenPipe } else { SocketError::ConnectionReset };
+        let error = if self.state == State::CloseWait {
+            SocketError::BrokenPipe
+        } else {
+            SocketError::ConnectionReset
+        };
         self.fail(error);
         self.rebuild_views();
     }

@@ -236,8 +236,7 @@ impl Connection {
             // JOIN-12: no fallback for a joining subflow.
             return self.refuse_subflow(now, index, 1);
         };
-        let expected =
-            crypto::join_hmac_synack(version, remote_key, local_key, nonce, subflow.local_nonce);
+        let expected = crypto::join_hmac_synack(version, remote_key, local_key, nonce, subflow.local_nonce);
         if hmac != expected {
             self.stats.join_hmac_failures += 1;
             return self.refuse_subflow(now, index, 1);
@@ -495,7 +494,8 @@ impl Connection {
         if mapping.ssn == 0 || mapping.len == 0 {
             return;
         }
-        let start = (near as i64 + i64::from(mapping.ssn.wrapping_sub(near as u32).cast_signed())).max(0) as u64;
+        let start =
+            (near as i64 + i64::from(mapping.ssn.wrapping_sub(near as u32).cast_signed())).max(0) as u64;
         let current = &self.subflows[index].rx_map;
         if current.start == start && current.wire_len == mapping.len && current.len > 0 {
             return;

@@ -26,8 +26,8 @@ pub use self::close::ReadOutcome;
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
 use self::send::SendStream;
-pub(crate) use self::subflow::{Role, Stage};
 pub use self::subflow::Subflow;
+pub(crate) use self::subflow::{Role, Stage};
 use crate::config::{MptcpConfig, TcpConfig};
 use crate::congestion::{CongestionControl, PathView};
 use crate::crypto::{self, Version};
@@ -418,7 +418,7 @@ impl Connection {
             fastclose: false,
             ip_id,
             view: None,
-            join_syn_at: now,
+            opened_at: now,
             established_at: None,
         });
         id.0 as usize

@@ -54,8 +54,7 @@ impl Connection {
             subflow.ip_id = subflow.ip_id.wrapping_add(1);
             subflow.ip_id
         };
-        let ack =
-            if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
+        let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
         let (local, remote) = (flow.local(), flow.remote());
         let segment = TcpSegment {
             src_port: local.port(),
@@ -92,11 +91,8 @@ impl Connection {
         if plan.len == 0 {
             return Payload::Empty;
         }
-        let position = if plan.map.len > 0 {
-            plan.map.data + (plan.start - plan.map.start)
-        } else {
-            plan.start - 1
-        };
+        let position =
+            if plan.map.len > 0 { plan.map.data + (plan.start - plan.map.start) } else { plan.start - 1 };
         self.payload(position, plan.len)
     }
 
@@ -233,10 +229,10 @@ impl Connection {
             return;
         }
         let subflow = &self.subflows[index];
-        if subflow.fastclose {
-            if let Some(receiver_key) = self.keys.remote {
-                fits(options.push_mptcp(&MpOption::FastClose { receiver_key }));
-            }
+        if subflow.fastclose
+            && let Some(receiver_key) = self.keys.remote
+        {
+            fits(options.push_mptcp(&MpOption::FastClose { receiver_key }));
         }
         let reason = subflow.reset_reason.unwrap_or(0);
         fits(options.push_mptcp(&MpOption::TcpRst { flags: 0, reason }));
@@ -299,8 +295,11 @@ impl Connection {
     /// The DSS of a segment: DATA_ACK always, mapping with data, DATA_FIN once all data was handed down.
     fn dss(&self, plan: &Plan, fin: bool) -> Dss {
         let position = self.keys.remote_base.wrapping_add(self.recv.next);
-        let data_ack =
-            Some(if self.use_long_ack { DataNumber::Long(position) } else { DataNumber::Short(position as u32) });
+        let data_ack = Some(if self.use_long_ack {
+            DataNumber::Long(position)
+        } else {
+            DataNumber::Short(position as u32)
+        });
         let fin_at = self.send.written;
         let mut data_fin = false;
         let mapping = if plan.map.len > 0 {

@@ -39,10 +39,10 @@ impl Connection {
             if self.mode != Mode::Multipath {
                 continue;
             }
-            if let PathEvent::SubflowClosed { .. } = event {
-                if self.state == State::Closed {
-                    continue;
-                }
+            if let PathEvent::SubflowClosed { .. } = event
+                && self.state == State::Closed
+            {
+                continue;
             }
             let mut actions = std::mem::take(&mut self.path_actions);
             let subflows = self.subflow_views();
@@ -158,13 +158,8 @@ impl Connection {
     }
 
     fn send_announcement(&mut self, id: u8, address: IpAddr, port: Option<u16>) {
-        let hmac = crypto::add_addr_hmac(
-            self.keys.local,
-            self.keys.remote.unwrap_or_default(),
-            id,
-            address,
-            port,
-        );
+        let hmac =
+            crypto::add_addr_hmac(self.keys.local, self.keys.remote.unwrap_or_default(), id, address, port);
         let option = MpOption::AddAddr { nibble: 0, address_id: id, address, port, hmac: Some(hmac) };
         self.send_signal(option);
     }
@@ -193,7 +188,8 @@ impl Connection {
 
     fn close_subflow(&mut self, now: Instant, id: SubflowId) {
         let index = id.0 as usize;
-        let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| subflow.stage != Stage::Gone) else {
+        let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| subflow.stage != Stage::Gone)
+        else {
             return;
         };
         if subflow.flow.is_synchronized() {

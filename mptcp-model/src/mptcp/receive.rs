@@ -56,8 +56,8 @@ impl StreamReceiver {
     pub(crate) fn space(&self) -> ReceiveSpace {
         let used = self.unread_truesize + (self.ooo_bytes << 8) / self.ratio;
         ReceiveSpace {
-            free: self.rcvbuf.saturating_sub(used) * self.ratio >> 8,
-            full: self.rcvbuf * self.ratio >> 8,
+            free: (self.rcvbuf.saturating_sub(used) * self.ratio) >> 8,
+            full: (self.rcvbuf * self.ratio) >> 8,
         }
     }
 
@@ -136,11 +136,8 @@ impl StreamReceiver {
     /// amount read in the last RTT if the buffers of the subflows should follow it
     /// (`mptcp_rcv_space_adjust`).
     pub(crate) fn read(&mut self, now: Instant, len: u64, rtt: Duration) -> Option<u64> {
-        let freed = if len >= self.unread {
-            self.unread_truesize
-        } else {
-            self.unread_truesize * len / self.unread
-        };
+        let freed =
+            if len >= self.unread { self.unread_truesize } else { self.unread_truesize * len / self.unread };
         self.unread -= len;
         self.unread_truesize -= freed;
         self.drs_copied += len;
@@ -184,17 +181,19 @@ impl Integrity {
     /// Check `payload`, delivered at position `at`.
     pub(crate) fn check(&mut self, at: u64, payload: &Payload) {
         let len = u64::from(payload.len());
-        self.verified += len;
         match payload {
             Payload::Empty => {}
             Payload::Pattern { seed, offset, .. } => {
                 let expected = *self.seed.get_or_insert(*seed);
+                self.verified += len;
                 if expected != *seed || *offset != at {
                     self.corrupted += len;
                 }
             }
             Payload::Literal(_) => {
+                // Literal content has no pattern to hold it to.
                 let Some(seed) = self.seed else { return };
+                self.verified += len;
                 if !payload.same_octets(&Payload::pattern(seed, at, payload.len())) {
                     self.corrupted += len;
                 }

@@ -171,10 +171,10 @@ impl Connection {
         let mut pushed: Option<usize> = None;
         while self.send.has_pending() {
             let Some((index, exact)) = self.pick_subflow() else { break };
-            if pushed.is_some_and(|before| before != index) {
-                if let Some(before) = pushed {
-                    self.subflows[before].flow.mark_push();
-                }
+            if pushed.is_some_and(|before| before != index)
+                && let Some(before) = pushed
+            {
+                self.subflows[before].flow.mark_push();
             }
             let copied = self.push_to(index, exact);
             if copied == 0 {
@@ -461,11 +461,10 @@ impl Connection {
 
     /// No progress for several timeouts: use other subflows, if there are any (SCHED-13).
     fn mark_stale(&mut self, index: usize, limit: u8, now: Instant) {
-        let other = self
-            .subflows
-            .iter()
-            .enumerate()
-            .any(|(i, other)| i != index && other.is_active() && !other.stale && other.stale_count < limit);
+        let other =
+            self.subflows.iter().enumerate().any(|(i, other)| {
+                i != index && other.is_active() && !other.stale && other.stale_count < limit
+            });
         if other {
             self.subflows[index].stale = true;
             self.stats.stale_subflows += 1;

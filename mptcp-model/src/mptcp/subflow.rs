@@ -75,7 +75,8 @@ pub struct Subflow {
     pub(crate) ip_id: u16,
     /// Index of its view among those given to congestion control.
     pub(crate) view: Option<usize>,
-    pub(crate) join_syn_at: Instant,
+    /// When it was begun, and when TCP's handshake was complete.
+    pub(crate) opened_at: Instant,
     pub(crate) established_at: Option<Instant>,
 }
 
@@ -84,6 +85,18 @@ impl Subflow {
     #[must_use]
     pub const fn id(&self) -> SubflowId {
         self.id
+    }
+
+    /// When its first SYN was due.
+    #[must_use]
+    pub const fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    /// When the handshake of TCP was complete.
+    #[must_use]
+    pub const fn established_at(&self) -> Option<Instant> {
+        self.established_at
     }
 
     /// Marked backup by either side (PRIO-05).

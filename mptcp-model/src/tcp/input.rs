@@ -110,12 +110,7 @@ impl Flow {
         }
     }
 
-    fn handle_in_syn_sent(
-        &mut self,
-        now: Instant,
-        segment: &TcpSegment,
-        options: &ParsedOptions,
-    ) -> Outcome {
+    fn handle_in_syn_sent(&mut self, now: Instant, segment: &TcpSegment, options: &ParsedOptions) -> Outcome {
         let flags = segment.flags;
         if flags.ack() {
             let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);

@@ -19,10 +19,10 @@ use std::net::SocketAddr;
 
 use sim_core::{Duration, Instant};
 
-pub use self::receive::{Arrival, ReceiveSpace};
-pub use self::sendq::Mapping;
 use self::receive::Receiver;
+pub use self::receive::{Arrival, ReceiveSpace};
 use self::rtt::RttEstimator;
+pub use self::sendq::Mapping;
 use self::sendq::SendQueue;
 use crate::config::TcpConfig;
 use crate::congestion::{CaState, CongestionControl, PathView, Window};
@@ -117,7 +117,6 @@ pub(crate) struct Rack {
     pub(crate) reo_wnd_steps: u32,
     pub(crate) reo_wnd_persist: u32,
     pub(crate) last_delivered: u64,
-    pub(crate) dsack_seen: bool,
 }
 
 /// Counters of a flow.
@@ -269,6 +268,8 @@ pub struct Flow {
 
     /// Segments asked for that are not data: SYN, reset.
     pub(crate) handshake_due: bool,
+    /// A bare ACK follows the FIN, as upstream Linux sends it on an active close.
+    pub(crate) ack_after_fin: bool,
     pub(crate) reset_due: bool,
     pub(crate) reset_seq: u64,
     pub(crate) stats: FlowStats,
@@ -362,6 +363,7 @@ impl Flow {
             last_ack_received: now,
             received_at: now,
             handshake_due: true,
+            ack_after_fin: false,
             reset_due: false,
             reset_seq: 0,
             stats: FlowStats::default(),

@@ -106,12 +106,12 @@ impl Flow {
         if self.handshake_due {
             return Some(self.handshake(now));
         }
-        if self.is_synchronized() {
-            if let Some(plan) = self.poll_data(now, mss) {
-                self.recv.note_data_sent(now);
-                self.last_send = now;
-                return Some(plan);
-            }
+        if self.is_synchronized()
+            && let Some(plan) = self.poll_data(now, mss)
+        {
+            self.recv.note_data_sent(now);
+            self.last_send = now;
+            return Some(plan);
         }
         if self.recv.ack_now && !matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
             self.recv.ack_now = false;
@@ -225,7 +225,8 @@ impl Flow {
         let hint = self.queue.retransmit_hint;
         let mut index = self.queue.sent.partition_point(|seg| seg.start < hint);
         while let Some(seg) = self.queue.sent.get(index) {
-            let wanted = seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
+            let wanted =
+                seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
             if wanted {
                 let next = seg.end();
                 let plan = self.retransmit(now, index);
@@ -601,6 +602,9 @@ impl Flow {
         self.stats.segs_out += 1;
         if kind != PlanKind::Syn {
             self.recv.note_ack_sent();
+        }
+        if self.fin_sent && std::mem::take(&mut self.ack_after_fin) {
+            self.recv.ack_immediately();
         }
     }
 }

@@ -160,7 +160,7 @@ impl Receiver {
 
     /// Window that `memory` bytes of buffer can back.
     pub(crate) fn window_of(&self, memory: u64) -> u64 {
-        memory * u64::from(self.scaling_ratio) >> 8
+        (memory * u64::from(self.scaling_ratio)) >> 8
     }
 
     fn memory_for(&self, window: u64) -> u64 {
@@ -180,7 +180,10 @@ impl Receiver {
     /// Own buffer space (`tcp_space`, `tcp_full_space`).
     pub(crate) fn space(&self) -> ReceiveSpace {
         let used = self.unread_truesize + self.ooo_memory();
-        ReceiveSpace { free: self.window_of(self.rcvbuf.saturating_sub(used)), full: self.window_of(self.rcvbuf) }
+        ReceiveSpace {
+            free: self.window_of(self.rcvbuf.saturating_sub(used)),
+            full: self.window_of(self.rcvbuf),
+        }
     }
 
     fn ooo_memory(&self) -> u64 {
@@ -212,7 +215,9 @@ impl Receiver {
         let wire = |offset| Seq::from_offset(self.irs, offset);
         let dsack = self.dsack.iter().copied();
         for (start, end) in dsack.chain(self.sacks[..self.num_sacks].iter().copied()).take(most) {
-            blocks.push(wire(start), wire(end));
+            if !blocks.push(wire(start), wire(end)) {
+                break;
+            }
         }
         blocks
     }
@@ -599,9 +604,7 @@ impl Flow {
             return;
         }
         let more_than_one = recv.rcv_nxt - recv.rcv_wup > u64::from(recv.rcv_mss);
-        if (more_than_one && recv.new_window(space, self.rcv_wscale) >= recv.rcv_wnd)
-            || recv.in_quickack()
-        {
+        if (more_than_one && recv.new_window(space, self.rcv_wscale) >= recv.rcv_wnd) || recv.in_quickack() {
             recv.ack_now = true;
             return;
         }

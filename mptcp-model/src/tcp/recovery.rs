@@ -7,7 +7,7 @@ use sim_core::{Duration, Instant};
 
 use super::input::{Outcome, Surroundings};
 use super::sendq::SegFlags;
-use super::{Flow, Forced, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, Rexmit, XmitTimer};
 use crate::congestion::{AckEvent, CaState, Cause, PathView, Window};
 use crate::wire::options::ParsedOptions;
 use crate::wire::{Seq, TcpSegment};
@@ -78,7 +78,7 @@ impl Flow {
         self.last_ack_received = now;
 
         self.update_window(segment, seq, ack, prior_una, &mut tally);
-        if self.sack_ok && (options.sack.len() > 0) {
+        if self.sack_ok && (!options.sack.is_empty()) {
             self.take_sacks(now, options, &mut tally);
         }
         let had_out = self.queue.packets_out();
@@ -112,7 +112,7 @@ impl Flow {
         if self.tlp_high_seq != 0 {
             self.process_tlp_ack(now, ack, &tally, around);
         }
-        let not_dup = segment.payload.len() > 0 || tally.window_update || tally.una_advanced;
+        let not_dup = !segment.payload.is_empty() || tally.window_update || tally.una_advanced;
         let alert = tally.data_sacked || tally.dsack;
         let dup_ack = !not_dup && !tally.dsack;
         if !not_dup || alert || self.ca_state != CaState::Open {
@@ -130,14 +130,7 @@ impl Flow {
         true
     }
 
-    fn update_window(
-        &mut self,
-        segment: &TcpSegment,
-        seq: u64,
-        ack: u64,
-        prior_una: u64,
-        tally: &mut Tally,
-    ) {
+    fn update_window(&mut self, segment: &TcpSegment, seq: u64, ack: u64, prior_una: u64, tally: &mut Tally) {
         let window = u64::from(segment.window) << self.snd_wscale;
         // RFC 9293, section 3.10.7.4, with the correction of Linux for equal sequence numbers.
         if ack > prior_una || seq > self.snd_wl1 || (seq == self.snd_wl1 && window > self.snd_wnd) {
@@ -278,16 +271,12 @@ impl Flow {
         let since = |at: Instant| now.saturating_since(at);
         let seq_rtt = tally.first_acked.filter(|_| !tally.retrans_acked).map(since);
         let sack_rtt = tally.first_sacked.map(since);
-        let cc_rtt = tally
-            .last_acked
-            .filter(|_| !tally.retrans_acked)
-            .or(tally.last_sacked)
-            .map(since);
-        if let (Some(sacked), Some(head)) = (tally.first_sacked, self.queue.sent.front()) {
-            if sacked > head.sent_at {
-                // The SACKed data was sent after the head: the head's timer starts anew.
-                tally.set_timer = true;
-            }
+        let cc_rtt = tally.last_acked.filter(|_| !tally.retrans_acked).or(tally.last_sacked).map(since);
+        if let (Some(sacked), Some(head)) = (tally.first_sacked, self.queue.sent.front())
+            && sacked > head.sent_at
+        {
+            // The SACKed data was sent after the head: the head's timer starts anew.
+            tally.set_timer = true;
         }
         let sample = seq_rtt.or(sack_rtt).or_else(|| {
             let (_, ecr) = options.timestamps.filter(|_| self.ts_ok && tally.una_advanced)?;
@@ -441,7 +430,9 @@ impl Flow {
             self.rexmit = Rexmit::Lost;
         }
         match wait {
-            Some(wait) => self.xmit_timer = Some((now + wait.max(Duration::from_micros(1)), XmitTimer::Reorder)),
+            Some(wait) => {
+                self.xmit_timer = Some((now + wait.max(Duration::from_micros(1)), XmitTimer::Reorder));
+            }
             None => self.rearm_rto(now),
         }
     }
@@ -779,8 +770,8 @@ impl Flow {
     }
 
     fn check_sack_reneging(&mut self, now: Instant, tally: &mut Tally) -> bool {
-        let reneged = tally.una_advanced
-            && self.queue.sent.front().is_some_and(|seg| seg.flags.has(SegFlags::SACKED));
+        let reneged =
+            tally.una_advanced && self.queue.sent.front().is_some_and(|seg| seg.flags.has(SegFlags::SACKED));
         if reneged {
             let delay = (self.rtt.srtt() / 2).max(Duration::from_millis(10));
             self.xmit_timer = Some((now + delay, XmitTimer::Retransmit));
@@ -831,9 +822,7 @@ impl Flow {
         }
         if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
             self.prr_reduce(tally.delivered, lost, tally.una_advanced);
-        } else if tally.data_acked
-            || (self.reordering > self.config.reordering && tally.delivered > 0)
-        {
+        } else if tally.data_acked || (self.reordering > self.config.reordering && tally.delivered > 0) {
             self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
         }
         self.update_pacing_rate();
@@ -841,8 +830,7 @@ impl Flow {
 
     /// `tcp_is_cwnd_limited`.
     fn was_cwnd_limited(&self) -> bool {
-        self.is_cwnd_limited
-            || (self.window.in_slow_start() && self.window.cwnd < 2 * self.max_packets_out)
+        self.is_cwnd_limited || (self.window.in_slow_start() && self.window.cwnd < 2 * self.max_packets_out)
     }
 
     /// Rate at which the flow would pace: twice the window per RTT in slow start, 1.2 times later
@@ -857,7 +845,7 @@ impl Flow {
         let cwnd = u64::from(self.window.cwnd.max(self.queue.packets_out()));
         let bytes = mss * percent * cwnd * 10_000 * 8;
         let srtt = u64::from(self.rtt.srtt_us8());
-        self.pacing_rate = if srtt > 0 { bytes / srtt } else { bytes };
+        self.pacing_rate = bytes.checked_div(srtt).unwrap_or(bytes);
     }
 
     fn ack_probe(&mut self, now: Instant, ack: u64) {
@@ -874,11 +862,11 @@ impl Flow {
     }
 
     fn window_opened(&mut self, _now: Instant) {
-        if let Some((_, XmitTimer::Persist)) = self.xmit_timer {
-            if self.window_allows_next() {
-                self.rtt.reset_backoff();
-                self.xmit_timer = None;
-            }
+        if let Some((_, XmitTimer::Persist)) = self.xmit_timer
+            && self.window_allows_next()
+        {
+            self.rtt.reset_backoff();
+            self.xmit_timer = None;
         }
     }
 
@@ -925,9 +913,5 @@ impl Flow {
 
     pub(crate) fn force(&mut self, forced: Forced) {
         self.forced = Some(forced);
-    }
-
-    pub(crate) fn is_dead(&self) -> bool {
-        self.state == TcpState::Closed
     }
 }

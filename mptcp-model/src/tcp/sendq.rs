@@ -66,8 +66,8 @@ impl TxSeg {
     }
 }
 
-/// Truesize overhead of one socket buffer of the sender (`SKB_TRUESIZE(0)` on a 64-bit machine).
-const SKB_OVERHEAD: u64 = 576;
+/// Truesize overhead of one socket buffer of the sender: two descriptors, shared info and the header room.
+const SKB_OVERHEAD: u64 = 1280;
 
 /// Chunks and scoreboard of one flow.
 #[derive(Debug, Default)]
@@ -99,12 +99,7 @@ impl SendQueue {
         (self.packets_out() + self.retrans_out).saturating_sub(self.sacked_out + self.lost_out)
     }
 
-    /// Index of the first sent segment that ends after `offset`.
-    pub(crate) fn index_of(&self, offset: u64) -> usize {
-        self.sent.partition_point(|seg| seg.end() <= offset)
-    }
-
-    /// Accept `len` octets; they join the last chunk if `joins` says so.
+    /// Accept `len` octets as a chunk of their own.
     pub(crate) fn append(&mut self, len: u32, map: Mapping) {
         self.unsent.push_back(Chunk { start: self.write_end, len, map, push: false });
         self.write_end += u64::from(len);

@@ -4,7 +4,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Flow, Forced, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, TcpState, XmitTimer};
 use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 
@@ -185,7 +185,9 @@ impl Flow {
         if self.queue.unsent.is_empty() || !self.queue.sent.is_empty() {
             return TimeoutOutcome::default();
         }
-        if self.retries >= self.config.retries && now.saturating_since(self.last_ack_received) > self.config.rto_max {
+        if self.retries >= self.config.retries
+            && now.saturating_since(self.last_ack_received) > self.config.rto_max
+        {
             self.finish(CloseReason::TimedOut);
             return TimeoutOutcome { closed: true, ..TimeoutOutcome::default() };
         }
@@ -194,10 +196,5 @@ impl Flow {
         self.rtt.back_off();
         self.arm_persist(now);
         TimeoutOutcome::default()
-    }
-
-    /// Retransmit what is marked lost at the next poll.
-    pub(crate) fn retransmit_now(&mut self) {
-        self.rexmit = Rexmit::Lost;
     }
 }
