@@ -35,7 +35,7 @@ pub struct TcpConfig {
     pub rto_max: Duration,
     /// RTO before the first sample (RFC 6298, section 2.1).
     pub rto_initial: Duration,
-    /// Retransmissions of a SYN before giving up (`tcp_syn_retries`).
+    /// Retransmissions of a SYN before giving up, those with linear timeouts apart (`tcp_syn_retries`).
     pub syn_retries: u8,
     /// SYN timeouts that do not back off (`tcp_syn_linear_timeouts`).
     pub syn_linear_timeouts: u8,

@@ -110,8 +110,9 @@ pub(crate) enum Rexmit {
 /// RACK state (RFC 8985).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rack {
+    /// The transmission that was delivered last, of those sent last.
     pub(crate) xmit_time: Instant,
-    pub(crate) end: u64,
+    pub(crate) order: u32,
     pub(crate) rtt: Duration,
     pub(crate) advanced: bool,
     pub(crate) reo_wnd_steps: u32,

@@ -161,10 +161,12 @@ impl Flow {
                 first.sent_at = now;
             }
         } else {
+            let order = self.queue.next_order();
             self.queue.sent.push_back(TxSeg {
                 start: 0,
                 sent_at: now,
                 map: Mapping::default(),
+                order,
                 len: 0,
                 flags: SegFlags(SegFlags::SYN),
             });
@@ -187,11 +189,13 @@ impl Flow {
             Some(Forced::Tail) => {
                 let last = self.queue.sent.len().checked_sub(1);
                 if let Some(plan) = last.and_then(|index| self.retransmit(now, index)) {
+                    self.rearm_after_probe(now);
                     return Some(plan);
                 }
             }
             Some(Forced::New) => {
                 if let Some(plan) = self.new_data(now, mss, true) {
+                    self.rearm_after_probe(now);
                     return Some(plan);
                 }
             }
@@ -248,27 +252,29 @@ impl Flow {
 
     fn retransmit(&mut self, now: Instant, index: usize) -> Option<Plan> {
         let una = self.snd_una;
+        let order = self.queue.next_order();
         let seg = self.queue.sent.get_mut(index)?;
         if seg.start < una && seg.len > 0 {
-            let cut = (una - seg.start) as u32;
-            seg.start += u64::from(cut);
-            seg.len -= cut;
+            let cut = una - seg.start;
+            seg.start += cut;
+            seg.len -= cut as u16;
         }
         let newly = !seg.flags.has(SegFlags::RETRANS);
         seg.flags.0 |= SegFlags::RETRANS | SegFlags::EVER_RETRANS;
         seg.sent_at = now;
+        seg.order = order;
         let seg = *seg;
         if newly {
             self.queue.retrans_out += 1;
         }
-        self.queue.retransmitted.push_back((seg.start, now));
+        self.queue.retransmitted.push_back((seg.start, order));
         self.retrans_stamp.get_or_insert(now);
         if self.undo_retrans < 0 {
             self.undo_retrans = 0;
         }
         self.undo_retrans += 1;
         self.stats.retransmitted += 1;
-        self.stats.bytes_retrans += u64::from(seg.len);
+        self.stats.bytes_retrans += u64::from(seg.payload());
         let mut flags = TcpFlags::ACK;
         if seg.flags.has(SegFlags::PSH) {
             flags = flags.with(TcpFlags::PSH);
@@ -276,11 +282,11 @@ impl Flow {
         if seg.flags.has(SegFlags::FIN) {
             flags = flags.with(TcpFlags::FIN);
         }
-        self.count_data(seg.len);
+        self.count_data(seg.payload());
         Some(Plan {
             kind: PlanKind::Data,
             start: seg.start,
-            len: seg.len,
+            len: seg.payload(),
             map: seg.map,
             flags,
             burst_start: seg.start,
@@ -450,7 +456,8 @@ impl Flow {
             tcp = tcp.with(TcpFlags::FIN);
             self.send_fin();
         }
-        self.record(now, TxSeg { start, sent_at: now, map, len, flags });
+        let order = self.queue.next_order();
+        self.record(now, TxSeg { start, sent_at: now, map, order, len: len as u16, flags });
         if len < mss {
             self.snd_sml = start + u64::from(len);
         }
@@ -476,10 +483,9 @@ impl Flow {
         }
         let start = self.snd_nxt;
         self.send_fin();
-        self.record(
-            now,
-            TxSeg { start, sent_at: now, map: Mapping::default(), len: 0, flags: SegFlags(SegFlags::FIN) },
-        );
+        let order = self.queue.next_order();
+        let flags = SegFlags(SegFlags::FIN);
+        self.record(now, TxSeg { start, sent_at: now, map: Mapping::default(), order, len: 0, flags });
         self.burst_end = self.snd_nxt;
         Some(self.plain(PlanKind::Data, start, TcpFlags::FIN.with(TcpFlags::ACK)))
     }
@@ -496,7 +502,7 @@ impl Flow {
     fn record(&mut self, now: Instant, seg: TxSeg) {
         let was_idle = self.queue.sent.is_empty();
         self.snd_nxt = seg.end();
-        self.count_data(seg.len);
+        self.count_data(seg.payload());
         if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
             self.prr_out += 1;
         }

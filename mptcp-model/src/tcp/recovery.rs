@@ -41,6 +41,19 @@ struct Tally {
     echo: Option<u32>,
 }
 
+impl super::Rack {
+    /// Whether the newest delivered segment was sent after this one (RFC 8985, section 6.2 step 2).
+    fn sent_after(&self, sent_at: Instant, order: u32) -> bool {
+        self.xmit_time > sent_at
+            || (self.xmit_time == sent_at && self.order.wrapping_sub(order).cast_signed() > 0)
+    }
+
+    fn sent_before(&self, sent_at: Instant, order: u32) -> bool {
+        self.xmit_time < sent_at
+            || (self.xmit_time == sent_at && self.order.wrapping_sub(order).cast_signed() < 0)
+    }
+}
+
 impl Flow {
     /// Process the acknowledgment of a segment (`tcp_ack`). Returns false if the segment must be dropped.
     pub(crate) fn handle_ack(
@@ -184,7 +197,8 @@ impl Flow {
                 continue;
             }
             seg.flags.0 |= SegFlags::SACKED;
-            let (start, end, sent_at, flags) = (seg.start, seg.end(), seg.sent_at, seg.flags);
+            let (start, end, sent_at, order, flags) =
+                (seg.start, seg.end(), seg.sent_at, seg.order, seg.flags);
             if flags.has(SegFlags::LOST) {
                 seg.flags.0 &= !SegFlags::LOST;
                 self.queue.lost_out -= 1;
@@ -206,7 +220,7 @@ impl Flow {
             self.queue.highest_sacked = self.queue.highest_sacked.max(end);
             tally.delivered += 1;
             tally.data_sacked = true;
-            self.advance_rack(now, end, sent_at, flags.has(SegFlags::EVER_RETRANS));
+            self.advance_rack(now, order, sent_at, flags.has(SegFlags::EVER_RETRANS));
         }
     }
 
@@ -217,17 +231,17 @@ impl Flow {
             if end > self.snd_una {
                 if front.start < self.snd_una && front.len > 0 {
                     // A part of the segment: a middlebox split it.
-                    let cut = (self.snd_una - front.start) as u32;
-                    tally.bytes += u64::from(cut);
-                    front.start += u64::from(cut);
-                    front.len -= cut;
+                    let cut = self.snd_una - front.start;
+                    tally.bytes += cut;
+                    front.start += cut;
+                    front.len -= cut as u16;
                     tally.data_acked = true;
                 }
                 break;
             }
             let seg = *front;
             self.queue.sent.pop_front();
-            tally.bytes += u64::from(seg.len);
+            tally.bytes += u64::from(seg.payload());
             tally.data_acked = true;
             tally.set_timer = true;
             if seg.flags.has(SegFlags::RETRANS) {
@@ -249,7 +263,7 @@ impl Flow {
                 self.queue.sacked_out -= 1;
             } else {
                 tally.delivered += 1;
-                self.advance_rack(now, end, seg.sent_at, seg.flags.has(SegFlags::EVER_RETRANS));
+                self.advance_rack(now, seg.order, seg.sent_at, seg.flags.has(SegFlags::EVER_RETRANS));
             }
             if seg.flags.has(SegFlags::LOST) {
                 self.queue.lost_out -= 1;
@@ -291,16 +305,16 @@ impl Flow {
         tally.last_acked = cc_rtt.map(|rtt| now - rtt);
     }
 
-    fn advance_rack(&mut self, now: Instant, end: u64, sent_at: Instant, retransmitted: bool) {
+    fn advance_rack(&mut self, now: Instant, order: u32, sent_at: Instant, retransmitted: bool) {
         let rtt = now.saturating_since(sent_at);
         if retransmitted && self.rtt.min_rtt().is_some_and(|min| rtt < min) {
             return;
         }
         self.rack.advanced = true;
         self.rack.rtt = rtt;
-        if (sent_at, end) > (self.rack.xmit_time, self.rack.end) {
+        if self.rack.sent_before(sent_at, order) {
             self.rack.xmit_time = sent_at;
-            self.rack.end = end;
+            self.rack.order = order;
         }
     }
 
@@ -337,7 +351,7 @@ impl Flow {
     /// (`tcp_rack_detect_loss`). Returns how long until the next one would be.
     fn rack_detect_loss(&mut self, now: Instant) -> Option<Duration> {
         let allowance = self.rack.rtt + self.reo_wnd();
-        let newest = (self.rack.xmit_time, self.rack.end);
+        let rack = self.rack;
         let mut wait = None;
         // Original transmissions stand in the order of their sending.
         let mut index = self.queue.sent.partition_point(|seg| seg.start < self.queue.rack_hint);
@@ -345,7 +359,7 @@ impl Flow {
             let seg = &self.queue.sent[index];
             let open = !seg.flags.has(SegFlags::SACKED | SegFlags::LOST | SegFlags::EVER_RETRANS);
             if open {
-                if (seg.sent_at, seg.end()) >= newest {
+                if !rack.sent_after(seg.sent_at, seg.order) {
                     break;
                 }
                 let age = now.saturating_since(seg.sent_at);
@@ -360,14 +374,14 @@ impl Flow {
             index += 1;
         }
         // Retransmissions stand in the order of theirs.
-        while let Some(&(start, sent_at)) = self.queue.retransmitted.front() {
+        while let Some(&(start, order)) = self.queue.retransmitted.front() {
             let index = self.queue.sent.partition_point(|seg| seg.start < start);
             let current = self.queue.sent.get(index).is_some_and(|seg| {
-                seg.start == start && seg.sent_at == sent_at && seg.flags.has(SegFlags::RETRANS)
+                seg.start == start && seg.order == order && seg.flags.has(SegFlags::RETRANS)
             });
             if current {
-                let end = self.queue.sent[index].end();
-                if (sent_at, end) >= newest {
+                let sent_at = self.queue.sent[index].sent_at;
+                if !rack.sent_after(sent_at, order) {
                     break;
                 }
                 let age = now.saturating_since(sent_at);

@@ -55,11 +55,18 @@ pub(crate) struct TxSeg {
     pub(crate) start: u64,
     pub(crate) sent_at: Instant,
     pub(crate) map: Mapping,
-    pub(crate) len: u32,
+    /// Position of the last transmission among all of the flow: orders those of one instant.
+    pub(crate) order: u32,
+    pub(crate) len: u16,
     pub(crate) flags: SegFlags,
 }
 
 impl TxSeg {
+    /// Octets of payload.
+    pub(crate) const fn payload(&self) -> u32 {
+        self.len as u32
+    }
+
     /// Sequence space used: payload plus SYN or FIN.
     pub(crate) const fn end(&self) -> u64 {
         self.start + self.len as u64 + self.flags.has(SegFlags::FIN | SegFlags::SYN) as u64
@@ -83,8 +90,10 @@ pub(crate) struct SendQueue {
     pub(crate) retransmit_hint: u64,
     /// Offset after the highest selectively acknowledged octet.
     pub(crate) highest_sacked: u64,
-    /// Segments retransmitted, in the order of their last transmission: start and time.
-    pub(crate) retransmitted: VecDeque<(u64, Instant)>,
+    /// Segments retransmitted, in the order of their last transmission: start and order.
+    pub(crate) retransmitted: VecDeque<(u64, u32)>,
+    /// Transmissions so far.
+    pub(crate) transmissions: u32,
     /// Everything before this offset has been looked at by RACK as an original transmission.
     pub(crate) rack_hint: u64,
 }
@@ -103,6 +112,12 @@ impl SendQueue {
     pub(crate) fn append(&mut self, len: u32, map: Mapping) {
         self.unsent.push_back(Chunk { start: self.write_end, len, map, push: false });
         self.write_end += u64::from(len);
+    }
+
+    /// Number of the next transmission.
+    pub(crate) fn next_order(&mut self) -> u32 {
+        self.transmissions = self.transmissions.wrapping_add(1);
+        self.transmissions
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -64,7 +64,7 @@ impl Flow {
         self.stats.timeouts += 1;
         if matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
             let most = if self.state == TcpState::SynSent {
-                self.config.syn_retries
+                self.config.syn_retries.saturating_add(self.config.syn_linear_timeouts)
             } else {
                 self.config.synack_retries
             };
@@ -171,6 +171,11 @@ impl Flow {
             }
             self.stats.loss_probes += 1;
         }
+        self.rearm_after_probe(now);
+    }
+
+    /// The retransmission timer runs from when the first segment was last sent, be it by the probe.
+    pub(crate) fn rearm_after_probe(&mut self, now: Instant) {
         self.xmit_timer = Some((now, XmitTimer::LossProbe));
         self.rearm_rto(now);
     }

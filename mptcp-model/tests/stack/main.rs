@@ -1,0 +1,8 @@
+//! The stack as two hosts without an engine: handshakes, joins, signalling, fallback, closing, windows.
+
+mod close;
+mod fallback;
+mod handshake;
+mod join;
+mod pair;
+mod tcp;
