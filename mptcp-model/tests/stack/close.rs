@@ -127,12 +127,15 @@ fn a_reset_subflow_hands_its_data_to_the_others() {
     pair.send(300_000);
     let mut resets = 0;
     pair.filter = Box::new(move |from, wire, packet| {
-        if from == End::Client && wire == 1 && resets == 0 && !flags(packet).syn() {
-            if let mptcp_model::wire::Body::Tcp(segment) = &mut packet.body {
-                segment.flags = mptcp_model::wire::TcpFlags::RST.with(mptcp_model::wire::TcpFlags::ACK);
-                segment.payload = mptcp_model::wire::Payload::Empty;
-                resets = 1;
-            }
+        if from == End::Client
+            && wire == 1
+            && resets == 0
+            && !flags(packet).syn()
+            && let mptcp_model::wire::Body::Tcp(segment) = &mut packet.body
+        {
+            segment.flags = mptcp_model::wire::TcpFlags::RST.with(mptcp_model::wire::TcpFlags::ACK);
+            segment.payload = mptcp_model::wire::Payload::Empty;
+            resets = 1;
         }
         Fate::Pass
     });
@@ -148,11 +151,12 @@ fn a_connection_without_subflows_ends_after_the_close_timeout() {
     let mut pair = established(&Setup { wires: 1, ..Setup::default() });
     let mut armed = true;
     pair.filter = Box::new(move |from, _, packet| {
-        if from == End::Server && armed {
-            if let mptcp_model::wire::Body::Tcp(segment) = &mut packet.body {
-                segment.flags = mptcp_model::wire::TcpFlags::RST.with(mptcp_model::wire::TcpFlags::ACK);
-                armed = false;
-            }
+        if from == End::Server
+            && armed
+            && let mptcp_model::wire::Body::Tcp(segment) = &mut packet.body
+        {
+            segment.flags = mptcp_model::wire::TcpFlags::RST.with(mptcp_model::wire::TcpFlags::ACK);
+            armed = false;
         }
         Fate::Pass
     });

@@ -13,7 +13,7 @@ fn joined(setup: &Setup) -> Pair {
 }
 
 fn on_wire_1(pair: &Pair) -> Vec<String> {
-    pair.log.iter().filter(|line| line.wire == 1).map(|line| line.short()).collect()
+    pair.log.iter().filter(|line| line.wire == 1).map(super::pair::Line::short).collect()
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Pair {
     /// Two hosts, connected and with a connect() under way.
     pub(crate) fn new(setup: &Setup) -> Self {
         let streams = Streams::new(7);
-        let mut client = Host::new("client", streams.clone());
+        let mut client = Host::new("client", streams);
         let mut server = Host::new("server", streams);
         let mut endpoints = [Vec::new(), Vec::new()];
         for wire in 0..setup.wires {
