@@ -743,7 +743,7 @@ mod tests {
         assert_eq!(complaint.help, "did you mean \"endpoint\"?");
     }
 
-    // PM-14
+    // PM-13
     #[test]
     fn flags_the_kernel_refuses_are_refused() {
         for text in [

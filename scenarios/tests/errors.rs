@@ -1,6 +1,6 @@
 //! What users are told about mistakes.
 
-use scenarios::{Scenario, ScenarioError, library};
+use scenarios::{KnownNames, Scenario, ScenarioError, library};
 
 /// The errors of the scenario `wifi-lte` with `from` replaced by `to`.
 #[track_caller]
@@ -64,7 +64,11 @@ fn misspelt_names_get_a_suggestion() {
         ("flags = [\"subflow\"]", "flags = [\"sublow\"]", "did you mean \"subflow\"?"),
         ("to = \"server\"", "to = \"server\"\ncongestion_control = \"cubik\"", "did you mean \"cubic\"?"),
         ("to = \"server\"", "to = \"server\"\nscheduler = \"roundrobbin\"", "did you mean \"roundrobin\"?"),
-        ("[hosts.client.mptcp]", "[hosts.client.mptcp]\npath_manager = \"fulmesh\"", "did you mean \"fullmesh\"?"),
+        (
+            "[hosts.client.mptcp]",
+            "[hosts.client.mptcp]\npath_manager = \"fulmesh\"",
+            "did you mean \"fullmesh\"?",
+        ),
     ] {
         let error = error(from, to);
         assert!(error.contains(help), "{error}");
@@ -74,7 +78,11 @@ fn misspelt_names_get_a_suggestion() {
 #[test]
 fn networks_that_cannot_work_are_refused() {
     for (from, to, message) in [
-        ("r1 = { addresses = [\"10.0.2.1/24\"]", "r1 = { addresses = [\"10.0.1.1/24\"]", "already an address of router:r0"),
+        (
+            "r1 = { addresses = [\"10.0.2.1/24\"]",
+            "r1 = { addresses = [\"10.0.1.1/24\"]",
+            "already an address of router:r0",
+        ),
         ("via 10.0.2.1 dev c1", "via 10.0.7.1 dev c1", "next hop 10.0.7.1 cannot be reached by c1"),
         ("via 10.0.2.1 dev c1", "via 10.0.2.1 dev c7", "no interface of client \"c7\""),
         ("address = \"10.0.2.2\"", "address = \"10.0.9.2\"", "10.0.9.2 is not an address of client"),
@@ -94,7 +102,11 @@ fn networks_that_cannot_work_are_refused() {
         ("to = \"server\"", "to = \"10.0.9.9\"", "no host has the address 10.0.9.9"),
         ("to = \"server\"", "to = \"server\"\nbind = \"10.0.9.2\"", "is not an address of client"),
         ("to = \"server\"", "to = \"server\"\nprotocol = \"udp\"", "UDP has no connection"),
-        ("[[links]]", "[[events]]\nat = \"1 s\"\nhost = \"client\"\ncommand = \"link down c9\"\n[[links]]", "no interface of client \"c9\""),
+        (
+            "[[links]]",
+            "[[events]]\nat = \"1 s\"\nhost = \"client\"\ncommand = \"link down c9\"\n[[links]]",
+            "no interface of client \"c9\"",
+        ),
     ] {
         let error = error(from, to);
         assert!(error.contains(message), "{message}: {error}");
@@ -128,4 +140,25 @@ fn broken_toml_is_reported_with_its_place() {
 fn an_empty_file_is_told_to_add_hosts() {
     let errors = Scenario::from_toml("", "file.toml").unwrap_err();
     assert!(errors.to_string().contains("add hosts"), "{errors}");
+}
+
+#[test]
+fn overrides_change_the_scenario_and_are_checked_like_the_file() {
+    let wifi_lte = library::get("wifi-lte").unwrap();
+    let load = |text: &str, overrides: &[&str]| {
+        Scenario::from_toml_with_overrides(text, "wifi-lte.toml", overrides, &KnownNames::default())
+    };
+    let plain = wifi_lte.scenario().unwrap();
+    assert_eq!(load(wifi_lte.text, &[]).as_ref(), Ok(&plain));
+    let changed =
+        load(wifi_lte.text, &["links.wifi.rate=5 Mbit/s", "seed=9", "flows.bulk.scheduler=blest"]).unwrap();
+    assert_eq!((changed.name.as_str(), changed.seed), ("wifi-lte", 9));
+    assert_eq!(changed.link("wifi").unwrap().ab.rate.unwrap().as_bps(), 5_000_000);
+    assert_eq!(changed.flows[0].scheduler.as_deref(), Some("blest"));
+    let message = |text: &str, overrides: &[&str]| load(text, overrides).unwrap_err().to_string();
+    assert!(message(wifi_lte.text, &["links.wifi.rate=5"]).contains("has no unit"));
+    assert!(message(wifi_lte.text, &["links.wfi.rate=5 Mbit/s"]).contains("did you mean \"wifi\""));
+    let broken = wifi_lte.text.replace("delay = \"10 ms\"", "delay = 10");
+    assert!(message(&broken, &["seed=9"]).starts_with("wifi-lte.toml:"));
+    assert!(load(&broken, &["links.wifi.delay=10 ms"]).is_ok());
 }

@@ -31,8 +31,12 @@ fn a_signalling_case_becomes_a_scenario_with_nothing_left_out() {
         ["priority 32764 from 10.0.2.2 lookup 102", "priority 32765 from 10.0.1.2 lookup 101"]
     );
     let endpoint = &client.endpoints[0];
-    assert_eq!((endpoint.endpoint.id, endpoint.endpoint.subflow, endpoint.dev.as_deref()), (5, true, Some("c1")));
-    let events: Vec<String> = scenario.events.iter().map(|event| format!("{} {}", event.at, event.command)).collect();
+    assert_eq!(
+        (endpoint.endpoint.id, endpoint.endpoint.subflow, endpoint.dev.as_deref()),
+        (5, true, Some("c1"))
+    );
+    let events: Vec<String> =
+        scenario.events.iter().map(|event| format!("{} {}", event.at, event.command)).collect();
     assert_eq!(
         events,
         ["0.800000000 endpoint change id 5 backup", "1.400000000 endpoint change id 5 nobackup"]
@@ -40,11 +44,14 @@ fn a_signalling_case_becomes_a_scenario_with_nothing_left_out() {
     let flow = &scenario.flows[0];
     assert_eq!(flow.congestion_control.as_deref(), Some("cubic"));
     let Application::Steps { client, server } = &flow.application else { panic!("{:?}", flow.application) };
-    assert_eq!(client[..3], [
-        Step::Sleep(Duration::from_millis(300)),
-        Step::Send(Bytes(20_000)),
-        Step::SleepUntil(Instant::from_nanos(1_000_000_000)),
-    ]);
+    assert_eq!(
+        client[..3],
+        [
+            Step::Sleep(Duration::from_millis(300)),
+            Step::Send(Bytes(20_000)),
+            Step::SleepUntil(Instant::from_nanos(1_000_000_000)),
+        ]
+    );
     assert_eq!(server[..], [Step::RecvEof, Step::Close]);
 }
 

@@ -13,7 +13,8 @@ fn every_built_in_scenario_is_valid_and_prints_as_itself() {
         assert_eq!(scenario.name, builtin.name);
         assert!(!scenario.title.is_empty() && builtin.text.starts_with("# "), "{}", builtin.name);
         let printed = scenario.to_toml();
-        let again = Scenario::from_toml(&printed, "printed").unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+        let again =
+            Scenario::from_toml(&printed, "printed").unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
         assert_eq!(again, scenario, "{printed}");
     }
 }
