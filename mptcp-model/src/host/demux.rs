@@ -8,6 +8,7 @@ use sim_core::Instant;
 use super::{Host, Kind, Listener, Socket, SocketId};
 use crate::mptcp::{Connection, State};
 use crate::path_manager::CloseReason;
+use crate::wire::mptcp::reset_reason;
 use crate::wire::{
     Body, Ecn, IcmpMessage, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment,
 };
@@ -76,13 +77,21 @@ impl Host {
         if flags.rst() {
             return;
         }
-        if flags.syn() && !flags.ack() && self.handle_syn(now, local, remote, key, segment) {
-            return;
+        let mut reason = None;
+        if flags.syn() && !flags.ack() {
+            match self.handle_syn(now, local, remote, key, segment) {
+                Ok(()) => return,
+                Err(why) => reason = why,
+            }
         }
-        self.refuse(packet, segment);
+        self.refuse(packet, segment, reason);
     }
 
-    /// A SYN without a flow: a join by its token, or a request for a listener. Returns false to refuse it.
+    /// A SYN without a flow: a join by its token, or a request for a listener. An error refuses it, with the
+    /// reason for MP_TCPRST if a socket was there to give one.
+    ///
+    /// # Errors
+    /// `None` without a listener.
     fn handle_syn(
         &mut self,
         now: Instant,
@@ -90,15 +99,18 @@ impl Host {
         remote: SocketAddr,
         key: FlowKey,
         segment: &TcpSegment,
-    ) -> bool {
+    ) -> Result<(), Option<u8>> {
         let join = segment.options.mptcp().find_map(|option| match option {
             MpOption::JoinSyn { token, .. } => Some(token),
             _ => None,
         });
-        let Some(listener) = self.find_listener(local) else { return false };
+        let listener = self.find_listener(local).ok_or(None)?;
         match join {
             Some(token) => self.handle_join(now, local, remote, key, segment, token),
-            None => self.handle_request(now, local, remote, key, segment, listener),
+            None => {
+                self.handle_request(now, local, remote, key, segment, listener);
+                Ok(())
+            }
         }
     }
 
@@ -132,23 +144,24 @@ impl Host {
         key: FlowKey,
         segment: &TcpSegment,
         token: u32,
-    ) -> bool {
+    ) -> Result<(), Option<u8>> {
         let Some(&socket) = self.tokens.get(&token) else {
             self.stats.join_no_token += 1;
-            return false;
+            return Err(Some(reset_reason::MPTCP));
         };
-        let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return true };
+        let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return Ok(()) };
         let mss = self.mss(route.interface, remote.ip());
-        let Some(connection) = self.connection_mut(socket) else { return false };
+        let refusal = Err(Some(reset_reason::PROHIBITED));
+        let Some(connection) = self.connection_mut(socket) else { return refusal };
         let initial = connection.subflows()[0].flow.local();
         let local_id =
             connection.address_id(local.ip()).unwrap_or_else(|| u8::from(initial.ip() != local.ip()));
         let Some(index) = connection.accept_join(now, local, remote, mss, segment, local_id) else {
-            return false;
+            return refusal;
         };
         self.bind_flow(key, socket, index as u32);
         self.activate(socket);
-        true
+        Ok(())
     }
 
     fn handle_request(
@@ -159,16 +172,16 @@ impl Host {
         key: FlowKey,
         segment: &TcpSegment,
         listener: SocketId,
-    ) -> bool {
-        let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return true };
+    ) {
+        let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return };
         let mss = self.mss(route.interface, remote.ip());
         let owner = self.sockets[listener.0 as usize].owner;
         let stream = self.connection_stream();
-        let Kind::Listener(entry) = &mut self.sockets[listener.0 as usize].kind else { return false };
+        let Kind::Listener(entry) = &mut self.sockets[listener.0 as usize].kind else { return };
         if entry.pending + entry.ready.len() >= entry.backlog {
             // Dropped, not refused: the peer tries again (TCP-01).
             self.stats.listen_overflows += 1;
-            return true;
+            return;
         }
         entry.pending += 1;
         let options = entry.options.clone();
@@ -178,7 +191,6 @@ impl Host {
         self.register_token(socket);
         self.bind_flow(key, socket, 0);
         self.activate(socket);
-        true
     }
 
     pub(super) fn connection_stream(&mut self) -> sim_core::random::Stream {
@@ -209,12 +221,11 @@ impl Host {
         }
     }
 
-    /// Nobody wants this segment: a reset (TCP-20), with MP_TCPRST where the segment spoke MPTCP v1 (JOIN-08).
-    fn refuse(&mut self, packet: &Packet, segment: &TcpSegment) {
+    /// Nobody wants this segment: a reset (TCP-20), with MP_TCPRST for a join that a socket refused (JOIN-08).
+    fn refuse(&mut self, packet: &Packet, segment: &TcpSegment, reason: Option<u8>) {
         let mut options = TcpOptions::new();
-        let joins = segment.options.mptcp().any(|option| matches!(option, MpOption::JoinSyn { .. }));
-        if joins && segment.flags.syn() {
-            let added = options.push_mptcp(&MpOption::TcpRst { flags: 0, reason: 1 });
+        if let Some(reason) = reason {
+            let added = options.push_mptcp(&MpOption::TcpRst { flags: 0, reason });
             debug_assert!(added, "an empty option field has room");
         }
         let flags = segment.flags;
