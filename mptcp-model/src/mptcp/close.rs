@@ -205,8 +205,22 @@ impl Connection {
     }
 
     /// The peer closed one subflow with a FIN: answer with ours; the connection lives on (CLOSE-05).
-    pub(crate) fn subflow_fin(&mut self, index: usize) {
+    pub(crate) fn subflow_fin(&mut self, now: Instant, index: usize) {
         self.subflows[index].flow.close_send();
+        self.retire(now, index, CloseReason::Normal);
+    }
+
+    /// A subflow carries no more data of a connection that lives on: report it, and give what the peer has
+    /// not acknowledged to others. Happens once.
+    pub(crate) fn retire(&mut self, now: Instant, index: usize, reason: CloseReason) {
+        let subflow = &mut self.subflows[index];
+        if std::mem::replace(&mut subflow.retired, true) || self.state == State::Closed {
+            return;
+        }
+        let view = subflow.view();
+        self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
+        self.reinject_all();
+        self.push_pending(now);
     }
 
     /// A RST arrived on a subflow, with or without MP_FASTCLOSE.
@@ -290,9 +304,12 @@ impl Connection {
                 self.plain_state_changed(index);
             }
             TcpState::CloseWait if self.mode == Mode::Multipath && self.state == State::Closed => {
-                self.subflow_fin(index);
+                self.subflow_fin(now, index);
             }
-            TcpState::TimeWait if self.mode == Mode::Multipath => self.leave_to_time_wait(now, index),
+            TcpState::TimeWait if self.mode == Mode::Multipath => {
+                self.retire(now, index, CloseReason::Normal);
+                self.rebuild_views();
+            }
             _ => {}
         }
     }
@@ -303,18 +320,6 @@ impl Connection {
             TcpState::TimeWait => self.state = State::Closed,
             _ => {}
         }
-    }
-
-    /// A subflow that only waits for stragglers carries no data any more.
-    fn leave_to_time_wait(&mut self, now: Instant, index: usize) {
-        if self.state != State::Closed {
-            let view = self.subflows[index].view();
-            self.path_events
-                .push_back(PathEvent::SubflowClosed { subflow: view, reason: CloseReason::Normal });
-            self.reinject_all();
-            self.push_pending(now);
-        }
-        self.rebuild_views();
     }
 
     /// A subflow ended. What it carried and the peer has not acknowledged goes to others.
@@ -340,9 +345,7 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
-        self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
-        self.reinject_all();
-        self.push_pending(now);
+        self.retire(now, index, reason);
         if !self.any_active() {
             // Break before make: the connection waits for a new subflow (JOIN-26, CLOSE-09).
             let wait = self.options.mptcp.as_ref().map_or(Duration::ZERO, |config| config.close_timeout);

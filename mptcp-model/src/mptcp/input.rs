@@ -42,7 +42,7 @@ impl Connection {
                 if self.mode != Mode::Multipath {
                     self.plain_progress(now, index, outcome.fin);
                 } else if outcome.fin {
-                    self.subflow_fin(index);
+                    self.subflow_fin(now, index);
                 }
                 let space = self.receive_space(index);
                 self.subflows[index].flow.check_ack(now, space);

@@ -419,6 +419,7 @@ impl Connection {
             ip_id,
             view: None,
             opened_at: now,
+            retired: false,
             established_at: None,
         });
         id.0 as usize
@@ -527,7 +528,11 @@ impl Connection {
     }
 
     pub(crate) fn subflow_views(&self) -> Vec<SubflowView> {
-        self.subflows.iter().filter(|subflow| subflow.stage != Stage::Gone).map(Subflow::view).collect()
+        self.subflows
+            .iter()
+            .filter(|subflow| subflow.stage != Stage::Gone && !subflow.retired)
+            .map(Subflow::view)
+            .collect()
     }
 
     /// Rebuild the views of congestion control after a subflow came or went.

@@ -194,9 +194,7 @@ impl Connection {
         };
         if subflow.flow.is_synchronized() {
             subflow.flow.close_send();
-            // What it carried and the peer does not have goes to others at once.
-            self.reinject_all();
-            self.push_pending(now);
+            self.retire(now, index, CloseReason::Normal);
         } else {
             self.subflow_ended(now, index, CloseReason::Normal);
         }
@@ -266,6 +264,9 @@ impl Connection {
 
     fn take_removal(&mut self, now: Instant, id: u8) {
         self.remote_addresses.retain(|&(known, _)| known != id);
+        // The path manager hears of it while the subflows are still there.
+        self.path_events.push_back(PathEvent::RemoveReceived { id });
+        self.run_path_manager(now);
         for index in 0..self.subflows.len() {
             let subflow = &self.subflows[index];
             if subflow.stage != Stage::Gone && subflow.remote_id == id {
@@ -273,7 +274,6 @@ impl Connection {
                 self.close_subflow(now, id);
             }
         }
-        self.path_events.push_back(PathEvent::RemoveReceived { id });
     }
 
     /// Repeat announcements that were not echoed (ADDR-03).

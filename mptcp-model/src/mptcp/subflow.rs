@@ -77,6 +77,8 @@ pub struct Subflow {
     pub(crate) view: Option<usize>,
     /// When it was begun, and when TCP's handshake was complete.
     pub(crate) opened_at: Instant,
+    /// Its end was reported and its data given to others.
+    pub(crate) retired: bool,
     pub(crate) established_at: Option<Instant>,
 }
 
