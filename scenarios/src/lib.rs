@@ -1,1 +1,24 @@
 //! The scenario language of mptcp-sim, its validation, built-in scenarios and applications.
+//!
+//! A scenario file is TOML ([`Scenario::from_toml`]); quantities carry units ([`units`]), hosts are
+//! configured in the words of `ip` and `sysctl` ([`words`], [`settings`]). What comes out is a [`Scenario`]
+//! in which nothing can be wrong any more, or a list of errors that each name file, line, column, key,
+//! what is wrong and what would be right ([`ScenarioErrors`]). `library`
+//! [`groundtruth`] reads the descriptions of reference captures.
+//!
+//! Left out: files including other files, templates, and elements that rewrite packets.
+
+pub mod application;
+mod error;
+mod language;
+mod names;
+pub mod scenario;
+pub mod settings;
+mod suggest;
+pub mod units;
+pub mod words;
+
+pub use error::{Place, ScenarioError, ScenarioErrors};
+pub use language::{OverrideError, apply_override, schema};
+pub use names::KnownNames;
+pub use scenario::Scenario;

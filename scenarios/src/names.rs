@@ -1,0 +1,22 @@
+//! The names of algorithms a scenario may use.
+
+/// Names of the algorithms there are. The default lists those of the model.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownNames<'a> {
+    /// Congestion controls, as in `net.ipv4.tcp_congestion_control`.
+    pub congestion_controls: &'a [&'a str],
+    /// Packet schedulers: `default` is that of upstream Linux, `minrtt` the default of the out-of-tree stack.
+    pub schedulers: &'a [&'a str],
+    /// Path managers.
+    pub path_managers: &'a [&'a str],
+}
+
+impl Default for KnownNames<'static> {
+    fn default() -> Self {
+        Self {
+            congestion_controls: &["reno", "cubic", "lia", "olia", "balia", "wvegas", "ewtcp", "coupled"],
+            schedulers: &["default", "minrtt", "roundrobin", "redundant", "blest", "ecf"],
+            path_managers: &["none", "kernel", "fullmesh", "ndiffports"],
+        }
+    }
+}
