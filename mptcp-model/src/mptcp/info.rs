@@ -140,7 +140,7 @@ impl super::Subflow {
             established: self.stage == Stage::Confirmed,
             backup: self.is_backup(),
             stale: self.stale,
-            opened_at: self.join_syn_at,
+            opened_at: self.opened_at,
             established_at: self.established_at,
             closed: self.flow.closed_by,
             flow: self.flow.info(),
