@@ -27,6 +27,9 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// Receive buffer in bytes: least, initial, most (`tcp_rmem`).
     pub rmem: [u32; 3],
+    /// Largest receive buffer a socket may ask for, in bytes (`net.core.rmem_max`); bounds the window scale
+    /// from below.
+    pub core_rmem_max: u32,
     /// Send buffer in bytes: least, initial, most (`tcp_wmem`).
     pub wmem: [u32; 3],
     /// Lower bound of the variance term of the RTO (`tcp_rto_min_us`; RFC 6298 asks for an RTO of 1 s).
@@ -107,6 +110,7 @@ impl TcpConfig {
             timestamps: true,
             window_scaling: true,
             rmem: [4096, 131_072, 6_291_456],
+            core_rmem_max: 4_194_304,
             wmem: [4096, 16_384, 4_194_304],
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
@@ -134,7 +138,7 @@ impl TcpConfig {
         };
         match profile {
             Profile::LinuxUpstream => linux,
-            Profile::LinuxOot => Self { syn_linear_timeouts: 0, ..linux },
+            Profile::LinuxOot => Self { syn_linear_timeouts: 0, core_rmem_max: 212_992, ..linux },
             Profile::Rfc => Self {
                 syn_linear_timeouts: 0,
                 rto_min: Duration::from_secs(1),

@@ -64,6 +64,7 @@ impl Host {
         let key = FlowKey::new(local, remote);
         if let Some((socket, subflow)) = self.find_flow(key)
             && let Some(connection) = self.connection_mut(socket)
+            && !connection.is_gone(subflow)
         {
             connection.handle_segment(now, subflow as usize, segment);
             self.collect_events(socket);

@@ -259,6 +259,18 @@ impl Host {
         }
     }
 
+    /// Move what a socket has to send now to the outbox.
+    fn flush_socket(&mut self, now: Instant, socket: SocketId) {
+        while let Some(packet) =
+            self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now))
+        {
+            match self.route(&packet) {
+                Some(interface) => self.outbox.push_back((interface, packet)),
+                None => self.stats.out_no_routes += 1,
+            }
+        }
+    }
+
     /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
     fn settle(&mut self, now: Instant, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };

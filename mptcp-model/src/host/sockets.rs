@@ -117,8 +117,7 @@ impl Host {
     pub fn write(&mut self, now: Instant, socket: SocketId, len: u64) -> Result<u64, SocketError> {
         let connection = self.connection_mut(socket).ok_or(SocketError::NotConnected)?;
         let written = connection.write(now, len);
-        self.collect_events(socket);
-        self.activate(socket);
+        self.call_returns(now, socket);
         written
     }
 
@@ -133,7 +132,7 @@ impl Host {
         if let (0, Some(error)) = (outcome.len, connection.error()) {
             return Err(error);
         }
-        self.activate(socket);
+        self.call_returns(now, socket);
         Ok(outcome)
     }
 
@@ -141,7 +140,7 @@ impl Host {
     pub fn shutdown_write(&mut self, now: Instant, socket: SocketId) {
         if let Some(connection) = self.connection_mut(socket) {
             connection.shutdown_write(now);
-            self.activate(socket);
+            self.call_returns(now, socket);
         }
     }
 
@@ -151,7 +150,7 @@ impl Host {
         match &mut entry.kind {
             Kind::Connection(connection) => {
                 connection.close(now);
-                self.activate(socket);
+                self.call_returns(now, socket);
             }
             Kind::Listener(listener) => {
                 let waiting: Vec<_> = listener.ready.drain(..).collect();
@@ -162,6 +161,13 @@ impl Host {
             }
             Kind::Closed => {}
         }
+    }
+
+    /// What a call makes the stack send leaves before the next call.
+    fn call_returns(&mut self, now: Instant, socket: SocketId) {
+        self.collect_events(socket);
+        self.activate(socket);
+        self.flush_socket(now, socket);
     }
 
     /// Reset a connection (`connect(AF_UNSPEC)`, or closing with linger 0).

@@ -114,8 +114,9 @@ impl Connection {
     /// Every subflow acknowledges, with what the DSS has to say (`mptcp_send_ack`).
     pub(crate) fn ack_all_subflows(&mut self) {
         for subflow in &mut self.subflows {
-            if subflow.stage != Stage::Gone && subflow.flow.is_synchronized() {
-                subflow.flow.recv.ack_immediately();
+            let listens = subflow.stage != Stage::Gone && !subflow.retired;
+            if listens && subflow.flow.is_synchronized() {
+                subflow.flow.bare_ack_due = true;
             }
         }
     }
@@ -142,9 +143,10 @@ impl Connection {
             State::FinWait1 => self.state = State::Closing,
             State::FinWait2 => {
                 self.finish_connection();
-                for subflow in &mut self.subflows {
+                for subflow in self.subflows.iter_mut().filter(|subflow| !subflow.retired) {
                     subflow.flow.ack_after_fin = true;
                 }
+                return;
             }
             _ => {}
         }
@@ -155,7 +157,11 @@ impl Connection {
     fn finish_connection(&mut self) {
         self.state = State::Closed;
         for subflow in &mut self.subflows {
-            if subflow.stage != Stage::Gone {
+            if subflow.stage == Stage::Opening {
+                // A join under way is forgotten; whatever answers it meets a reset.
+                subflow.stage = Stage::Gone;
+                subflow.flow.finish(CloseReason::Normal);
+            } else if subflow.stage != Stage::Gone {
                 subflow.flow.close_send();
             }
         }
@@ -214,7 +220,7 @@ impl Connection {
     /// not acknowledged to others. Happens once.
     pub(crate) fn retire(&mut self, now: Instant, index: usize, reason: CloseReason) {
         let subflow = &mut self.subflows[index];
-        if std::mem::replace(&mut subflow.retired, true) || self.state == State::Closed {
+        if self.state == State::Closed || std::mem::replace(&mut subflow.retired, true) {
             return;
         }
         let view = subflow.view();

@@ -267,7 +267,7 @@ impl Connection {
             self.stats.join_hmac_failures += 1;
             return self.refuse_subflow(now, index, 1);
         }
-        if self.state == State::Closed || !self.may_accept_join() {
+        if self.state == State::Closed || !self.may_accept_join(Some(index)) {
             return self.refuse_subflow(now, index, 3);
         }
         let subflow = &mut self.subflows[index];
@@ -295,7 +295,7 @@ impl Connection {
             MpOption::JoinSyn { backup, address_id, nonce, .. } => Some((backup, address_id, nonce)),
             _ => None,
         })?;
-        if self.mode != Mode::Multipath || self.state == State::Closed || !self.may_accept_join() {
+        if self.mode != Mode::Multipath || self.state == State::Closed || !self.may_accept_join(None) {
             return None;
         }
         let params = self.flow_params(local, remote, mss);
@@ -401,9 +401,6 @@ impl Connection {
 
     fn take_dss(&mut self, now: Instant, index: usize, dss: &Dss) {
         if let Some(mapping) = &dss.mapping {
-            if matches!(mapping.dsn, DataNumber::Long(_)) {
-                self.use_long_ack = true;
-            }
             if dss.data_fin && mapping.len > 0 {
                 let start = self.remote_position(mapping.dsn);
                 let at = start.map(|start| start + u64::from(mapping.len) - 1);
@@ -500,6 +497,8 @@ impl Connection {
         if current.start == start && current.wire_len == mapping.len && current.len > 0 {
             return;
         }
+        // Data with a 64-bit number is answered in kind, a lone DATA_FIN is not (DSS-06).
+        self.use_long_ack |= matches!(mapping.dsn, DataNumber::Long(_));
         let Some(data) = self.remote_position(mapping.dsn) else { return };
         let end = data + u64::from(mapping.len);
         // A DATA_FIN counts in the length but is not data.

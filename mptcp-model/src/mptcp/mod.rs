@@ -445,6 +445,12 @@ impl Connection {
         self.side
     }
 
+    /// Whether a subflow is over, so that what still arrives for it belongs to nobody.
+    #[must_use]
+    pub fn is_gone(&self, subflow: u32) -> bool {
+        self.subflows.get(subflow as usize).is_none_or(|subflow| subflow.stage == Stage::Gone)
+    }
+
     /// Whether MPTCP is spoken or offered: the token must be known to joins.
     #[must_use]
     pub fn offers_multipath(&self) -> bool {

@@ -8,26 +8,28 @@ use sim_core::{Duration, Instant};
 
 use super::{Announcement, Connection, Mode, Role, Stage, State};
 use crate::crypto;
-use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId};
+use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
 use crate::tcp::Flow;
 use crate::wire::{AddressIds, MpOption, TcpSegment};
 
 impl Connection {
-    fn with_view<R>(&self, addresses: &[IpAddr], work: impl FnOnce(&ConnectionView<'_>) -> R) -> R {
-        let subflows = self.subflow_views();
+    fn connection_view<'a>(&'a self, subflows: &'a [SubflowView]) -> ConnectionView<'a> {
         let initial = &self.subflows[0].flow;
-        work(&ConnectionView {
+        ConnectionView {
             side: self.side,
             initial_local: initial.local(),
             initial_remote: initial.remote(),
             peer_denies_join: self.peer_denies_join,
-            subflows: &subflows,
-            local_addresses: addresses,
-        })
+            subflows,
+            local_addresses: &[],
+        }
     }
 
-    pub(crate) fn may_accept_join(&self) -> bool {
-        self.with_view(&[], |view| self.path_manager.accepts_join(view))
+    /// Whether the path manager lets one more subflow in, besides those there are without `joining`.
+    pub(crate) fn may_accept_join(&self, joining: Option<usize>) -> bool {
+        let mut subflows = self.subflow_views();
+        subflows.retain(|view| joining != Some(view.id.0 as usize));
+        self.path_manager.accepts_join(&self.connection_view(&subflows))
     }
 
     /// Let the path manager see what happened; its actions wait in
@@ -112,7 +114,7 @@ impl Connection {
             return;
         };
         let any = self.subflows[0].flow.local();
-        let subflow = crate::path_manager::SubflowView {
+        let subflow = SubflowView {
             id: SubflowId(u32::MAX),
             local: SocketAddr::new(local.unwrap_or(any.ip()), 0),
             remote,

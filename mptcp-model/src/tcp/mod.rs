@@ -271,6 +271,8 @@ pub struct Flow {
 
     /// Segments asked for that are not data: SYN, reset.
     pub(crate) handshake_due: bool,
+    /// A segment without data is due, before any data.
+    pub(crate) bare_ack_due: bool,
     /// A bare ACK follows the FIN, as upstream Linux sends it on an active close.
     pub(crate) ack_after_fin: bool,
     pub(crate) reset_due: bool,
@@ -366,6 +368,7 @@ impl Flow {
             last_ack_received: now,
             received_at: now,
             handshake_due: true,
+            bare_ack_due: false,
             ack_after_fin: false,
             reset_due: false,
             reset_seq: 0,

@@ -106,6 +106,9 @@ impl Flow {
         if self.handshake_due {
             return Some(self.handshake(now));
         }
+        if std::mem::take(&mut self.bare_ack_due) && self.is_synchronized() {
+            return Some(self.bare_ack());
+        }
         if self.is_synchronized()
             && let Some(plan) = self.poll_data(now, mss)
         {
@@ -610,7 +613,7 @@ impl Flow {
             self.recv.note_ack_sent();
         }
         if self.fin_sent && std::mem::take(&mut self.ack_after_fin) {
-            self.recv.ack_immediately();
+            self.bare_ack_due = true;
         }
     }
 }

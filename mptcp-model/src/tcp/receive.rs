@@ -172,7 +172,7 @@ impl Receiver {
         if !config.window_scaling {
             return 0;
         }
-        let space = u64::from(config.rmem[2].max(config.rmem[1]));
+        let space = u64::from(config.rmem[2].max(config.core_rmem_max));
         let bits = 64 - space.leading_zeros() as i32;
         (bits - 16).clamp(0, 14) as u8
     }

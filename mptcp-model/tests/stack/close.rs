@@ -14,7 +14,7 @@ fn established(setup: &Setup) -> Pair {
 
 #[test]
 fn data_fins_are_exchanged_before_fins() {
-    // CLOSE-01, CLOSE-02, CLOSE-04, FSM-08 to FSM-13; order as captured from Linux 6.18.
+    // CLOSE-01, CLOSE-02, CLOSE-04, DSS-06, FSM-08 to FSM-13; order and lengths as captured from Linux 6.18.
     let mut pair = established(&Setup { wires: 1, ..Setup::default() });
     let from = pair.log.len();
     let now = pair.now;
@@ -28,10 +28,10 @@ fn data_fins_are_exchanged_before_fins() {
             "c0 . DSS22F",
             "s0 . DSS12",
             "s0 . DSS26F",
-            "c0 F. DSS12",
-            "c0 . DSS12",
+            "c0 F. DSS8",
+            "c0 . DSS8",
             "s0 F. DSS12",
-            "c0 . DSS12",
+            "c0 . DSS8",
         ]
     );
     assert_eq!((pair.connection().state(), pair.server_connection().state()), (State::Closed, State::Closed));
