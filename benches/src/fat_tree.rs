@@ -96,8 +96,7 @@ pub(crate) fn build<A: Agenda>(k: u32, rate: u64) -> Network<A> {
         .clone()
         .map(|path| {
             let edges = (0..tree.pods() * h).map(|edge| (tree.address(path, edge * h), edge / h));
-            let routes: Vec<_> =
-                edges.map(|(address, pod)| (prefix(address, 24), pod as usize)).collect();
+            let routes: Vec<_> = edges.map(|(address, pod)| (prefix(address, 24), pod as usize)).collect();
             network.add_router(&format!("core {path}"), tree.pods() as usize, &routes)
         })
         .collect();
@@ -133,7 +132,7 @@ fn add_host<A: Agenda>(network: &mut Network<A>, tree: Tree, host: u32) -> sim_c
     let joins = (1..SUBFLOWS).map(|subflow| tree.path(host, subflow));
     let joins = joins.map(|path| [host, to].map(|end| (id(path), tree.address(path, end)))).collect();
     let sockets = Sockets {
-        buffer: 4 << 20,
+        buffer: 64 << 20,
         ssthresh: SSTHRESH,
         congestion: threshold::plain("lia"),
         mptcp: Some(Joins::factory(joins)),

@@ -179,7 +179,7 @@ impl Sockets {
             tcp: Arc::new(tcp),
             mptcp: self.mptcp.is_some().then(|| Arc::new(MptcpConfig::new(Profile::LinuxUpstream))),
             congestion: Arc::clone(&self.congestion),
-            scheduler: Arc::new(|| scheduler::create("default").expect("the default scheduler")),
+            scheduler: Arc::new(|| scheduler::create("minrtt").expect("the scheduler")),
             path_manager: self.mptcp.clone().unwrap_or(none),
             content: Content::Pattern(1),
         }

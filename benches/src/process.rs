@@ -2,15 +2,18 @@
 
 use std::fs;
 
-use rustix::time::{ClockId, clock_gettime};
+use cpu_time::ProcessTime;
 use sim_core::Duration;
 
 /// CPU time that all threads of the process have used.
+///
+/// # Panics
+///
+/// Where the operating system does not tell.
 #[must_use]
 pub fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
-    Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_nanos(nanos.unwrap_or(0))
+    let nanos = ProcessTime::now().as_duration().as_nanos();
+    Duration::from_nanos(u64::try_from(nanos).expect("no process has run for 500 years"))
 }
 
 /// The most physical memory the process has had, in bytes (`VmHWM`); `None` where there is no

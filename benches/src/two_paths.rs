@@ -69,20 +69,25 @@ impl PathManager for Joins {
 
 pub(crate) fn build<A: Agenda>() -> Network<A> {
     let mut network = Network::new(MPTCP_PAYLOAD);
-    let sockets = Sockets {
-        buffer: 16 << 20,
+    // Each end counts the subflows it gives thresholds to.
+    let [client, server] = [(); 2].map(|()| Sockets {
+        buffer: 64 << 20,
         ssthresh: QUEUES[0],
         congestion: threshold::with_thresholds("lia", &QUEUES),
         mptcp: Some(Joins::factory(vec![[(1, CLIENT[1]), (1, SERVER[1])]])),
-    };
-    let source = sockets.source(CLIENT[0], SERVER[0], Instant::ZERO);
-    let client =
-        network.add_host("client", &[&[CLIENT[0]], &[CLIENT[1]]], &[(SERVER[0], 0), (SERVER[1], 1)], vec![source]);
+    });
+    let (source, sink) = (client.source(CLIENT[0], SERVER[0], Instant::ZERO), server.sink());
+    let client = network.add_host(
+        "client",
+        &[&[CLIENT[0]], &[CLIENT[1]]],
+        &[(SERVER[0], 0), (SERVER[1], 1)],
+        vec![source],
+    );
     let server = network.add_host(
         "server",
         &[&[SERVER[0]], &[SERVER[1]]],
         &[(CLIENT[0], 0), (CLIENT[1], 1)],
-        vec![sockets.sink()],
+        vec![sink],
     );
     for (line, queue) in LINES.into_iter().zip(QUEUES) {
         network.connect(client, server, line, [queue, REVERSE_QUEUE]);
