@@ -239,6 +239,8 @@ impl Host {
     }
 
     /// The next packet to send, and the interface it leaves by.
+    // Inlined, a packet is not moved once more on its way to the link.
+    #[inline]
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
         loop {
             if let Some(out) = self.outbox.pop_front() {
@@ -246,11 +248,9 @@ impl Host {
                 return Some(out);
             }
             let &socket = self.active.front()?;
-            let polled = self.connection_mut(socket).and_then(|connection| {
-                let packet = connection.poll_transmit(now)?;
-                Some((packet, connection.poll_from))
-            });
-            if let Some((packet, subflow)) = polled {
+            let packet = self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now));
+            if let Some(packet) = packet {
+                let subflow = self.connection(socket).map_or(0, |connection| connection.poll_from);
                 if let Some(interface) = self.route_of_socket(socket, subflow, &packet) {
                     self.stats.out_packets += 1;
                     return Some((interface, packet));

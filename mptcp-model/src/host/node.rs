@@ -109,7 +109,7 @@ impl RouterNode {
         let now = ctx.now();
         match self.router.handle(now, InterfaceId(port.0), ctx.packet_mut(&parcel)) {
             Verdict::Forward(interface) => ctx.forward(PortId(interface.0), parcel),
-            Verdict::Deliver => drop(ctx.take(parcel)),
+            Verdict::Deliver => ctx.release(parcel),
             Verdict::Reply(interface, reply) => {
                 ctx.discard(parcel, sim_core::DropReason::NoRoute);
                 ctx.send(PortId(interface.0), *reply);
@@ -158,7 +158,7 @@ impl<A: Application> Node<Packet> for NetNode<A> {
             Self::Host(node) => {
                 let now = ctx.now();
                 node.host.handle_packet(now, InterfaceId(port.0), ctx.packet(&parcel));
-                drop(ctx.take(parcel));
+                ctx.release(parcel);
                 node.run(ctx);
             }
             Self::Router(node) => node.handle(ctx, port, parcel),
