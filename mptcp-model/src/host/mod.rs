@@ -239,13 +239,22 @@ impl Host {
     }
 
     /// The next packet to send, and the interface it leaves by.
-    // Inlined, a packet is not moved once more on its way to the link.
-    #[inline]
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
+        self.poll_transmit_with(now, |interface, packet| (interface, packet))
+    }
+
+    /// As [`poll_transmit`](Self::poll_transmit), but `send` takes the packet from where it was made; each
+    /// move of a packet costs time.
+    #[inline]
+    pub fn poll_transmit_with<R>(
+        &mut self,
+        now: Instant,
+        send: impl FnOnce(InterfaceId, Packet) -> R,
+    ) -> Option<R> {
         loop {
-            if let Some(out) = self.outbox.pop_front() {
+            if let Some((interface, packet)) = self.outbox.pop_front() {
                 self.stats.out_packets += 1;
-                return Some(out);
+                return Some(send(interface, packet));
             }
             let &socket = self.active.front()?;
             let packet = self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now));
@@ -253,7 +262,7 @@ impl Host {
                 let subflow = self.connection(socket).map_or(0, |connection| connection.poll_from);
                 if let Some(interface) = self.route_of_socket(socket, subflow, &packet) {
                     self.stats.out_packets += 1;
-                    return Some((interface, packet));
+                    return Some(send(interface, packet));
                 }
                 self.stats.out_no_routes += 1;
                 continue;

@@ -56,11 +56,15 @@ impl<A: Application> HostNode<A> {
         let now = ctx.now();
         loop {
             // The stack answers before an application gets its turn, as an interrupt does.
-            while let Some((interface, packet)) = self.host.poll_transmit(now) {
+            while let Some(own) = self.host.poll_transmit_with(now, |interface, packet| {
                 if interface == InterfaceId::LOOPBACK {
-                    self.host.handle_packet(now, interface, &packet);
-                } else {
-                    ctx.send(PortId(interface.0), packet);
+                    return Some(packet);
+                }
+                ctx.send(PortId(interface.0), packet);
+                None
+            }) {
+                if let Some(packet) = own {
+                    self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
                 }
             }
             if !self.host.has_events() {
