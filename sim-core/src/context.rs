@@ -54,6 +54,12 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
         self.core.pool.remove(parcel)
     }
 
+    /// Drops a packet that has reached its destination, without moving it.
+    #[inline]
+    pub fn release(&mut self, parcel: Parcel) {
+        self.core.pool.release(parcel);
+    }
+
     /// Puts a packet into the pool without sending it.
     pub fn hold(&mut self, packet: P) -> Parcel {
         self.core.pool.insert(packet)

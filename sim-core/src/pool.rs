@@ -4,7 +4,8 @@
 /// A move-only handle to a packet in the pool.
 ///
 /// Whoever has it must pass it on: [`Context::forward`](crate::Context::forward),
-/// [`Context::take`](crate::Context::take) or [`Context::discard`](crate::Context::discard). A node
+/// [`Context::take`](crate::Context::take), [`Context::release`](crate::Context::release) or
+/// [`Context::discard`](crate::Context::discard). A node
 /// may keep it, for example in a queue of its own. One that is let go otherwise leaves its packet in
 /// the pool, which shows as [`Simulation::packets_alive`](crate::Simulation::packets_alive) above
 /// [`Simulation::packets_in_flight`](crate::Simulation::packets_in_flight).
@@ -87,6 +88,16 @@ impl<P> Pool<P> {
             Slot::Used(packet) => packet,
             Slot::Free { .. } => panic!("a parcel refers to a live packet"),
         }
+    }
+
+    /// Drops a packet where it lies.
+    #[inline]
+    pub(crate) fn release(&mut self, parcel: Parcel) {
+        let place = &mut self.slots[parcel.0 as usize];
+        assert!(matches!(place, Slot::Used(_)), "a parcel refers to a live packet");
+        *place = Slot::Free { next: self.free };
+        self.free = parcel.0;
+        self.alive -= 1;
     }
 
     #[inline]

@@ -209,6 +209,7 @@ impl Host {
             armed: Instant::FAR_FUTURE,
             queued: false,
             bound: Vec::new(),
+            routes: Vec::new(),
         });
         id
     }

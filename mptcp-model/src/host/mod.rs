@@ -100,6 +100,8 @@ struct Socket {
     queued: bool,
     /// Demultiplexing entries made for its subflows so far.
     bound: Vec<FlowKey>,
+    /// Source, destination and interface of the last packet of each subflow.
+    routes: Vec<Option<(IpAddr, IpAddr, InterfaceId)>>,
 }
 
 /// A host.
@@ -124,8 +126,6 @@ pub struct Host {
     /// Owner of sockets made from now on.
     pub current_owner: u32,
     stats: HostStats,
-    /// Route of the last packet, by its addresses.
-    route_cache: Option<(IpAddr, IpAddr, InterfaceId)>,
 }
 
 impl Host {
@@ -151,7 +151,6 @@ impl Host {
             next_port: 32_768 + ports.below(28_232) as u16,
             current_owner: 0,
             stats: HostStats::default(),
-            route_cache: None,
         }
     }
 
@@ -195,7 +194,9 @@ impl Host {
 
     /// Forget remembered routes: rules, routes or addresses changed.
     pub fn routes_changed(&mut self) {
-        self.route_cache = None;
+        for socket in &mut self.sockets {
+            socket.routes.clear();
+        }
     }
 
     /// The connection behind a socket.
@@ -239,17 +240,29 @@ impl Host {
 
     /// The next packet to send, and the interface it leaves by.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
+        self.poll_transmit_with(now, |interface, packet| (interface, packet))
+    }
+
+    /// As [`poll_transmit`](Self::poll_transmit), but `send` takes the packet from where it was made; each
+    /// move of a packet costs time.
+    #[inline]
+    pub fn poll_transmit_with<R>(
+        &mut self,
+        now: Instant,
+        send: impl FnOnce(InterfaceId, Packet) -> R,
+    ) -> Option<R> {
         loop {
-            if let Some(out) = self.outbox.pop_front() {
+            if let Some((interface, packet)) = self.outbox.pop_front() {
                 self.stats.out_packets += 1;
-                return Some(out);
+                return Some(send(interface, packet));
             }
             let &socket = self.active.front()?;
             let packet = self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now));
             if let Some(packet) = packet {
-                if let Some(interface) = self.route(&packet) {
+                let subflow = self.connection(socket).map_or(0, |connection| connection.poll_from);
+                if let Some(interface) = self.route_of_socket(socket, subflow, &packet) {
                     self.stats.out_packets += 1;
-                    return Some((interface, packet));
+                    return Some(send(interface, packet));
                 }
                 self.stats.out_no_routes += 1;
                 continue;
@@ -386,17 +399,28 @@ impl Host {
     }
 
     /// The interface a packet leaves by.
-    fn route(&mut self, packet: &Packet) -> Option<InterfaceId> {
+    fn route(&self, packet: &Packet) -> Option<InterfaceId> {
+        let decision = self.routing.lookup(Some(packet.ip.src), packet.ip.dst).ok()?;
+        Some(decision.interface)
+    }
+
+    /// The interface a packet of a subflow leaves by, remembered until routes change.
+    fn route_of_socket(&mut self, socket: SocketId, subflow: usize, packet: &Packet) -> Option<InterfaceId> {
         let (src, dst) = (packet.ip.src, packet.ip.dst);
-        if let Some((s, d, interface)) = self.route_cache
+        let known = self.sockets.get(socket.0 as usize)?.routes.get(subflow).copied().flatten();
+        if let Some((s, d, interface)) = known
             && s == src
             && d == dst
         {
             return Some(interface);
         }
-        let decision = self.routing.lookup(Some(src), dst).ok()?;
-        self.route_cache = Some((src, dst, decision.interface));
-        Some(decision.interface)
+        let interface = self.route(packet)?;
+        let routes = &mut self.sockets[socket.0 as usize].routes;
+        if routes.len() <= subflow {
+            routes.resize(subflow + 1, None);
+        }
+        routes[subflow] = Some((src, dst, interface));
+        Some(interface)
     }
 
     /// Carry out what the path manager of a connection wants.

@@ -56,11 +56,15 @@ impl<A: Application> HostNode<A> {
         let now = ctx.now();
         loop {
             // The stack answers before an application gets its turn, as an interrupt does.
-            while let Some((interface, packet)) = self.host.poll_transmit(now) {
+            while let Some(own) = self.host.poll_transmit_with(now, |interface, packet| {
                 if interface == InterfaceId::LOOPBACK {
-                    self.host.handle_packet(now, interface, &packet);
-                } else {
-                    ctx.send(PortId(interface.0), packet);
+                    return Some(packet);
+                }
+                ctx.send(PortId(interface.0), packet);
+                None
+            }) {
+                if let Some(packet) = own {
+                    self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
                 }
             }
             if !self.host.has_events() {
@@ -114,7 +118,7 @@ impl RouterNode {
         let now = ctx.now();
         match self.router.handle(now, InterfaceId(port.0), ctx.packet_mut(&parcel)) {
             Verdict::Forward(interface) => ctx.forward(PortId(interface.0), parcel),
-            Verdict::Deliver => drop(ctx.take(parcel)),
+            Verdict::Deliver => ctx.release(parcel),
             Verdict::Reply(interface, reply) => {
                 ctx.discard(parcel, sim_core::DropReason::NoRoute);
                 ctx.send(PortId(interface.0), *reply);
@@ -163,7 +167,7 @@ impl<A: Application> Node<Packet> for NetNode<A> {
             Self::Host(node) => {
                 let now = ctx.now();
                 node.host.handle_packet(now, InterfaceId(port.0), ctx.packet(&parcel));
-                drop(ctx.take(parcel));
+                ctx.release(parcel);
                 node.run(ctx);
             }
             Self::Router(node) => node.handle(ctx, port, parcel),

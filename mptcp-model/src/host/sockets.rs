@@ -132,7 +132,10 @@ impl Host {
         if let (0, Some(error)) = (outcome.len, connection.error()) {
             return Err(error);
         }
-        self.call_returns(now, socket);
+        // All that reading can make due is an ACK.
+        if connection.ack_due() {
+            self.call_returns(now, socket);
+        }
         Ok(outcome)
     }
 

@@ -31,6 +31,11 @@ impl Connection {
         ReadOutcome { len, end: self.recv.unread == 0 && (self.recv.fin_done || self.error.is_some()) }
     }
 
+    /// Whether an ACK is to leave at once.
+    pub(crate) fn ack_due(&self) -> bool {
+        self.subflows.iter().any(|subflow| subflow.flow.recv.ack_now)
+    }
+
     fn read_plain(&mut self, now: Instant, len: u64) {
         self.recv.unread -= len;
         let all_read = self.recv.unread == 0;

@@ -17,9 +17,15 @@ impl Connection {
         let extra = self.dss_room();
         let count = self.subflows.len();
         for step in 0..count {
-            let index = (self.poll_from + step) % count;
+            let mut index = self.poll_from + step;
+            if index >= count {
+                index -= count;
+            }
             let subflow = &mut self.subflows[index];
             if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
+                continue;
+            }
+            if subflow.flow.is_at_rest() && subflow.signals.is_empty() {
                 continue;
             }
             if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {

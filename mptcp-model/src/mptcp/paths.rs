@@ -34,7 +34,14 @@ impl Connection {
 
     /// Let the path manager see what happened; its actions wait in
     /// [`take_path_actions`](Self::take_path_actions).
+    #[inline]
     pub(crate) fn run_path_manager(&mut self, now: Instant) {
+        if !self.path_events.is_empty() {
+            self.handle_path_events(now);
+        }
+    }
+
+    fn handle_path_events(&mut self, now: Instant) {
         // Actions are carried out before the next event is seen.
         while self.path_actions.is_empty() {
             let Some(event) = self.path_events.pop_front() else { break };

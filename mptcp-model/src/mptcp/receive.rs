@@ -1,6 +1,8 @@
 //! Connection-level reassembly and the shared receive buffer (RFC 8684, section 3.3.1): positions in the
 //! stream count from 0, the octet with data sequence number IDSN + 1.
 
+use std::collections::VecDeque;
+
 use sim_core::{Duration, Instant};
 
 use crate::config::TcpConfig;
@@ -17,7 +19,7 @@ pub(crate) struct StreamReceiver {
     pub(crate) fin_done: bool,
     /// Right edge advertised so far.
     pub(crate) window_end: u64,
-    ranges: Vec<(u64, u64)>,
+    ranges: VecDeque<(u64, u64)>,
     pub(crate) ooo_bytes: u64,
     pub(crate) unread: u64,
     pub(crate) unread_truesize: u64,
@@ -38,7 +40,7 @@ impl StreamReceiver {
             fin_at: None,
             fin_done: false,
             window_end: 0,
-            ranges: Vec::new(),
+            ranges: VecDeque::new(),
             ooo_bytes: 0,
             unread: 0,
             unread_truesize: 0,
@@ -79,19 +81,15 @@ impl StreamReceiver {
         let before = self.next;
         self.duplicate_bytes += self.next - start;
         self.next = end;
-        let mut used = 0;
-        for &(s, e) in &self.ranges {
+        while let Some(&(s, e)) = self.ranges.front() {
             if s > self.next {
                 break;
             }
+            self.ranges.pop_front();
             let overlap = self.next.min(e) - s;
             self.duplicate_bytes += overlap;
             self.ooo_bytes -= e - s;
             self.next = self.next.max(e);
-            used += 1;
-        }
-        if used > 0 {
-            self.ranges.drain(..used);
         }
         let gained = self.next - before;
         self.unread += gained;
@@ -159,7 +157,7 @@ impl StreamReceiver {
         let mut window = copied << 1;
         window += (window * (copied - old) / old) << 1;
         self.drs_space = copied;
-        if let Some(last) = self.ranges.last() {
+        if let Some(last) = self.ranges.back() {
             window += last.1 - self.next.min(last.1);
         }
         self.rcvbuf = self.rcvbuf.max(((window << 8) / self.ratio).min(self.rmem_max));

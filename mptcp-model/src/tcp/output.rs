@@ -94,6 +94,16 @@ impl Flow {
         }
     }
 
+    /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let due = self.recv.ack_now || self.handshake_due || self.reset_due || self.validate_due;
+        !due && self.forced.is_none()
+            && self.rexmit == Rexmit::None
+            && self.queue.unsent.is_empty()
+            && !self.fin_wanted
+    }
+
     /// The next segment to send, if any. `mss` is the payload that fits a full segment.
     pub fn poll_send(&mut self, now: Instant, mss: u32) -> Option<Plan> {
         if self.reset_due {

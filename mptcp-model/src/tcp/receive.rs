@@ -187,6 +187,10 @@ impl Receiver {
     }
 
     fn ooo_memory(&self) -> u64 {
+        // Nearly always; a division is dear.
+        if self.ooo_bytes == 0 {
+            return 0;
+        }
         (self.ooo_bytes << 8) / u64::from(self.scaling_ratio.max(1))
     }
 

@@ -139,6 +139,13 @@ impl TcpOptions {
         &self.octets[..self.len()]
     }
 
+    /// The octets as on the wire in words of eight, filled up with zeros.
+    #[inline]
+    pub(crate) fn words(&self) -> [u64; 5] {
+        let (words, _) = self.octets.as_chunks::<8>();
+        core::array::from_fn(|index| u64::from_be_bytes(words[index]))
+    }
+
     /// The octets as on the wire, for boxes that rewrite them.
     #[must_use]
     pub fn as_bytes_mut(&mut self) -> &mut [u8] {

@@ -11,6 +11,15 @@ const fn mix(hash: u64, word: u64) -> u64 {
     z.wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
+/// Odd constants with no structure: the fractional parts of the square roots of 11, 13, 17, 19 and 23.
+const FACTORS: [u64; 5] = [
+    0x510e_527f_ade6_82d1,
+    0x9b05_688c_2b3e_6c1f,
+    0x1f83_d9ab_fb41_bd6b,
+    0x5be0_cd19_137e_2179,
+    0xcbbb_9d5d_c105_9ed9,
+];
+
 fn address_words(address: IpAddr) -> (u64, u64) {
     match address {
         IpAddr::V4(address) => (0, u64::from(u32::from(address))),
@@ -58,13 +67,14 @@ impl sim_core::Packet for Packet {
                 let rest = u64::from(segment.flags.0) << 32
                     | u64::from(segment.window) << 16
                     | u64::from(segment.payload.len());
-                let mut hash = mix(mix(addresses, header ^ ports), numbers);
-                hash = mix(hash, rest);
-                let (words, tail) = segment.options.as_bytes().as_chunks::<8>();
-                for word in words {
-                    hash = mix(hash, u64::from_be_bytes(*word));
-                }
-                tail.iter().fold(hash, |hash, &octet| mix(hash, u64::from(octet)))
+                let len = (segment.options.len() as u64) << 48;
+                // Products that do not wait for each other; one round of mixing at the end.
+                let options = segment.options.words().into_iter().zip(FACTORS).fold(0, |sum: u64, (word, factor)| {
+                    let product = word.wrapping_mul(factor);
+                    sum.wrapping_add(product ^ product >> 32)
+                });
+                let fixed = mix(addresses ^ options, header ^ ports);
+                mix(mix(fixed, numbers), rest ^ len)
             }
             Body::Udp(datagram) => mix(addresses ^ header, u64::from(datagram.payload.len()) | 17 << 32),
             Body::Icmp(message) => {
