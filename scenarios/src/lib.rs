@@ -3,14 +3,16 @@
 //! A scenario file is TOML ([`Scenario::from_toml`]); quantities carry units ([`units`]), hosts are
 //! configured in the words of `ip` and `sysctl` ([`words`], [`settings`]). What comes out is a [`Scenario`]
 //! in which nothing can be wrong any more, or a list of errors that each name file, line, column, key,
-//! what is wrong and what would be right ([`ScenarioErrors`]). `library`
+//! what is wrong and what would be right ([`ScenarioErrors`]). [`library`] holds the built-in scenarios,
 //! [`groundtruth`] reads the descriptions of reference captures.
 //!
 //! Left out: files including other files, templates, and elements that rewrite packets.
 
 pub mod application;
 mod error;
+pub mod groundtruth;
 mod language;
+pub mod library;
 mod names;
 pub mod scenario;
 pub mod settings;
