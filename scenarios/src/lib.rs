@@ -9,11 +9,15 @@
 //! Left out: files including other files, templates, and elements that rewrite packets.
 
 pub mod application;
+pub mod build;
 mod error;
 pub mod groundtruth;
 mod language;
+pub mod layout;
 pub mod library;
 mod names;
+pub mod program;
+pub mod run;
 pub mod scenario;
 pub mod settings;
 mod suggest;

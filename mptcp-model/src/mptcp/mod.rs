@@ -7,6 +7,7 @@
 //! Left out so far: version 0, infinite mappings and MP_FAIL, opportunistic retransmission.
 
 mod close;
+mod info;
 mod input;
 mod options;
 mod paths;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use sim_core::{Instant, random::Stream};
 
 pub use self::close::ReadOutcome;
+pub use self::info::{ConnectionInfo, SubflowInfo};
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
 use self::send::SendStream;

@@ -7,6 +7,7 @@
 //!
 //! Left out: urgent data, path MTU discovery, ECN, Fast Open, keepalive and the user timeout.
 
+mod info;
 pub(crate) mod input;
 mod output;
 mod receive;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 
 use sim_core::{Duration, Instant};
 
+pub use self::info::FlowInfo;
 pub use self::receive::{Arrival, ReceiveSpace};
 pub use self::sendq::Mapping;
 use self::receive::Receiver;
