@@ -3,9 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter};
 
-use analysis::pcapng::{
-    CaptureObserver, Interface, LinkLayer, MacAddr, NameRecord, PcapngWriter, Section,
-};
+use analysis::pcapng::{CaptureObserver, Interface, LinkLayer, MacAddr, NameRecord, PcapngWriter, Section};
 use scenarios::Scenario;
 use scenarios::layout::{Layout, LayoutPort};
 use scenarios::scenario::LinkType;

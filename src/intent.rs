@@ -13,7 +13,7 @@ use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
 use crate::shell::quoted;
-use crate::{list, print, report, source};
+use crate::{list, print, report, simulate, source};
 
 /// What to do.
 #[derive(Debug)]
@@ -48,12 +48,7 @@ impl Intent {
             Command::Schema => Self::Print(format!("{:#}\n", scenarios::schema())),
             Command::Completions(arguments) => {
                 let mut script = Vec::new();
-                clap_complete::generate(
-                    arguments.shell,
-                    &mut Arguments::command(),
-                    "mptcp-sim",
-                    &mut script,
-                );
+                clap_complete::generate(arguments.shell, &mut Arguments::command(), "mptcp-sim", &mut script);
                 Self::Print(String::from_utf8_lossy(&script).into_owned())
             }
         })
@@ -103,7 +98,11 @@ fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {
             Err(other) => return Err(other),
         }
     }
-    if errors.is_empty() { Ok(Replication { cases, json, spread: spread / 100.0 }) } else { Err(Failure::Errors(errors)) }
+    if errors.is_empty() {
+        Ok(Replication { cases, json, spread: spread / 100.0 })
+    } else {
+        Err(Failure::Errors(errors))
+    }
 }
 
 /// The files, and those ending in `.json` of each directory in alphabetical order.
@@ -135,7 +134,9 @@ fn check(files: &[PathBuf]) -> Result<(), Failure> {
     let mut wrong = false;
     for path in files {
         let text = source::read(path)?;
-        match source::parse(&text, &path.display().to_string()) {
+        let checked = source::parse(&text, &path.display().to_string())
+            .and_then(|scenario| simulate::check(&scenario).map(|()| scenario));
+        match checked {
             Ok(scenario) => print(&format!("{}: ok, scenario {}\n", path.display(), scenario.name))?,
             Err(Failure::Errors(errors)) => {
                 wrong = true;

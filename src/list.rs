@@ -35,7 +35,7 @@ fn one(kind: ListKind) -> Result<String, Failure> {
             scheduler::list().iter().map(|info| (info.name.to_owned(), with(info.title, info.reference))),
         ),
         ListKind::PathManagers => aligned(
-            path_manager::PATH_MANAGERS
+            path_manager::registry::PATH_MANAGERS
                 .iter()
                 .map(|info| (info.name.to_owned(), with(info.title, info.reference))),
         ),
@@ -56,8 +56,12 @@ fn congestion_controls() -> String {
     for algorithm in congestion::list() {
         rows.push((algorithm.name.to_owned(), with(algorithm.title, algorithm.reference)));
         for parameter in algorithm.parameters {
-            let unit = if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
-            rows.push((format!("  {}", parameter.name), format!("  {}{unit}: {}", parameter.meaning, parameter.kind)));
+            let unit =
+                if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
+            rows.push((
+                format!("  {}", parameter.name),
+                format!("  {}{unit}: {}", parameter.meaning, parameter.kind),
+            ));
         }
     }
     aligned(rows)

@@ -3,15 +3,20 @@
 //! standard error.
 
 mod args;
+mod capture;
 mod diagnostics;
 mod failure;
+mod figures;
 mod intent;
 mod list;
 mod output;
 mod progress;
 mod replicate;
+mod results;
 mod run;
+mod samples;
 mod shell;
+mod simulate;
 mod source;
 
 use std::io::{self, Write as _};

@@ -36,8 +36,12 @@ impl Destination {
             return refuse("is no name for a directory of results");
         }
         match fs::read_dir(&path) {
-            Ok(mut entries) if entries.next().is_none() || path.join(MANIFEST).is_file() => Ok(Self(path)),
-            Ok(_) => refuse("exists and holds something else than results of a run"),
+            Ok(mut entries) => {
+                if entries.next().is_none() || path.join(MANIFEST).is_file() {
+                    return Ok(Self(path));
+                }
+                refuse("exists and holds something else than results of a run")
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(path)),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => refuse("is not a directory"),
             Err(error) => Err(Failure::io("read", &path, &error)),
@@ -97,8 +101,7 @@ impl Directory {
         let names = fs::read_dir(&self.temporary).and_then(|entries| {
             entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
         });
-        let mut names: Vec<String> =
-            names.map_err(|error| Failure::io("read", &self.temporary, &error))?;
+        let mut names: Vec<String> = names.map_err(|error| Failure::io("read", &self.temporary, &error))?;
         names.sort_unstable();
         Ok(names)
     }
@@ -147,8 +150,10 @@ mod tests {
     use super::*;
 
     fn contents(path: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort_unstable();
         names
     }

@@ -1,16 +1,16 @@
 //! Progress on a terminal: simulated time and its rate. Silent if standard error is no terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressStyle;
 use sim_core::{Duration, Instant};
 
 /// A bar over simulated time.
 #[derive(Debug)]
-pub(crate) struct Progress(ProgressBar);
+pub(crate) struct ProgressBar(indicatif::ProgressBar);
 
-impl Progress {
+impl ProgressBar {
     /// A bar that is full when `duration` has been simulated.
     pub(crate) fn new(name: &str, duration: Duration) -> Self {
-        let bar = ProgressBar::new(milliseconds(Instant::ZERO + duration));
+        let bar = indicatif::ProgressBar::new(milliseconds(Instant::ZERO + duration));
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}");
         bar.set_style(style.expect("the template is well-formed"));
         bar.set_prefix(name.to_owned());
@@ -31,7 +31,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -18,7 +18,9 @@ const PATH_2: f64 = 10e6;
 #[test]
 fn digests_of_all_built_in_scenarios_are_as_committed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/digests.txt");
-    let mut text = String::from("# Digests of the built-in scenarios: name, seed, digest. Written by the test of tests/cli/builtins.rs\n# when MPTCP_SIM_WRITE_DIGESTS is set; a change of behaviour is a change of this file.\n");
+    let mut text = String::from(
+        "# Digests of the built-in scenarios: name, seed, digest. Written by the test of tests/cli/builtins.rs\n# when MPTCP_SIM_WRITE_DIGESTS is set; a change of behaviour is a change of this file.\n",
+    );
     for name in builtin_names() {
         let run = &builtin(name).summary.run;
         writeln!(text, "{name} {} {}", run.seed, run.digest).unwrap();
@@ -47,7 +49,8 @@ fn every_stream_arrives_once_and_in_order() {
 fn goodput_stays_below_the_rates_of_the_links() {
     for name in builtin_names() {
         let scenario = scenarios::library::get(name).unwrap().scenario().unwrap();
-        let capacity: u64 = scenario.links.iter().filter_map(|link| link.ab.rate).map(|rate| rate.bits_per_second()).sum();
+        let capacity: u64 =
+            scenario.links.iter().filter_map(|link| link.ab.rate).map(|rate| rate.bits_per_second()).sum();
         for flow in &builtin(name).summary.flows {
             let goodput = flow.goodput_bps.unwrap();
             assert!(goodput > 0.0 && goodput < capacity as f64, "{name}: {flow:?}");

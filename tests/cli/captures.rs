@@ -77,7 +77,9 @@ fn hosts(name: &str) -> BTreeSet<String> {
 }
 
 fn number(text: &str) -> u64 {
-    text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16)).expect("a number")
+    text.strip_prefix("0x")
+        .map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16))
+        .expect("a number")
 }
 
 /// Calls `check` with what each host of each built-in scenario captured.
@@ -140,8 +142,11 @@ fn subflows_belong_to_connections_and_joins_carry_their_tokens() {
         let mptcp = scenario.flows.iter().any(|flow| {
             flow.protocol == scenarios::scenario::Protocol::Mptcp && (flow.from == host || flow.to == host)
         });
-        let tokens: BTreeSet<u64> =
-            frames.iter().flat_map(|frame| &frame["mptcp.expected_token"]).map(|token| number(token)).collect();
+        let tokens: BTreeSet<u64> = frames
+            .iter()
+            .flat_map(|frame| &frame["mptcp.expected_token"])
+            .map(|token| number(token))
+            .collect();
         assert_eq!(!tokens.is_empty(), mptcp, "{name}, {host}: tokens {tokens:x?}");
         for frame in frames.iter().filter(|frame| frame["icmp.type"].is_empty()) {
             let has_option = !frame["tcp.options.mptcp.subtype"].is_empty();
@@ -160,7 +165,8 @@ fn subflows_belong_to_connections_and_joins_carry_their_tokens() {
 
 #[test]
 fn every_data_segment_of_a_connection_has_a_mapping() {
-    let fields = ["frame.number", "tcp.len", "mptcp.stream", "mptcp.related_mapping", "mptcp.dss.missing_mapping"];
+    let fields =
+        ["frame.number", "tcp.len", "mptcp.stream", "mptcp.related_mapping", "mptcp.dss.missing_mapping"];
     for_each_host(&fields, |name, host, frames| {
         let data = frames.iter().filter(|frame| {
             !frame["mptcp.stream"].is_empty() && frame["tcp.len"].first().is_some_and(|length| length != "0")

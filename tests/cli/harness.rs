@@ -52,7 +52,8 @@ impl Outcome {
     pub(crate) fn failed_with(self, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(2), "{self:?}");
         // miette breaks lines at the width of the terminal.
-        let message = self.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        let message =
+            self.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         for words in words {
             assert!(message.contains(words), "no \"{words}\" in:\n{}", self.stderr);
         }

@@ -46,7 +46,10 @@ fn completions_are_made_for_the_usual_shells() {
 
 #[test]
 fn version_and_help_with_examples() {
-    assert_eq!(mptcp_sim(&["--version"]).succeeded().stdout, format!("mptcp-sim {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        mptcp_sim(&["--version"]).succeeded().stdout,
+        format!("mptcp-sim {}\n", env!("CARGO_PKG_VERSION"))
+    );
     let help = mptcp_sim(&["--help"]).succeeded().stdout;
     for words in ["Examples:", "replicate case.json", "Exit codes:"] {
         assert!(help.contains(words), "{help}");

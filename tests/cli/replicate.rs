@@ -29,7 +29,8 @@ fn measured_signalling_is_reproduced() {
 #[test]
 fn a_run_that_differs_from_the_measured_one_fails_with_its_reason() {
     let mut case: Value = serde_json::from_slice(&fs::read(fixture(ECHO)).unwrap()).unwrap();
-    let syn = case.pointer_mut("/results/analysis/client/subflows/0/c2s/syn/mss").expect("the case has a SYN");
+    let syn =
+        case.pointer_mut("/results/analysis/client/subflows/0/c2s/syn/mss").expect("the case has a SYN");
     *syn = 1380.into();
     let directory = scratch();
     fs::write(directory.path().join("case.json"), case.to_string()).unwrap();

@@ -81,7 +81,10 @@ fn without_arguments_the_default_scenario_runs() {
     let directory = scratch();
     let Outcome { stdout, stderr, .. } = mptcp_sim_at(directory.path(), &[]).succeeded();
     let results = builtin("two-path");
-    assert_same(&results.path, &directory.path().join(format!("out/two-path-seed{}", results.summary.run.seed)));
+    assert_same(
+        &results.path,
+        &directory.path().join(format!("out/two-path-seed{}", results.summary.run.seed)),
+    );
     assert!(stdout.contains(&results.summary.run.digest), "{stdout}");
     assert!(stdout.contains("mptcp-sim run two-path --seed"), "{stdout}");
     assert_eq!(stderr, "", "progress is for terminals only");
@@ -108,10 +111,7 @@ fn the_command_in_the_manifest_repeats_the_run() {
     assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(manifest["seed"], 5);
     assert_eq!(manifest["digest"], Results::read(first.clone()).summary.run.digest.as_str());
-    assert_eq!(
-        manifest["command"],
-        "mptcp-sim run echo --seed 5 --set 'links.p1.delay=7 ms' --no-plots"
-    );
+    assert_eq!(manifest["command"], "mptcp-sim run echo --seed 5 --set 'links.p1.delay=7 ms' --no-plots");
     let again = ["run", "echo", "--seed", "5", "--set", "links.p1.delay=7 ms", "--no-plots"];
     mptcp_sim_at(directory.path(), &again).succeeded();
     assert_same(&first, &directory.path().join("out/echo-seed5"));
@@ -144,7 +144,8 @@ fn nothing_in_the_results_tells_where_or_when_they_were_made() {
 #[test]
 fn an_override_changes_the_resolved_scenario() {
     let directory = scratch();
-    let slow = ["run", "two-path", "--set", "links.p2.rate=1 Mbit/s", "--out", "slow", "--no-capture", "--no-plots"];
+    let slow =
+        ["run", "two-path", "--set", "links.p2.rate=1 Mbit/s", "--out", "slow", "--no-capture", "--no-plots"];
     mptcp_sim_at(directory.path(), &slow).succeeded();
     let slow = Results::read(directory.path().join("slow"));
     let (slow, usual) = (&slow.summary.flows[0], &builtin("two-path").summary.flows[0]);

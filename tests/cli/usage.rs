@@ -19,7 +19,8 @@ fn a_seed_must_fit_a_scenario_file() {
 
 #[test]
 fn an_unknown_scenario_is_told_with_the_name_meant() {
-    mptcp_sim(&["run", "two-pth"]).failed_with(&["no built-in scenario \"two-pth\"", "did you mean \"two-path\""]);
+    mptcp_sim(&["run", "two-pth"])
+        .failed_with(&["no built-in scenario \"two-pth\"", "did you mean \"two-path\""]);
     mptcp_sim(&["show", "wifi"]).failed_with(&["no built-in scenario \"wifi\""]);
 }
 
@@ -53,7 +54,9 @@ fn all_errors_of_a_file_are_told_with_line_column_and_help() {
 #[test]
 fn any_text_is_refused_in_words() {
     let directory = scratch();
-    for (number, text) in ["", "\0", "[", "é = 1", "\u{feff}", "[[links]]\n[[links]]", "hosts = 1"].iter().enumerate() {
+    for (number, text) in
+        ["", "\0", "[", "é = 1", "\u{feff}", "[[links]]\n[[links]]", "hosts = 1"].iter().enumerate()
+    {
         let name = format!("{number}.toml");
         fs::write(directory.path().join(&name), text).unwrap();
         mptcp_sim_at(directory.path(), &["run", &name]).failed_with(&[&name]);
@@ -64,7 +67,8 @@ fn any_text_is_refused_in_words() {
 
 #[test]
 fn a_wrong_override_is_told_with_the_key_meant() {
-    mptcp_sim(&["run", "--set", "links.p1.rat=1 Mbit/s"]).failed_with(&["links.p1.rat", "did you mean \"rate\""]);
+    mptcp_sim(&["run", "--set", "links.p1.rat=1 Mbit/s"])
+        .failed_with(&["links.p1.rat", "did you mean \"rate\""]);
     mptcp_sim(&["run", "--set", "links.p1"]).failed_with(&["KEY.PATH=VALUE"]);
     mptcp_sim(&["run", "--set", "links.p1.rate=fast"]).failed_with(&["links.p1.rate", "fast"]);
 }
