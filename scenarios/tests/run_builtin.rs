@@ -51,7 +51,10 @@ fn every_builtin_runs_to_its_end_and_delivers_what_was_sent() {
                 outcome.ended_at,
             );
             for join in flow.joins() {
-                println!("  join {} > {} {:?} {:?}", join.client, join.server, join.established_at, join.closed);
+                println!(
+                    "  join {} > {} {:?} {:?}",
+                    join.client, join.server, join.established_at, join.closed
+                );
             }
         }
         assert!(outcome.is_intact(), "{}: {:?}", builtin.name, outcome.flows);
