@@ -5,6 +5,8 @@ use core::fmt;
 use core::ops::Range;
 use std::sync::Arc;
 
+use crate::language::OverrideError;
+
 /// A scenario text and what to call it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -107,6 +109,14 @@ pub enum ScenarioError {
         /// What would be right.
         help: String,
     },
+    /// An override that cannot be applied.
+    #[error("{error}")]
+    Override {
+        /// The override itself.
+        place: Place,
+        /// Why.
+        error: OverrideError,
+    },
 }
 
 impl ScenarioError {
@@ -120,7 +130,8 @@ impl ScenarioError {
             | Self::BadValue { place, .. }
             | Self::UnknownName { place, .. }
             | Self::Duplicate { place, .. }
-            | Self::Conflict { place, .. } => place,
+            | Self::Conflict { place, .. }
+            | Self::Override { place, .. } => place,
         }
     }
 
@@ -158,6 +169,8 @@ impl ScenarioError {
             | Self::Duplicate { message, .. }
             | Self::Conflict { message, .. } => message,
             Self::UnknownKey { .. } => "unknown key",
+            Self::Override { error: OverrideError::Syntax { .. }, .. } => "not of the form KEY.PATH=VALUE",
+            Self::Override { error: OverrideError::UnknownPath { .. }, .. } => "no such key",
             Self::MissingKey { .. } => "missing",
         }
     }
@@ -167,6 +180,10 @@ impl ScenarioError {
     pub fn help(&self) -> Option<&str> {
         match self {
             Self::Syntax { .. } => None,
+            Self::Override { error: OverrideError::Syntax { .. }, .. } => {
+                Some("write KEY.PATH=VALUE, such as links.p1.rate=\"5 Mbit/s\"")
+            }
+            Self::Override { error: OverrideError::UnknownPath { help, .. }, .. } => Some(help),
             Self::UnknownKey { help, .. }
             | Self::MissingKey { help, .. }
             | Self::BadValue { help, .. }

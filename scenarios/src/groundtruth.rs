@@ -74,7 +74,6 @@ pub enum ImportError {
 
 #[derive(Deserialize)]
 struct Case {
-    schema: String,
     name: String,
     #[serde(default)]
     group: String,
@@ -210,7 +209,6 @@ pub fn import(json: &str) -> Result<GroundTruth, ImportError> {
         return Err(ImportError::Schema { found: header.schema });
     }
     let case: Case = serde_json::from_str(json)?;
-    debug_assert_eq!(case.schema, header.schema);
     let mut import = Import { case: &case, unsupported: Vec::new() };
     let document = import.document();
     let unsupported = import.unsupported;
@@ -248,7 +246,8 @@ impl Import<'_> {
 
     fn document(&mut self) -> Table {
         let case = self.case;
-        let hosts = case.topology.hosts.iter().map(|(name, spec)| (name.clone(), self.host(name, spec))).collect();
+        let hosts =
+            case.topology.hosts.iter().map(|(name, spec)| (name.clone(), self.host(name, spec))).collect();
         let links = case.topology.links.iter().map(|link| self.link(link)).collect();
         let flows = case.flows_spec.iter().map(|flow| self.flow(flow)).collect();
         let events = self.events();
@@ -278,9 +277,10 @@ impl Import<'_> {
 
     /// Ten seconds more than the real run took, two minutes if nobody knows.
     fn duration(&self) -> Duration {
-        let ends = self.case.results.get("flows").and_then(Json::as_array).into_iter().flatten().flat_map(|flow| {
-            ["client", "server"].into_iter().filter_map(|side| flow.get(side)?.get("end")?.as_f64())
-        });
+        let ends =
+            self.case.results.get("flows").and_then(Json::as_array).into_iter().flatten().flat_map(|flow| {
+                ["client", "server"].into_iter().filter_map(|side| flow.get(side)?.get("end")?.as_f64())
+            });
         let events = self.case.events_spec.iter().map(|event| event.t);
         let last = ends.chain(events).fold(0.0, f64::max);
         if last > 0.0 {
@@ -341,12 +341,16 @@ impl Import<'_> {
         };
         set("version", case.mptcp_version.map(|version| Value::Integer(version.into())));
         set("checksum_enabled", case.checksum.map(|checksum| Value::Integer(checksum.into())));
-        let retries = case.global_config.get("net.mptcp.mptcp_syn_retries").and_then(|value| value.parse().ok());
+        let retries =
+            case.global_config.get("net.mptcp.mptcp_syn_retries").and_then(|value| value.parse().ok());
         set("syn_retrans_before_tcp_fallback", retries.map(Value::Integer));
         let managers = [("default", "none")];
         let schedulers = [("default", "minrtt")];
         let rename = |name: &String, names: &[(&str, &str)]| {
-            names.iter().find(|(from, _)| from == name).map_or_else(|| name.clone(), |(_, to)| (*to).to_owned())
+            names
+                .iter()
+                .find(|(from, _)| from == name)
+                .map_or_else(|| name.clone(), |(_, to)| (*to).to_owned())
         };
         set("path_manager", case.path_manager.as_ref().and_then(|name| string(rename(name, &managers))));
         set("scheduler", case.scheduler.as_ref().and_then(|name| string(rename(name, &schedulers))));
@@ -359,7 +363,9 @@ impl Import<'_> {
                     let value = match value.as_str() {
                         "Y" => Value::Boolean(true),
                         "N" => Value::Boolean(false),
-                        number => number.parse().map_or_else(|_| Value::String(number.to_owned()), Value::Integer),
+                        number => {
+                            number.parse().map_or_else(|_| Value::String(number.to_owned()), Value::Integer)
+                        }
                     };
                     Some((key.strip_prefix(&prefix)?.to_owned(), value))
                 })
@@ -375,25 +381,43 @@ impl Import<'_> {
     }
 
     fn sysctl(&mut self, path: &str, key: &str, value: &str, tcp: &mut Table, mptcp: &mut Table) {
-        let integer = || value.parse().map(Value::Integer).unwrap_or_else(|_| Value::String(value.to_owned()));
+        let integer =
+            || value.parse().map(Value::Integer).unwrap_or_else(|_| Value::String(value.to_owned()));
         if let Some(key) = key.strip_prefix("net.ipv4.") {
             let (key, value) = match key {
                 "tcp_rto_min_us" => ("tcp_rto_min", Value::String(format!("{value} us"))),
                 "tcp_comp_sack_delay_ns" => ("tcp_comp_sack_delay", Value::String(format!("{value} ns"))),
                 "tcp_limit_output_bytes" => (key, Value::String(format!("{value} B"))),
                 "tcp_congestion_control" | "tcp_rmem" | "tcp_wmem" => (key, Value::String(value.to_owned())),
-                "tcp_moderate_rcvbuf" | "tcp_sack" | "tcp_dsack" | "tcp_timestamps" | "tcp_window_scaling"
-                | "tcp_ecn" | "tcp_recovery" | "tcp_early_retrans" | "tcp_frto" | "tcp_reordering"
-                | "tcp_slow_start_after_idle" | "tcp_syn_retries" | "tcp_synack_retries" | "tcp_retries2"
-                | "tcp_comp_sack_nr" | "tcp_autocorking" => (key, integer()),
+                "tcp_moderate_rcvbuf"
+                | "tcp_sack"
+                | "tcp_dsack"
+                | "tcp_timestamps"
+                | "tcp_window_scaling"
+                | "tcp_ecn"
+                | "tcp_recovery"
+                | "tcp_early_retrans"
+                | "tcp_frto"
+                | "tcp_reordering"
+                | "tcp_slow_start_after_idle"
+                | "tcp_syn_retries"
+                | "tcp_synack_retries"
+                | "tcp_retries2"
+                | "tcp_comp_sack_nr"
+                | "tcp_autocorking" => (key, integer()),
                 _ => return self.unsupported(path, format!("setting {value}")),
             };
             tcp.insert(key.to_owned(), value);
         } else if let Some(key) = key.strip_prefix("net.mptcp.") {
             let value = match key {
-                "add_addr_timeout" | "close_timeout" | "blackhole_timeout" => Value::String(format!("{value} s")),
+                "add_addr_timeout" | "close_timeout" | "blackhole_timeout" => {
+                    Value::String(format!("{value} s"))
+                }
                 "path_manager" | "scheduler" => Value::String(value.to_owned()),
-                "enabled" | "checksum_enabled" | "allow_join_initial_addr_port" | "stale_loss_cnt"
+                "enabled"
+                | "checksum_enabled"
+                | "allow_join_initial_addr_port"
+                | "stale_loss_cnt"
                 | "syn_retrans_before_tcp_fallback" => integer(),
                 _ => return self.unsupported(path, format!("setting {value}")),
             };
@@ -464,7 +488,10 @@ impl Import<'_> {
 
     fn direction(&mut self, path: &str, spec: &PipeSpec) -> Table {
         if let Some(nth) = spec.mangle {
-            self.unsupported(format!("{path}.mangle"), format!("rewrites the payload of every {nth}th segment"));
+            self.unsupported(
+                format!("{path}.mangle"),
+                format!("rewrites the payload of every {nth}th segment"),
+            );
         }
         let queue = match (spec.queue_bytes, spec.queue_pkts) {
             (Some(bytes), _) => print_size(Bytes(bytes)),
@@ -473,7 +500,8 @@ impl Import<'_> {
         };
         let mut loss = Table::new();
         // Rounding to 10^-15 restores the decimal number that was written.
-        let probability = Probability::from_quadrillionths((spec.loss * 1e15 + 0.5) as u64).unwrap_or(Probability::ONE);
+        let probability =
+            Probability::from_quadrillionths((spec.loss * 1e15 + 0.5) as u64).unwrap_or(Probability::ONE);
         if !probability.is_zero() {
             loss.insert("probability".to_owned(), Value::String(probability.to_string()));
             loss.insert("splitmix_seed".to_owned(), Value::Integer(spec.seed));
@@ -494,9 +522,12 @@ impl Import<'_> {
     fn relays(&mut self, link: &str) -> Vec<Value> {
         let mut changes = Vec::new();
         for event in &self.case.events_spec {
-            let Some((state, name)) = event.relay.as_deref().and_then(|relay| relay.split_once(' ')) else { continue };
+            let Some((state, name)) = event.relay.as_deref().and_then(|relay| relay.split_once(' ')) else {
+                continue;
+            };
             if name == link {
-                changes.push(Value::Table(table([("at", string(seconds(event.t))), ("state", string(state))])));
+                changes
+                    .push(Value::Table(table([("at", string(seconds(event.t))), ("state", string(state))])));
             }
         }
         changes
@@ -510,7 +541,8 @@ impl Import<'_> {
         });
         let mut events = Vec::new();
         for (at, host, command, path) in setup.chain(during) {
-            let command = command.strip_prefix("sh -c '").and_then(|inner| inner.strip_suffix('\'')).unwrap_or(command);
+            let command =
+                command.strip_prefix("sh -c '").and_then(|inner| inner.strip_suffix('\'')).unwrap_or(command);
             for part in command.split(';').map(str::trim).filter(|part| !part.starts_with("ip neigh")) {
                 match part.parse::<Command>() {
                     Ok(command) => events.push(Value::Table(table([
@@ -523,11 +555,16 @@ impl Import<'_> {
             }
         }
         for (index, event) in case.events_spec.iter().enumerate() {
-            let relayed = event.relay.as_deref().and_then(|relay| relay.split_once(' ')).is_some_and(|(state, link)| {
-                matches!(state, "up" | "down") && case.topology.links.iter().any(|spec| spec.name == link)
-            });
+            let relayed = event.relay.as_deref().and_then(|relay| relay.split_once(' ')).is_some_and(
+                |(state, link)| {
+                    matches!(state, "up" | "down") && case.topology.links.iter().any(|spec| spec.name == link)
+                },
+            );
             if !relayed && (event.host.is_none() || event.cmd.is_none()) {
-                self.unsupported(format!("events_spec.{index}"), "neither a command nor a link going up or down");
+                self.unsupported(
+                    format!("events_spec.{index}"),
+                    "neither a command nor a link going up or down",
+                );
             }
         }
         events
@@ -567,7 +604,9 @@ impl Import<'_> {
                 let tuple = client.get("subflow_names")?.get(0)?.as_str()?;
                 let source = tuple.split_once('>')?.0;
                 let seen = results.get("analysis")?.get(&flow.client.host)?.get("subflows")?.as_array()?;
-                let subflow = seen.iter().find(|subflow| subflow.get("client").and_then(Json::as_str) == Some(source))?;
+                let subflow = seen
+                    .iter()
+                    .find(|subflow| subflow.get("client").and_then(Json::as_str) == Some(source))?;
                 subflow.get("syn_t")?.as_f64()
             };
             first_syn().or_else(|| client.get("connect_begin")?.as_f64())

@@ -45,7 +45,7 @@ mod tests {
         let names = ["reno", "cubic", "lia", "olia", "balia", "wvegas"];
         assert_eq!(closest("cubik", names), Some("cubic"));
         assert_eq!(closest("Reno", names), Some("reno"));
-        assert_eq!(closest("ubcic", names), Some("cubic"));
+        assert_eq!(closest("cbuic", names), Some("cubic"));
         assert_eq!(closest("vegas", names), Some("wvegas"));
         assert_eq!(closest("quic-flow", names), None);
     }

@@ -603,10 +603,10 @@ fn link_command(words: &mut Words<'_>) -> Result<Command, Complaint> {
             }
         }
     }
-    if let ["multipath", dev, word] | [dev, "multipath", word] = all[..] {
-        if let Some(mode) = mode(word) {
-            return Ok(Command::LinkMultipath { dev: dev.to_owned(), mode });
-        }
+    if let ["multipath", dev, word] | [dev, "multipath", word] = all[..]
+        && let Some(mode) = mode(word)
+    {
+        return Ok(Command::LinkMultipath { dev: dev.to_owned(), mode });
     }
     Err(Complaint::new(
         format!("\"{}\" is not a link command", words.text),
@@ -743,7 +743,7 @@ mod tests {
         assert_eq!(complaint.help, "did you mean \"endpoint\"?");
     }
 
-    // PM-14
+    // PM-13
     #[test]
     fn flags_the_kernel_refuses_are_refused() {
         for text in [

@@ -5,6 +5,8 @@ pub(crate) mod document;
 pub(crate) mod kinds;
 mod overrides;
 pub(crate) mod print;
+#[cfg(test)]
+mod reference_tests;
 pub(crate) mod resolve;
 mod schema;
 mod shape;
@@ -49,6 +51,48 @@ impl Scenario {
         let document: document::Document =
             toml::from_str(text).map_err(|error| ScenarioErrors::from(syntax(&error)))?;
         resolve::resolve(&source, &document, names)
+    }
+
+    /// As [`from_toml_with`](Self::from_toml_with), after the overrides are applied in order (see
+    /// [`apply_override`]). Mistakes that the text has by itself are reported in its own lines; those that
+    /// come from an override refer to the text with the overrides in it.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml); and [`ScenarioError::Override`] for overrides that cannot be
+    /// applied.
+    pub fn from_toml_with_overrides<S: AsRef<str>>(
+        text: &str,
+        source_name: &str,
+        overrides: &[S],
+        names: &KnownNames<'_>,
+    ) -> Result<Self, ScenarioErrors> {
+        let original = Self::from_toml_with(text, source_name, names);
+        if overrides.is_empty() {
+            return original;
+        }
+        let Ok(mut table) = toml::from_str::<toml::Table>(text) else { return original };
+        let mut errors = Vec::new();
+        for text in overrides.iter().map(AsRef::as_ref) {
+            if let Err(error) = apply_override(&mut table, text) {
+                let source = Arc::new(Source { name: "--set".to_owned(), text: text.to_owned() });
+                let place = Place::new(&source, 0..text.len(), "");
+                errors.push(ScenarioError::Override { place, error });
+            }
+        }
+        ScenarioErrors::check(errors)?;
+        let changed =
+            Self::from_toml_with(&table.to_string(), &format!("{source_name} with overrides"), names);
+        match (original, changed) {
+            (Err(errors), Err(_)) => Err(errors),
+            (_, Ok(mut scenario)) => {
+                scenario.name = table
+                    .get("name")
+                    .and_then(toml::Value::as_str)
+                    .map_or_else(|| resolve::name_of_source(source_name), str::to_owned);
+                Ok(scenario)
+            }
+            (Ok(_), Err(errors)) => Err(errors),
+        }
     }
 
     /// Prints the scenario with all its defaults as a TOML document that is read back as the same scenario.

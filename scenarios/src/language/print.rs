@@ -176,7 +176,7 @@ fn losses(losses: &[Loss]) -> RawLoss {
             }
             Loss::EveryNth(nth) => raw.every_nth = text(&small(*nth)),
             Loss::Frames(frames) => {
-                raw.frames = Some(frames.iter().map(|index| Text::of(&small(*index))).collect())
+                raw.frames = Some(frames.iter().map(|index| Text::of(&small(*index))).collect());
             }
             Loss::GilbertElliott { p, r, loss_good, loss_bad } => {
                 let chain = RawGilbertElliott {

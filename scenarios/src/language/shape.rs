@@ -37,7 +37,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 /// What help to give for a name that is none of `known`.
-pub(super) fn suggestion<'a>(word: &str, known: &[&'a str], what: &str) -> String {
+pub(super) fn suggestion(word: &str, known: &[&str], what: &str) -> String {
     match closest(word, known.iter().copied()) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None if known.is_empty() => format!("there are no {what}"),

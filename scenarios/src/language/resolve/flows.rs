@@ -228,6 +228,15 @@ fn rate_limited(
         Amount::Bytes(bytes) => bytes,
         Amount::For(span) => rate.bytes_in(span),
     };
+    if bytes == Bytes(0) {
+        context.conflict(
+            &limited.span,
+            path,
+            "less than one byte to send",
+            "give a longer time or a higher rate",
+        );
+        return None;
+    }
     Some(Application::RateLimited { bytes, rate, write: write.unwrap_or(RATE_WRITE), direction })
 }
 

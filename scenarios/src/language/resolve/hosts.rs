@@ -247,10 +247,10 @@ fn family(route: &Route) -> Option<bool> {
 }
 
 fn check_route(context: &mut Context<'_>, span: &Range<usize>, path: &str, host: &Host, route: &Route) {
-    if let Some(dev) = &route.dev {
-        if !interface_exists(context, span, path, host, dev) {
-            return;
-        }
+    if let Some(dev) = &route.dev
+        && !interface_exists(context, span, path, host, dev)
+    {
+        return;
     }
     if let Some(via) = route.via {
         let candidates = || {

@@ -228,15 +228,19 @@ pub(crate) fn resolve(
     Ok(scenario)
 }
 
+/// The name of a scenario that has none: that of its file.
+pub(super) fn name_of_source(source: &str) -> String {
+    let stem = Path::new(source).file_stem().and_then(|stem| stem.to_str()).unwrap_or("scenario");
+    stem.replace(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_'), "-")
+}
+
 fn scenario(context: &mut Context<'_>, document: &Document) -> Scenario {
-    let stem =
-        Path::new(&context.source.name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("scenario");
     let name = match &document.name {
         Some(name) => {
             context.name(&name.span, "name", &name.value);
             name.value.clone()
         }
-        None => stem.replace(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_'), "-"),
+        None => name_of_source(&context.source.name),
     };
     if document.hosts.as_ref().is_none_or(BTreeMap::is_empty) {
         let place = context.place(&(0..0), "hosts");
