@@ -117,7 +117,8 @@ impl<O: Observer<Packet>> Network<O> {
             }
             let node = |field: &str, name: &str| {
                 let position = scenario.hosts.iter().position(|host| host.name == name);
-                position.ok_or_else(|| BuildError::new(format!("{key}.{field}"), format!("no host \"{name}\"")))
+                position
+                    .ok_or_else(|| BuildError::new(format!("{key}.{field}"), format!("no host \"{name}\"")))
             };
             ends.push([node("from", &flow.from)?, node("to", &flow.to)?]);
         }

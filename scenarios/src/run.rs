@@ -172,7 +172,9 @@ impl<O: Observer<Packet>> Network<O> {
         let (Some(client), Some(server)) = (client, server) else { return true };
         let closed = |end: &End<'_>| end.connection.is_none_or(Connection::is_closed);
         let orphan = server.connection.is_none() && client.connection.is_none_or(Connection::is_closed);
-        client.program.is_finished() && closed(&client) && (orphan || server.program.is_finished() && closed(&server))
+        client.program.is_finished()
+            && closed(&client)
+            && (orphan || server.program.is_finished() && closed(&server))
     }
 
     fn end(&self, site: Site) -> Option<End<'_>> {

@@ -82,7 +82,8 @@ impl Connection {
     #[must_use]
     pub fn info(&self) -> ConnectionInfo {
         let subflows: Vec<_> = self.subflows.iter().map(super::Subflow::info).collect();
-        let plain = self.subflows.first().filter(|_| self.mode != Mode::Multipath).map(|first| first.flow.info());
+        let plain =
+            self.subflows.first().filter(|_| self.mode != Mode::Multipath).map(|first| first.flow.info());
         let written = self.send.written;
         let (sent, send_window, receive_window) = match &plain {
             Some(flow) => (written - flow.not_sent.min(written), flow.send_window, flow.receive_window),

@@ -36,7 +36,8 @@ pub(crate) struct HostState {
 
 /// Interfaces with their MTUs: first those attached to links, in the order of ports, then the others.
 pub(crate) fn interfaces<'a>(layout: &Layout, node: NodeId, host: &'a Host) -> Vec<(&'a Interface, u16)> {
-    let attached = layout.ports_of(node).filter_map(|port| Some((host.interface(&port.interface)?, port.mtu)));
+    let attached =
+        layout.ports_of(node).filter_map(|port| Some((host.interface(&port.interface)?, port.mtu)));
     let others = host
         .interfaces
         .iter()
@@ -134,11 +135,7 @@ pub(super) fn router(
 }
 
 impl HostState {
-    pub(super) fn new(
-        profile: Profile,
-        host: &Host,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn new(profile: Profile, host: &Host, warnings: &mut Vec<String>) -> Result<Self, BuildError> {
         let key = format!("hosts.{}", host.name);
         let mut endpoints = EndpointTable::default();
         for (index, entry) in host.endpoints.iter().enumerate() {
@@ -180,8 +177,11 @@ impl HostState {
         let name = flow.congestion_control.clone();
         let congestion_key = key(name.is_some(), "congestion_control", "tcp.tcp_congestion_control");
         let name = name.unwrap_or_else(|| host.tcp.tcp_congestion_control.clone());
-        let parameters: congestion::Parameters =
-            flow.congestion_parameters.iter().map(|(name, value)| (name.clone(), congestion_value(value))).collect();
+        let parameters: congestion::Parameters = flow
+            .congestion_parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), congestion_value(value)))
+            .collect();
         congestion::create(&name, &parameters).map_err(|error| BuildError::new(congestion_key, error))?;
         let chosen = flow.scheduler.is_some();
         let scheduler = flow.scheduler.as_ref().unwrap_or(&host.mptcp.scheduler);
@@ -190,7 +190,8 @@ impl HostState {
             .find(|info| info.name == scheduler)
             .ok_or_else(|| {
                 let known: Vec<_> = scheduler::list().iter().map(|info| info.name).collect();
-                let message = format!("there is no scheduler \"{scheduler}\"; there are: {}", known.join(", "));
+                let message =
+                    format!("there is no scheduler \"{scheduler}\"; there are: {}", known.join(", "));
                 BuildError::new(key(chosen, "scheduler", "mptcp.scheduler"), message)
             })?
             .name;
@@ -205,7 +206,8 @@ impl HostState {
             tcp: Arc::clone(&self.tcp),
             mptcp: self.mptcp.clone().filter(|_| flow.protocol == Protocol::Mptcp),
             congestion: Arc::new(move || {
-                congestion::create(&name, &parameters).expect("it was created once when the network was built")
+                congestion::create(&name, &parameters)
+                    .expect("it was created once when the network was built")
             }),
             scheduler: Arc::new(move || {
                 scheduler::create(scheduler).expect("the name is from the list of schedulers")

@@ -268,7 +268,8 @@ fn subflows(client: &EndOutcome, server: &EndOutcome) -> Vec<SubflowOutcome> {
     let (ours, mut theirs) = (of(client), of(server));
     let mut all = Vec::new();
     for subflow in &ours {
-        let peer = theirs.iter().position(|other| (other.remote, other.local) == (subflow.local, subflow.remote));
+        let peer =
+            theirs.iter().position(|other| (other.remote, other.local) == (subflow.local, subflow.remote));
         let peer = peer.map(|position| theirs.remove(position));
         all.push(subflow_outcome(Some(subflow), peer.as_ref()));
     }
