@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use analysis::groundtruth::{EndResult, Results};
+use analysis::groundtruth::{EndResult, GroundTruth, Results};
 use analysis::summary::{FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary};
 use analysis::trace::HostAnalysis;
 use mptcp_model::mptcp::Mode;
@@ -32,8 +32,10 @@ pub(crate) fn summary(scenario: &Scenario, outcome: &RunOutcome) -> Summary {
     }
 }
 
-/// What a comparison with a measured run needs.
+/// What a comparison with the measured run `truth` needs. Of a flow too short for its goodput to have been
+/// measured, none is given either.
 pub(crate) fn results(
+    truth: &GroundTruth,
     summary: &Summary,
     outcome: &RunOutcome,
     analysis: BTreeMap<String, HostAnalysis>,
@@ -43,6 +45,13 @@ pub(crate) fn results(
         result.goodput_from_first_byte_bps = flow.goodput_from_first_byte_bps;
         result.client = Some(end(&flow.client));
         result.server = Some(end(&flow.server));
+        let measured = truth.results.flows.iter().find(|measured| measured.name == result.name);
+        if measured.is_some_and(|measured| measured.goodput_bps.is_none()) {
+            result.goodput_bps = None;
+        }
+        if measured.is_some_and(|measured| measured.completion_s.is_none()) {
+            result.completion_s = None;
+        }
     }
     results
 }
