@@ -65,8 +65,6 @@ pub struct SubflowSample {
     pub unacked_segments: u32,
     /// Segments sent again, since the start.
     pub retransmitted_segments: u64,
-    /// Octets of data that went out on another subflow before, since the start.
-    pub reinjected_bytes: u64,
     /// Octets acknowledged on the subflow, since the start.
     pub acked_bytes: u64,
     /// Octets received in order on the subflow, since the start.
@@ -173,7 +171,7 @@ mod tests {
             heading
                 .starts_with("time_s,connection,host,subflow,state,cwnd_segments,ssthresh_segments,srtt_ms")
         );
-        assert_eq!(row, "0.100000000,f1,client,0,ESTABLISHED,10,,20.250000,,,0,0,0,0,0,0,0,0,0,0.333333\n");
+        assert_eq!(row, "0.100000000,f1,client,0,ESTABLISHED,10,,20.250000,,,0,0,0,0,0,0,0,0,0.333333\n");
     }
 
     #[test]

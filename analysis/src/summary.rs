@@ -79,8 +79,6 @@ pub struct SubflowSummary {
     pub share: f64,
     /// Segments sent again.
     pub retransmitted_segments: u64,
-    /// Octets sent here that had been sent on another subflow.
-    pub reinjected_bytes: u64,
 }
 
 /// One direction of a link.

@@ -4,7 +4,8 @@
 //! configured in the words of `ip` and `sysctl` ([`words`], [`settings`]). What comes out is a [`Scenario`]
 //! in which nothing can be wrong any more, or a list of errors that each name file, line, column, key,
 //! what is wrong and what would be right ([`ScenarioErrors`]). [`library`] holds the built-in scenarios,
-//! [`groundtruth`] reads the descriptions of reference captures.
+//! [`groundtruth`] reads the descriptions of reference captures. [`build`] makes a network of a scenario,
+//! [`run`] runs it.
 //!
 //! Left out: files including other files, templates, and elements that rewrite packets.
 

@@ -338,14 +338,12 @@ impl Program {
                 }
             },
             Doing::SendUntil(end) => {
-                while now < end {
-                    let (_, all) = self.write(now, WRITE.0, host)?;
-                    if !all {
-                        self.wake = Some(end);
-                        return Ok(Turn::Blocked);
-                    }
+                if now >= end {
+                    return Ok(Turn::Done);
                 }
-                Ok(Turn::Done)
+                while self.write(now, WRITE.0, host)?.1 {}
+                self.wake = Some(end);
+                Ok(Turn::Blocked)
             }
             Doing::Recv { left } => self.recv(now, left, host),
             Doing::SleepUntil(end) if now < end => {

@@ -32,31 +32,12 @@ impl Recorder for Growing {
     }
 }
 
+// INV-01
 #[test]
 fn every_builtin_runs_to_its_end_and_delivers_what_was_sent() {
     for builtin in library::list() {
         let scenario = builtin.scenario().unwrap();
         let outcome = run(&scenario);
-        for flow in &outcome.flows {
-            println!(
-                "{} {}: {:?} Mbit/s, {:?}, shares {:?}, rtx {}, reinjected {}, stop {:?} at {}",
-                builtin.name,
-                flow.name,
-                flow.goodput_bps.map(|bps| bps / 1e6),
-                flow.completion.map(|span| span.as_secs_f64()),
-                flow.subflows.iter().map(|subflow| subflow.share).collect::<Vec<_>>(),
-                flow.retransmitted_segments(),
-                flow.reinjected_bytes(),
-                outcome.stop,
-                outcome.ended_at,
-            );
-            for join in flow.joins() {
-                println!(
-                    "  join {} > {} {:?} {:?}",
-                    join.client, join.server, join.established_at, join.closed
-                );
-            }
-        }
         assert!(outcome.is_intact(), "{}: {:?}", builtin.name, outcome.flows);
         assert_eq!(outcome.command_failures, []);
         for flow in &outcome.flows {

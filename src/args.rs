@@ -1,0 +1,170 @@
+//! What was typed: the arguments, before anything is read or checked.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// A deterministic simulator of Multipath TCP.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "mptcp-sim",
+    version,
+    about,
+    long_about = "A deterministic simulator of Multipath TCP (RFC 8684, RFC 6824). A scenario and a seed give one \
+                  run: packets, figures and files are the same on every machine.\n\nWithout a command, the built-in \
+                  scenario `two-path` runs.",
+    after_long_help = EXAMPLES,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  mptcp-sim                                    run the built-in scenario `two-path`
+  mptcp-sim run wifi-lte --seed 7              another one, with another seed
+  mptcp-sim run my.toml --set links.p1.loss=\"1 %\"
+  mptcp-sim show two-path > my.toml            start a scenario of your own from a built-in one
+  mptcp-sim check my.toml                      is it right?
+  mptcp-sim list congestion                    what there is to choose from
+  mptcp-sim replicate case.json                repeat a measured run and compare
+
+Exit codes:
+  0  done
+  1  a check or a comparison failed
+  2  wrong usage, or an error";
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a scenario and write one directory of results.
+    Run(RunArguments),
+    /// Repeat measured runs of real kernels (ground truth, JSON) and compare.
+    ///
+    /// For each case: topology, configuration and application steps become a scenario, the simulated run is
+    /// measured as the real one was, and each aspect is compared. Exits with 1 if an aspect is outside its
+    /// tolerance.
+    Replicate(ReplicateArguments),
+    /// List what there is to choose from.
+    List(ListArguments),
+    /// Print the file of a built-in scenario.
+    Show(ShowArguments),
+    /// Check scenario files without running them.
+    Check(CheckArguments),
+    /// Print the JSON schema of scenario files, for completion in editors.
+    Schema,
+    /// Print completions for a shell.
+    Completions(CompletionsArguments),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunArguments {
+    /// A scenario file, or the name of a built-in scenario [default: two-path]
+    #[arg(value_name = "SCENARIO.toml|NAME")]
+    pub(crate) scenario: Option<String>,
+    /// Master seed of all random streams, instead of the scenario's
+    #[arg(long, value_name = "N", value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Change one value of the scenario, such as links.p1.rate="5 Mbit/s"; may be repeated
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Directory to write, which must be new, empty or of an earlier run [default: out/NAME-seedN]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write no packet capture
+    #[arg(long)]
+    pub(crate) no_capture: bool,
+    /// Draw no plots
+    #[arg(long)]
+    pub(crate) no_plots: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReplicateArguments {
+    /// Ground-truth files of schema mptcp-reference/1, or directories of them
+    #[arg(value_name = "FILE.json|DIR", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Directory for the results of each case, one directory each [default: none are written]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Master seed of all random streams
+    #[arg(long, value_name = "N", value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Print the comparisons as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How far repetitions of the measured run spread, in percent of the median goodput; above 2, tolerances double
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub(crate) spread: f64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Only one kind
+    pub(crate) kind: Option<ListKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListKind {
+    /// Built-in scenarios.
+    Scenarios,
+    /// Congestion controls with their parameters.
+    Congestion,
+    /// Packet schedulers.
+    Schedulers,
+    /// Path managers.
+    PathManagers,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// Name of a built-in scenario
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Scenario files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Seeds fit a TOML integer, so that the resolved scenario can hold them.
+fn seed() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').trim_end().parse::<f64>() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("write a number from 0 to 100".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_spread_is_a_percentage() {
+        assert_eq!(percent("3.5"), Ok(3.5));
+        assert_eq!(percent("10 %"), Ok(10.0));
+        for bad in ["", "x", "-1", "101", "NaN", "inf"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+}

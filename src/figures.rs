@@ -1,0 +1,139 @@
+//! The figures of a run in the forms that are written and compared.
+
+use std::collections::BTreeMap;
+
+use analysis::groundtruth::{EndResult, GroundTruth, Results};
+use analysis::summary::{FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary};
+use analysis::trace::HostAnalysis;
+use mptcp_model::mptcp::Mode;
+use scenarios::Scenario;
+use scenarios::run::{EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome};
+use scenarios::scenario::Protocol;
+use sim_core::{Direction, DropReason, Instant};
+
+/// The digest of a run as it is written.
+pub(crate) fn digest(outcome: &RunOutcome) -> String {
+    format!("{:016x}", outcome.digest)
+}
+
+/// The summary of a run.
+pub(crate) fn summary(scenario: &Scenario, outcome: &RunOutcome) -> Summary {
+    Summary {
+        run: RunSummary {
+            name: scenario.name.clone(),
+            seed: scenario.seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            digest: digest(outcome),
+            simulated_s: outcome.ended_at.as_secs_f64(),
+            events: outcome.events,
+        },
+        flows: outcome.flows.iter().map(flow).collect(),
+        links: outcome.links.iter().map(link).collect(),
+    }
+}
+
+/// What a comparison with the measured run `truth` needs. Of a flow too short for its goodput to have been
+/// measured, none is given either.
+pub(crate) fn results(
+    truth: &GroundTruth,
+    summary: &Summary,
+    outcome: &RunOutcome,
+    analysis: BTreeMap<String, HostAnalysis>,
+) -> Results {
+    let mut results = Results::from_summary(summary, analysis);
+    for (result, flow) in results.flows.iter_mut().zip(&outcome.flows) {
+        result.goodput_from_first_byte_bps = flow.goodput_from_first_byte_bps;
+        result.client = Some(end(&flow.client));
+        result.server = Some(end(&flow.server));
+        let measured = truth.results.flows.iter().find(|measured| measured.name == result.name);
+        if measured.is_some_and(|measured| measured.goodput_bps.is_none()) {
+            result.goodput_bps = None;
+        }
+        if measured.is_some_and(|measured| measured.completion_s.is_none()) {
+            result.completion_s = None;
+        }
+    }
+    results
+}
+
+fn flow(flow: &FlowOutcome) -> FlowSummary {
+    let connection = flow.client.connection.as_ref().or(flow.server.connection.as_ref());
+    let protocol = match (flow.protocol, connection.map(|connection| connection.mode)) {
+        (Protocol::Udp, _) => "udp",
+        (Protocol::Tcp, _) => "tcp",
+        (Protocol::Mptcp, Some(Mode::Plain)) => "fallback",
+        (Protocol::Mptcp, _) => "mptcp",
+    };
+    let sender = flow.end(match flow.receiver {
+        FlowEnd::Client => FlowEnd::Server,
+        FlowEnd::Server => FlowEnd::Client,
+    });
+    let mut errors: Vec<String> = flow.violations.clone();
+    errors.extend(flow.errors().map(|(end, error)| format!("{}: {error}", end.name())));
+    let mut summary = FlowSummary {
+        name: flow.name.clone(),
+        protocol: protocol.to_owned(),
+        goodput_bps: flow.goodput_bps,
+        completion_s: flow.completion.map(|completion| completion.as_secs_f64()),
+        sent_bytes: sender.record.sent,
+        received_bytes: flow.bytes_received(),
+        integrity_ok: flow.violations.is_empty(),
+        error: (!errors.is_empty()).then(|| errors.join("; ")),
+        reinjected_bytes: flow.reinjected_bytes(),
+        subflows: flow.subflows.iter().map(|subflow| self::subflow(subflow, flow.receiver)).collect(),
+    };
+    summary.set_shares();
+    summary
+}
+
+fn subflow(subflow: &scenarios::run::SubflowOutcome, receiver: FlowEnd) -> SubflowSummary {
+    let (local, remote) = match subflow.opened_by {
+        FlowEnd::Client => (subflow.client, subflow.server),
+        FlowEnd::Server => (subflow.server, subflow.client),
+    };
+    SubflowSummary {
+        local: local.to_string(),
+        remote: remote.to_string(),
+        join: subflow.joined,
+        syn_t: Some(subflow.opened_at.as_secs_f64()),
+        established_t: subflow.established_at.map(Instant::as_secs_f64),
+        payload_bytes: match receiver {
+            FlowEnd::Client => subflow.to_client,
+            FlowEnd::Server => subflow.to_server,
+        },
+        retransmitted_segments: subflow.retransmitted_segments,
+        ..SubflowSummary::default()
+    }
+}
+
+fn link(link: &LinkOutcome) -> LinkSummary {
+    let drops = |reasons: &[DropReason]| reasons.iter().map(|&reason| link.stats.drops(reason)).sum();
+    LinkSummary {
+        link: link.link.clone(),
+        direction: match link.direction {
+            Direction::AtoB => "ab",
+            Direction::BtoA => "ba",
+        }
+        .to_owned(),
+        packets: link.stats.packets_in,
+        bytes: link.stats.bytes_in.0,
+        drops_queue: drops(&[DropReason::QueueFull, DropReason::Aqm]),
+        drops_loss: drops(&[DropReason::RandomLoss, DropReason::LossList]),
+        drops_down: drops(&[DropReason::LinkDown]),
+        backlog_max_bytes: link.stats.max_backlog.bytes.0,
+    }
+}
+
+fn end(end: &EndOutcome) -> EndResult {
+    let seconds = |at: Option<Instant>| at.map(Instant::as_secs_f64);
+    EndResult {
+        error: end.record.error.as_ref().map(ToString::to_string),
+        sent: end.record.sent,
+        received: end.record.received,
+        connect_begin: seconds(end.record.connect_begin),
+        first_rx: seconds(end.record.first_rx),
+        last_rx: seconds(end.record.last_rx),
+        end: seconds(end.record.finished),
+        ..EndResult::default()
+    }
+}

@@ -1,0 +1,149 @@
+//! What the arguments mean. Everything named has been found, read and validated once; nothing here can be
+//! wrong any more.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use scenarios::library;
+
+use crate::args::{Arguments, CheckArguments, Command, ReplicateArguments, RunArguments};
+use crate::failure::Failure;
+use crate::output::Destination;
+use crate::replicate::{self, Case, Replication};
+use crate::run::{self, Plan};
+use crate::shell::quoted;
+use crate::{list, print, report, simulate, source};
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Intent {
+    /// Run one scenario.
+    Run(Box<Plan>),
+    /// Repeat measured runs.
+    Replicate(Replication),
+    /// Validate files and say which are right.
+    Check(Vec<PathBuf>),
+    /// Print a text.
+    Print(String),
+}
+
+impl Intent {
+    /// Finds out what the arguments mean.
+    ///
+    /// # Errors
+    /// If a file or a name does not exist, or what a file says is wrong.
+    pub(crate) fn new(arguments: Arguments) -> Result<Self, Failure> {
+        Ok(match arguments.command.unwrap_or_else(|| Command::Run(RunArguments::default())) {
+            Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
+            Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
+            Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
+            Command::Show(arguments) => {
+                let unknown = |error: library::UnknownBuiltin| {
+                    Failure::message(format!("there is no built-in scenario \"{}\"", error.name), error.help)
+                };
+                Self::Print(library::get(&arguments.name).map_err(unknown)?.text.to_owned())
+            }
+            Command::Check(CheckArguments { files }) => Self::Check(files),
+            Command::Schema => Self::Print(format!("{:#}\n", scenarios::schema())),
+            Command::Completions(arguments) => {
+                let mut script = Vec::new();
+                clap_complete::generate(arguments.shell, &mut Arguments::command(), "mptcp-sim", &mut script);
+                Self::Print(String::from_utf8_lossy(&script).into_owned())
+            }
+        })
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// If it fails, or a check or comparison says no.
+    pub(crate) fn act(self) -> Result<(), Failure> {
+        match self {
+            Self::Run(plan) => run::run(&plan),
+            Self::Replicate(replication) => replicate::replicate(&replication),
+            Self::Check(files) => check(&files),
+            Self::Print(text) => print(&text),
+        }
+    }
+}
+
+fn plan(arguments: RunArguments) -> Result<Plan, Failure> {
+    let RunArguments { scenario: name, seed, overrides, out, no_capture, no_plots } = arguments;
+    let name = name.as_deref().unwrap_or(source::DEFAULT_SCENARIO);
+    let scenario = source::scenario(name, &overrides, seed)?;
+    let mut command = format!("mptcp-sim run {} --seed {}", quoted(name), scenario.seed);
+    for text in &overrides {
+        command.push_str(&format!(" --set {}", quoted(text)));
+    }
+    for (set, option) in [(no_capture, " --no-capture"), (no_plots, " --no-plots")] {
+        if set {
+            command.push_str(option);
+        }
+    }
+    let out =
+        out.unwrap_or_else(|| Path::new("out").join(format!("{}-seed{}", scenario.name, scenario.seed)));
+    let plots = scenario.output.plots && !no_plots;
+    Ok(Plan { destination: Destination::new(out)?, capture: !no_capture, plots, command, scenario })
+}
+
+fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {
+    let ReplicateArguments { files, out, seed, json, spread } = arguments;
+    let mut cases = Vec::new();
+    let mut errors = Vec::new();
+    for path in cases_below(&files)? {
+        match Case::read(&path, seed, out.as_deref()) {
+            Ok(case) => cases.push(case),
+            Err(Failure::Errors(found)) => errors.extend(found),
+            Err(other) => return Err(other),
+        }
+    }
+    if errors.is_empty() {
+        Ok(Replication { cases, json, spread: spread / 100.0 })
+    } else {
+        Err(Failure::Errors(errors))
+    }
+}
+
+/// The files, and those ending in `.json` of each directory in alphabetical order.
+fn cases_below(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let entries = entries.map_err(|error| Failure::io("read", path, &error))?;
+        let mut found: Vec<_> = entries
+            .iter()
+            .map(fs::DirEntry::path)
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json") && path.is_file())
+            .collect();
+        if found.is_empty() {
+            return Err(Failure::message(format!("{} holds no JSON file", path.display()), None));
+        }
+        found.sort_unstable();
+        files.append(&mut found);
+    }
+    Ok(files)
+}
+
+/// A wrong scenario is a failed check, a file that cannot be read an error.
+fn check(files: &[PathBuf]) -> Result<(), Failure> {
+    let mut wrong = false;
+    for path in files {
+        let text = source::read(path)?;
+        let checked = source::parse(&text, &path.display().to_string())
+            .and_then(|scenario| simulate::check(&scenario).map(|()| scenario));
+        match checked {
+            Ok(scenario) => print(&format!("{}: ok, scenario {}\n", path.display(), scenario.name))?,
+            Err(Failure::Errors(errors)) => {
+                wrong = true;
+                report(&errors.iter().map(|error| format!("{error:?}")).collect::<Vec<_>>());
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if wrong { Err(Failure::Check) } else { Ok(()) }
+}

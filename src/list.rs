@@ -1,0 +1,79 @@
+//! Lists of built-in scenarios and algorithms.
+
+use std::fmt::Write as _;
+
+use mptcp_model::{congestion, path_manager, scheduler};
+use scenarios::library;
+
+use crate::args::ListKind;
+use crate::failure::Failure;
+
+/// One kind, or all kinds under headings.
+pub(crate) fn text(kind: Option<ListKind>) -> Result<String, Failure> {
+    const ALL: [(&str, ListKind); 4] = [
+        ("Scenarios", ListKind::Scenarios),
+        ("Congestion controls", ListKind::Congestion),
+        ("Schedulers", ListKind::Schedulers),
+        ("Path managers", ListKind::PathManagers),
+    ];
+    if let Some(kind) = kind {
+        return one(kind);
+    }
+    let mut text = String::new();
+    for (heading, kind) in ALL {
+        let separator = if text.is_empty() { "" } else { "\n" };
+        write!(text, "{separator}{heading}:\n{}", one(kind)?).expect("writing to a string");
+    }
+    Ok(text)
+}
+
+fn one(kind: ListKind) -> Result<String, Failure> {
+    Ok(match kind {
+        ListKind::Scenarios => scenarios()?,
+        ListKind::Congestion => congestion_controls(),
+        ListKind::Schedulers => aligned(
+            scheduler::list().iter().map(|info| (info.name.to_owned(), with(info.title, info.reference))),
+        ),
+        ListKind::PathManagers => aligned(
+            path_manager::registry::PATH_MANAGERS
+                .iter()
+                .map(|info| (info.name.to_owned(), with(info.title, info.reference))),
+        ),
+    })
+}
+
+fn scenarios() -> Result<String, Failure> {
+    let mut rows = Vec::new();
+    for builtin in library::list() {
+        let scenario = builtin.scenario().map_err(|errors| Failure::from(&errors))?;
+        rows.push((builtin.name.to_owned(), scenario.title));
+    }
+    Ok(aligned(rows))
+}
+
+fn congestion_controls() -> String {
+    let mut rows = Vec::new();
+    for algorithm in congestion::list() {
+        rows.push((algorithm.name.to_owned(), with(algorithm.title, algorithm.reference)));
+        for parameter in algorithm.parameters {
+            let unit =
+                if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
+            rows.push((
+                format!("  {}", parameter.name),
+                format!("  {}{unit}: {}", parameter.meaning, parameter.kind),
+            ));
+        }
+    }
+    aligned(rows)
+}
+
+fn with(title: &str, reference: &str) -> String {
+    format!("{title} ({reference})")
+}
+
+/// Two columns, the first as wide as its widest cell.
+fn aligned(rows: impl IntoIterator<Item = (String, String)>) -> String {
+    let rows: Vec<_> = rows.into_iter().collect();
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(name, title)| format!("{name:<width$}  {title}\n")).collect()
+}

@@ -1,0 +1,70 @@
+//! Finds a scenario: a file or a built-in one, with overrides and a seed applied.
+
+use std::path::Path;
+
+use scenarios::{Scenario, apply_override, library};
+use toml::Table;
+
+use crate::failure::Failure;
+
+/// The scenario that runs when none is named.
+pub(crate) const DEFAULT_SCENARIO: &str = "two-path";
+
+/// The text of a scenario and what to call it in errors.
+struct Source {
+    name: String,
+    text: String,
+}
+
+/// Reads the scenario `name`: a file if there is one of this name or the name looks like a path, else a
+/// built-in scenario.
+///
+/// # Errors
+/// If there is neither, or the scenario or an override is wrong.
+pub(crate) fn scenario(name: &str, overrides: &[String], seed: Option<u64>) -> Result<Scenario, Failure> {
+    let source = find(name)?;
+    let mut scenario = parse(&source.text, &source.name)?;
+    if !overrides.is_empty() {
+        scenario = overridden(&source, overrides)?;
+    }
+    if let Some(seed) = seed {
+        scenario.seed = seed;
+    }
+    Ok(scenario)
+}
+
+fn find(name: &str) -> Result<Source, Failure> {
+    let path = Path::new(name);
+    let looks_like_a_path = path.extension().is_some() || path.components().count() > 1;
+    if path.is_file() || looks_like_a_path {
+        return Ok(Source { name: name.to_owned(), text: read(path)? });
+    }
+    match library::get(name) {
+        Ok(builtin) => Ok(Source { name: format!("{name}.toml"), text: builtin.text.to_owned() }),
+        Err(unknown) => {
+            let message = format!("there is no file and no built-in scenario \"{name}\"");
+            Err(Failure::message(message, unknown.help))
+        }
+    }
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))
+}
+
+/// Validates a scenario.
+pub(crate) fn parse(text: &str, name: &str) -> Result<Scenario, Failure> {
+    Scenario::from_toml(text, name).map_err(|errors| Failure::from(&errors))
+}
+
+/// Errors after an override refer to the document with the override in it.
+fn overridden(source: &Source, overrides: &[String]) -> Result<Scenario, Failure> {
+    let mut document: Table =
+        toml::from_str(&source.text).map_err(|error| Failure::message(error.message(), None))?;
+    for text in overrides {
+        apply_override(&mut document, text).map_err(|error| Failure::message(error.to_string(), None))?;
+    }
+    let text = toml::to_string(&document).map_err(|error| Failure::message(error.to_string(), None))?;
+    parse(&text, &format!("{} with --set {}", source.name, overrides.join(" --set ")))
+}

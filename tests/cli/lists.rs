@@ -1,0 +1,57 @@
+//! What only prints.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::harness::{builtin_names, mptcp_sim, mptcp_sim_at, scratch};
+
+#[test]
+fn every_built_in_scenario_is_listed_shown_and_right() {
+    let list = mptcp_sim(&["list", "scenarios"]).succeeded().stdout;
+    let directory = scratch();
+    for name in builtin_names() {
+        assert!(list.lines().any(|line| line.split_whitespace().next() == Some(name)), "{list}");
+        let text = mptcp_sim(&["show", name]).succeeded().stdout;
+        let file = format!("{name}.toml");
+        fs::write(directory.path().join(&file), text).unwrap();
+        let checked = mptcp_sim_at(directory.path(), &["check", &file]).succeeded();
+        assert_eq!(checked.stdout, format!("{file}: ok, scenario {name}\n"));
+    }
+}
+
+#[test]
+fn every_algorithm_is_listed_with_its_source() {
+    let list = mptcp_sim(&["list"]).succeeded().stdout;
+    for name in ["cubic", "olia", "minrtt", "kernel", "ndiffports", "two-path"] {
+        assert!(list.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}:\n{list}");
+    }
+    assert!(mptcp_sim(&["list", "congestion"]).succeeded().stdout.contains("RFC 9438"));
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_tables() {
+    let schema: Value = serde_json::from_str(&mptcp_sim(&["schema"]).succeeded().stdout).unwrap();
+    for key in ["hosts", "links", "flows", "events"] {
+        assert!(schema["properties"].get(key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn completions_are_made_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(mptcp_sim(&["completions", shell]).succeeded().stdout.contains("replicate"), "{shell}");
+    }
+}
+
+#[test]
+fn version_and_help_with_examples() {
+    assert_eq!(
+        mptcp_sim(&["--version"]).succeeded().stdout,
+        format!("mptcp-sim {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let help = mptcp_sim(&["--help"]).succeeded().stdout;
+    for words in ["Examples:", "replicate case.json", "Exit codes:"] {
+        assert!(help.contains(words), "{help}");
+    }
+}

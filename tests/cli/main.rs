@@ -1,0 +1,9 @@
+//! The program as its users meet it: arguments in, exit codes, messages and files out.
+
+mod builtins;
+mod captures;
+mod harness;
+mod lists;
+mod replicate;
+mod results;
+mod usage;

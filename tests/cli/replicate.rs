@@ -1,0 +1,71 @@
+//! Measured runs repeated and compared.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::harness::{mptcp_sim, mptcp_sim_at, scratch};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.json"))
+}
+
+const ECHO: &str = "g3-echo-immediate-two-subflows";
+const FASTCLOSE: &str = "g5-fastclose-server";
+
+#[test]
+fn measured_signalling_is_reproduced() {
+    for name in [ECHO, FASTCLOSE] {
+        let outcome = mptcp_sim(&["replicate", fixture(name).to_str().unwrap()]);
+        assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+        for word in ["real", "simulated", "verdict", "pass: "] {
+            assert!(outcome.stdout.contains(word), "no {word}:\n{}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_differs_from_the_measured_one_fails_with_its_reason() {
+    let mut case: Value = serde_json::from_slice(&fs::read(fixture(ECHO)).unwrap()).unwrap();
+    let syn =
+        case.pointer_mut("/results/analysis/client/subflows/0/c2s/syn/mss").expect("the case has a SYN");
+    *syn = 1380.into();
+    let directory = scratch();
+    fs::write(directory.path().join("case.json"), case.to_string()).unwrap();
+    let outcome = mptcp_sim_at(directory.path(), &["replicate", "case.json"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let row = outcome.stdout.lines().find(|line| line.starts_with("client #0 c>s SYN parameters")).unwrap();
+    assert!(row.contains("FAIL") && row.contains("1380") && row.contains("1460"), "{row}");
+}
+
+#[test]
+fn several_cases_end_with_a_summary() {
+    let directory = scratch();
+    for name in [ECHO, FASTCLOSE] {
+        fs::copy(fixture(name), directory.path().join(format!("{name}.json"))).unwrap();
+    }
+    let outcome = mptcp_sim_at(directory.path(), &["replicate", "."]);
+    let summary = outcome.stdout.split("\n\n").last().unwrap();
+    let lines: Vec<_> = summary.lines().collect();
+    assert!(lines[0].starts_with("case"), "{summary}");
+    assert!(lines[1].starts_with(ECHO) && lines[2].starts_with(FASTCLOSE), "{summary}");
+}
+
+#[test]
+fn the_comparison_is_also_json() {
+    let outcome = mptcp_sim(&["replicate", fixture(ECHO).to_str().unwrap(), "--json"]);
+    let json: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(json[0]["name"], ECHO);
+    assert!(json[0]["rows"].as_array().unwrap().len() > 30);
+}
+
+#[test]
+fn results_of_a_case_are_written_on_request() {
+    let directory = scratch();
+    mptcp_sim_at(directory.path(), &["replicate", fixture(ECHO).to_str().unwrap(), "--out", "cases"]);
+    let results = directory.path().join("cases").join(ECHO);
+    for name in ["capture.pcapng", "comparison.json", "manifest.json", "scenario.toml", "summary.json"] {
+        assert!(results.join(name).is_file(), "{name}");
+    }
+}
