@@ -288,6 +288,8 @@ impl Host {
     fn settle(&mut self, now: Instant, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         entry.queued = false;
+        self.collect_events(socket);
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         let Kind::Connection(connection) = &mut entry.kind else { return };
         if connection.has_path_actions() {
             self.run_path_actions(now, socket);

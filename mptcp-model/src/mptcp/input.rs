@@ -204,6 +204,7 @@ impl Connection {
 
     /// Continue as plain TCP (FB-05). What was mapped stays in the order of the initial subflow.
     pub(crate) fn fall_back(&mut self) {
+        self.subflows[0].flow.wants_space = false;
         self.mode = Mode::Plain;
         self.send.timer = None;
         let rest: Vec<u32> =
@@ -267,7 +268,7 @@ impl Connection {
             self.stats.join_hmac_failures += 1;
             return self.refuse_subflow(now, index, 1);
         }
-        if self.state == State::Closed || !self.may_accept_join(Some(index)) {
+        if self.state != State::Established || !self.may_accept_join(Some(index)) {
             return self.refuse_subflow(now, index, 3);
         }
         let subflow = &mut self.subflows[index];
@@ -295,7 +296,7 @@ impl Connection {
             MpOption::JoinSyn { backup, address_id, nonce, .. } => Some((backup, address_id, nonce)),
             _ => None,
         })?;
-        if self.mode != Mode::Multipath || self.state == State::Closed || !self.may_accept_join(None) {
+        if self.mode != Mode::Multipath || self.state != State::Established || !self.may_accept_join(None) {
             return None;
         }
         let params = self.flow_params(local, remote, mss);

@@ -396,6 +396,9 @@ impl Connection {
     ) -> usize {
         let id = SubflowId(self.subflows.len() as u32);
         let ip_id = self.rng.next_u32() as u16;
+        let mut flow = flow;
+        // A subflow always takes what room it can get; a plain socket asks when it needs it.
+        flow.wants_space = self.mode != Mode::Plain;
         self.subflows.push(Subflow {
             id,
             flow,

@@ -40,6 +40,17 @@ impl Connection {
             }
         }
         self.poll_from = 0;
+        if self.subflows.iter().any(|subflow| subflow.flow.sndbuf_grew) {
+            for subflow in &mut self.subflows {
+                subflow.flow.sndbuf_grew = false;
+            }
+            self.sync_sndbuf();
+            self.note_writable();
+            self.push_pending(now);
+            if self.subflows.iter().any(|subflow| !subflow.flow.is_at_rest()) {
+                return self.poll_transmit(now);
+            }
+        }
         None
     }
 

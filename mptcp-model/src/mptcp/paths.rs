@@ -81,7 +81,9 @@ impl Connection {
         let mut wanted = Vec::new();
         for action in std::mem::take(&mut self.path_actions) {
             match action {
-                PathAction::CreateSubflow { .. } => wanted.push(action),
+                PathAction::CreateSubflow { .. } if self.state == State::Established => wanted.push(action),
+                // A connection that is being closed opens nothing (JOIN-21).
+                PathAction::CreateSubflow { .. } => {}
                 PathAction::Announce { id, address, port } => self.announce(now, id, address, port),
                 PathAction::Withdraw { id } => self.withdraw(id),
                 PathAction::CloseSubflow(id) => self.close_subflow(now, id),

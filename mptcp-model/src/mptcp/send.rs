@@ -102,6 +102,9 @@ impl Connection {
             _ => self.write_plain(len),
         };
         self.send.starved = accepted < len;
+        if self.mode != Mode::Multipath {
+            self.subflows[0].flow.wants_space = self.send.starved;
+        }
         if self.mode == Mode::Multipath {
             self.push_pending(now);
         }
@@ -356,6 +359,9 @@ impl Connection {
         if buffer.saturating_sub(memory) >= memory >> 1 {
             self.send.starved = false;
             self.events.writable = true;
+            if self.mode != Mode::Multipath {
+                self.subflows[0].flow.wants_space = false;
+            }
         }
     }
 

@@ -222,6 +222,10 @@ pub struct Flow {
     pub(crate) burst_end: u64,
     pub(crate) burst_push: bool,
     pub(crate) sndbuf: u64,
+    /// The owner waits for room in the send buffer.
+    pub(crate) wants_space: bool,
+    pub(crate) space_check_due: bool,
+    pub(crate) sndbuf_grew: bool,
 
     // Congestion control.
     pub(crate) cc: Box<dyn CongestionControl>,
@@ -330,6 +334,9 @@ impl Flow {
             burst_end: 0,
             burst_push: false,
             sndbuf: u64::from(config.wmem[1]),
+            wants_space: false,
+            space_check_due: false,
+            sndbuf_grew: false,
             cc,
             window,
             ca_state: CaState::Open,

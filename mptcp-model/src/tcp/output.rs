@@ -97,7 +97,12 @@ impl Flow {
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
-        let due = self.recv.ack_now || self.handshake_due || self.reset_due || self.validate_due;
+        let due = self.recv.ack_now
+            || self.bare_ack_due
+            || self.handshake_due
+            || self.reset_due
+            || self.validate_due
+            || self.space_check_due;
         !due && self.forced.is_none()
             && self.rexmit == Rexmit::None
             && self.queue.unsent.is_empty()
@@ -230,6 +235,9 @@ impl Flow {
         if self.validate_due {
             self.validate_due = false;
             self.validate_window(now);
+        }
+        if std::mem::take(&mut self.space_check_due) {
+            self.expand_sndbuf();
         }
         None
     }

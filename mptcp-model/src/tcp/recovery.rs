@@ -139,7 +139,7 @@ impl Flow {
         if tally.window_update || tally.una_advanced {
             self.window_opened(now);
         }
-        self.expand_sndbuf();
+        self.space_check_due = true;
         true
     }
 
@@ -913,9 +913,15 @@ impl Flow {
         2 * u64::from(segments) * per_segment
     }
 
-    fn expand_sndbuf(&mut self) {
-        if self.queue.in_flight() < self.window.cwnd {
-            self.sndbuf = self.sndbuf.max(self.wanted_sndbuf().min(self.sndbuf_max()));
+    /// After an ACK and what it let go: a sender that waits for room and does not fill its window gets a
+    /// larger buffer (`tcp_new_space`, `tcp_should_expand_sndbuf`).
+    pub(crate) fn expand_sndbuf(&mut self) {
+        if self.wants_space && self.queue.in_flight() < self.window.cwnd {
+            let wanted = self.wanted_sndbuf().min(self.sndbuf_max());
+            if wanted > self.sndbuf {
+                self.sndbuf = wanted;
+                self.sndbuf_grew = true;
+            }
         }
     }
 
