@@ -142,8 +142,8 @@ impl Connection {
         let send = &mut self.send;
         let mut accepted = 0;
         while accepted < len {
-            let room = send.sndbuf.saturating_sub(send.memory());
-            if room == 0 {
+            // Room for one octet is room for a fragment (`sk_stream_memory_free`).
+            if send.memory() >= send.sndbuf {
                 break;
             }
             let left = len - accepted;
@@ -157,7 +157,7 @@ impl Connection {
                 send.pending -= 1;
             }
             let Some(last) = send.fragments.back_mut() else { break };
-            let take = left.min(u64::from(FRAGMENT - last.len)).min(room);
+            let take = left.min(u64::from(FRAGMENT - last.len));
             last.len += take as u32;
             send.written += take;
             accepted += take;

@@ -904,7 +904,7 @@ impl Flow {
 
     /// Send buffer for twice the window (`tcp_sndbuf_expand`).
     pub(crate) fn wanted_sndbuf(&self) -> u64 {
-        const HEADER: u64 = 320;
+        const HEADER: u64 = 256;
         const SHARED_INFO: u64 = 320;
         const SK_BUFF: u64 = 256;
         let data = u64::from(self.peer_mss.min(self.params.mss)) + HEADER + SHARED_INFO;
