@@ -43,6 +43,15 @@ fn t_with_many_degrees_is_normal() {
 }
 
 #[test]
+fn t_quantiles_are_continuous_where_the_series_takes_over() {
+    for (degrees, expected) in [(39.0, 2.022_691), (40.0, 2.021_075), (41.0, 2.019_541)] {
+        assert_close(student::quantile(0.975, degrees).unwrap(), expected, 1e-6);
+    }
+    let below = student::quantile(0.975, 40.0 - 1e-9).unwrap();
+    assert_close(student::quantile(0.975, 40.0).unwrap(), below, 1e-9);
+}
+
+#[test]
 fn t_with_two_degrees_has_a_closed_form() {
     for p in [0.5, 0.51, 0.6, 0.9, 0.999, 0.999_999] {
         let expected = (2.0 * p - 1.0) / (2.0 * p * (1.0_f64 - p)).sqrt();

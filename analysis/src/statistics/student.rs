@@ -94,35 +94,37 @@ fn upper_point(tail: f64, degrees: f64) -> Option<f64> {
     }
 }
 
-/// The probability that T exceeds `t`, 0 or more.
+/// The probability that T exceeds `t`, 0 or more: `I_x(nu/2, 1/2) / 2` with `x = nu / (nu + t^2)`.
 fn upper_tail(t: f64, degrees: f64) -> f64 {
-    let square = t * t;
-    if square <= degrees {
-        // x and 1 - x without cancellation
-        0.5 * (1.0 - incomplete_beta(0.5, degrees / 2.0, square / (degrees + square)))
-    } else {
-        0.5 * incomplete_beta(degrees / 2.0, 0.5, degrees / (degrees + square))
+    let (square, half) = (t * t, degrees / 2.0);
+    // x and 1 - x, each without cancellation
+    let (x, y) = (degrees / (degrees + square), square / (degrees + square));
+    if y <= 0.0 {
+        return 0.5;
     }
-}
-
-/// The regularised incomplete beta function I_x(a, b) for a and b above 0 and x in [0, 1].
-#[must_use]
-pub(super) fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
     }
-    if x >= 1.0 {
-        return 1.0;
-    }
-    let log_front =
-        libm::lgamma(a + b) - libm::lgamma(a) - libm::lgamma(b) + a * libm::log(x) + b * libm::log1p(-x);
-    let front = libm::exp(log_front);
+    let log_x = if x > 0.5 { libm::log1p(-y) } else { libm::log(x) };
+    let log_front = log_gamma_step(half) - 0.5 * libm::log(core::f64::consts::PI);
+    let front = libm::exp(log_front + half * log_x + 0.5 * libm::log(y));
     // The fraction converges fast below the mean of the distribution; above it, the complement does.
-    if x < (a + 1.0) / (a + b + 2.0) {
-        front * beta_fraction(a, b, x) / a
+    if x < (half + 1.0) / (half + 2.5) {
+        0.5 * front * beta_fraction(half, 0.5, x) / half
     } else {
-        1.0 - front * beta_fraction(b, a, 1.0 - x) / b
+        0.5 - front * beta_fraction(0.5, half, y)
     }
+}
+
+/// The logarithm of `gamma(a + 1/2) / gamma(a)`. From 20 on by its asymptotic series (DLMF 5.11.8), where the difference of
+/// two large logarithms would lose digits.
+fn log_gamma_step(a: f64) -> f64 {
+    if a < 20.0 {
+        return libm::lgamma(a + 0.5) - libm::lgamma(a);
+    }
+    let r = 1.0 / a;
+    let s = r * r;
+    0.5 * libm::log(a) - r * (1.0 / 8.0 - s * (1.0 / 192.0 - s * (1.0 / 640.0 - s * (17.0 / 14_336.0))))
 }
 
 /// The continued fraction of DLMF 8.17.22.
