@@ -68,7 +68,7 @@ fn the_same_network_gives_the_same_bits() {
 
 #[test]
 fn lia_takes_what_a_tcp_takes_on_the_best_path() {
-    // RFC 6356, section 2, goals 1 and 2
+    // RFC 6356, section 1, goals 1 and 2
     let paths = [(0.01, 0.03), (0.003, 0.2), (0.02, 0.08)];
     for algorithm in [Algorithm::Lia, Algorithm::Olia, Algorithm::Balia] {
         let contest = lossy_paths(algorithm, &paths);

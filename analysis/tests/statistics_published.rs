@@ -14,7 +14,8 @@ fn assert_close(value: f64, expected: f64, tolerance: f64) {
 
 #[test]
 fn t_quantiles_match_the_table() {
-    // Percentage points of the t distribution, as in the NIST/SEMATECH handbook, section 1.3.6.7.2, with more digits.
+    // Percentage points of the t distribution, as in the NIST/SEMATECH handbook, section 1.3.6.7.2, with
+    // more digits.
     let table = [
         (1.0, [6.313_751_515, 12.706_204_736, 63.656_741_163]),
         (2.0, [2.919_985_580, 4.302_652_730, 9.924_843_201]),
@@ -121,7 +122,8 @@ fn samples_that_are_no_numbers_have_no_statistics() {
 
 #[test]
 fn bootstrap_error_of_the_mouse_data() {
-    // Efron and Tibshirani (1993), tables 2.1 and 2.2: standard errors of means for infinitely many resamples.
+    // Efron and Tibshirani (1993), tables 2.1 and 2.2: standard errors of means for infinitely many
+    // resamples.
     for (samples, expected) in [
         (&[94.0, 197.0, 16.0, 38.0, 99.0, 141.0, 23.0][..], 23.36),
         (&[52.0, 104.0, 146.0, 10.0, 50.0, 31.0, 40.0, 27.0, 46.0], 13.33),
@@ -148,7 +150,7 @@ fn the_same_seed_gives_the_same_interval() {
 
 #[test]
 fn jain_index_of_the_report() {
-    // Jain, Chiu and Hawe (1984), section 3: 20 dollars among 100 people, 1 each to 20 of them.
+    // Jain, Chiu and Hawe (1984): 20 dollars among 100 people, 1 each to 20 of them.
     let mut dollars = vec![0.0; 100];
     dollars[..20].fill(1.0);
     assert_close(jain_index(&dollars).unwrap(), 0.2, 1e-12);

@@ -110,10 +110,16 @@ pub struct Equilibrium {
 }
 
 impl Equilibrium {
-    /// Packets per second of a user of the network solved.
+    /// A user of the network solved.
+    #[must_use]
+    pub fn user(&self, user: UserId) -> Option<&UserState> {
+        self.users.get(user.0)
+    }
+
+    /// Packets per second of a user of the network solved; 0 for one of another network.
     #[must_use]
     pub fn rate(&self, user: UserId) -> f64 {
-        self.users.get(user.0).map_or(0.0, |user| user.rate)
+        self.user(user).map_or(0.0, |user| user.rate)
     }
 
     /// A link of the network solved.

@@ -1,7 +1,7 @@
 //! Algorithms as price laws: which signal (loss probability, or queueing delay) holds a window still.
 //!
-//! For an algorithm that grows by `I(w)` per acknowledged packet and gives up `D(w)` per lost one, the drift of
-//! the window is `x (I - p D)`, with the fluid limit's `1 - p = 1`; it is zero at `p = I(w) / D(w)`.
+//! For an algorithm that grows by `I(w)` per acknowledged packet and gives up `D(w)` per lost one, the drift
+//! of the window is `x (I - p D)`, with the fluid limit's `1 - p = 1`; it is zero at `p = I(w) / D(w)`.
 //! Rates follow from losses only through an implicit equation, sometimes an ambiguous one (Balia),
 //! sometimes a set (OLIA, the fully coupled algorithm); losses follow from rates by these closed forms.
 
@@ -10,20 +10,20 @@
 pub enum Algorithm {
     /// Reno on every subflow by itself ("uncoupled" with several): `I = 1/w`, `D = w/2`.
     Reno,
-    /// CUBIC on every subflow by itself, by its response function (RFC 9438, equation 6), but never below
+    /// CUBIC on every subflow by itself, by its response function (RFC 9438, section 5), but never below
     /// Reno's window (section 4.3).
     Cubic,
     /// LIA (RFC 6356, section 3): `I = min(max(w/rtt^2) / (sum w/rtt)^2, 1/w)`, `D = w/2`.
     Lia,
-    /// OLIA (Khalili et al. 2012, equation 5, at rest, where its second term is zero on every path in
+    /// OLIA (Khalili et al. 2012, at rest, where its second term is zero on every path in
     /// use): `I = (w/rtt^2) / (sum w/rtt)^2`, `D = w/2`.
     Olia,
-    /// Balia (Peng et al. 2016, section III; draft-walid-mptcp-congestion-control):
+    /// Balia (Peng et al. 2016; draft-walid-mptcp-congestion-control):
     /// `I = x / (rtt (sum x)^2) (1+A)/2 (4+A)/5`, `D = w/2 min(A, 1.5)` with `A = max(x) / x`.
     Balia,
-    /// EWTCP with a weight of 1/n^2 (Wischik et al. 2011, section 2.2): `I = 1/(n^2 w)`, `D = w/2`.
+    /// EWTCP with a weight of 1/n^2 (Wischik et al. 2011): `I = 1/(n^2 w)`, `D = w/2`.
     Ewtcp,
-    /// The fully coupled algorithm (Wischik et al. 2011, section 2.3): `I = 1/w_total`, `D = w_total/2`.
+    /// The fully coupled algorithm (Wischik et al. 2011): `I = 1/w_total`, `D = w_total/2`.
     Coupled,
     /// Vegas on every subflow by itself, keeping `alpha` packets queued.
     Vegas {
@@ -83,7 +83,7 @@ pub enum LossModel {
     Periodic,
 }
 
-/// `C (3 + beta) / (4 (1 - beta))` of RFC 9438, equation 6, with `C = 0.4` and `beta = 0.7`.
+/// `C (3 + beta) / (4 (1 - beta))` of RFC 9438, section 5, with `C = 0.4` and `beta = 0.7`.
 const CUBIC: f64 = 0.4 * 3.7 / (4.0 * 0.3);
 
 impl LossModel {

@@ -1,5 +1,5 @@
-//! The networks of the papers. Rates are in packets per second, times in seconds; "a TCP" is Reno for loss-based
-//! algorithms and Vegas with 10 packets for wVegas.
+//! The networks of the papers. Rates are in packets per second, times in seconds; "a TCP" is Reno for
+//! loss-based algorithms and Vegas with 10 packets for wVegas.
 
 use super::law::{Algorithm, Signal};
 use super::network::{Link, LinkId, Network, UserId};
@@ -27,7 +27,7 @@ pub struct Contest {
 }
 
 /// One link of `capacity`, a multipath user with `subflows` subflows and one TCP, all over it with the same
-/// round-trip time (Wischik et al. 2011, section 2.1).
+/// round-trip time (Wischik et al. 2011).
 #[must_use]
 pub fn shared_bottleneck(algorithm: Algorithm, subflows: usize, capacity: f64, rtt: f64) -> Contest {
     let mut network = Network::new();
@@ -38,8 +38,8 @@ pub fn shared_bottleneck(algorithm: Algorithm, subflows: usize, capacity: f64, r
     Contest { network, multipath, rivals, links: vec![link] }
 }
 
-/// Paths with fixed loss, `(loss, rtt)` each, and one user over all of them; `rivals` are TCPs, one on each path.
-/// WiFi and 3G of Wischik et al. 2011, section 2.3, are `[(0.04, 0.01), (0.01, 0.1)]`.
+/// Paths with fixed loss, `(loss, rtt)` each, and one user over all of them; `rivals` are TCPs, one on
+/// each path. WiFi and 3G of Wischik et al. 2011, are `[(0.04, 0.01), (0.01, 0.1)]`.
 #[must_use]
 pub fn lossy_paths(algorithm: Algorithm, paths: &[(f64, f64)]) -> Contest {
     let mut network = Network::new();
@@ -50,7 +50,7 @@ pub fn lossy_paths(algorithm: Algorithm, paths: &[(f64, f64)]) -> Contest {
     Contest { network, multipath, rivals, links }
 }
 
-/// Links `(capacity, rtt)`, one multipath user over all and one TCP on each (Wischik et al. 2011, section 2.3
+/// Links `(capacity, rtt)`, one multipath user over all and one TCP on each (Wischik et al. 2011
 /// with `[(250, 0.5), (500, 0.05)]`).
 #[must_use]
 pub fn parallel_links(algorithm: Algorithm, links: &[(f64, f64)]) -> Contest {
@@ -75,7 +75,7 @@ pub struct Ring {
 }
 
 /// Links A to E in a ring, C (the third) with a capacity of its own, and five users, of which number i has
-/// one path over link i and one over the next (Wischik et al. 2011, section 2.4, figure 3).
+/// one path over link i and one over the next (Wischik et al. 2011).
 #[must_use]
 pub fn torus(algorithm: Algorithm, capacity: f64, capacity_c: f64, rtt: f64) -> Ring {
     let mut network = Network::new();
@@ -88,7 +88,7 @@ pub fn torus(algorithm: Algorithm, capacity: f64, capacity_c: f64, rtt: f64) -> 
 }
 
 /// Three equal links in a triangle and three users, each with a path over one link and a detour over
-/// the other two, all with the same round-trip time (Wischik et al. 2011, section 2.2, figure 2).
+/// the other two, all with the same round-trip time (Wischik et al. 2011).
 #[must_use]
 pub fn detour_triangle(algorithm: Algorithm, capacity: f64, rtt: f64) -> Ring {
     let mut network = Network::new();
@@ -129,7 +129,7 @@ pub struct Sizes {
     pub rtt: f64,
 }
 
-/// Scenario A (Khalili et al. 2012, section 3.1): `n1` users behind a server access of `n1 c1` have
+/// Scenario A (Khalili et al. 2012): `n1` users behind a server access of `n1 c1` have
 /// a path of their own and one through an access point of `n2 c2`; `n2` TCP users have the access point only.
 #[must_use]
 pub fn olia_a(algorithm: Algorithm, sizes: Sizes) -> Groups {
@@ -144,9 +144,9 @@ pub fn olia_a(algorithm: Algorithm, sizes: Sizes) -> Groups {
     Groups { network, first, second }
 }
 
-/// Scenario B (Khalili et al. 2012, section 3.2): `n` blue and `n` red users of two providers with capacities
-/// `x` and `t`. Blue users have a path through each; red users one through T and, once `upgraded`, one through
-/// X and T.
+/// Scenario B (Khalili et al. 2012): `n` blue and `n` red users of two providers with capacities `x` and
+/// `t`. Blue users have a path through each; red users one through T and, once `upgraded`, one through X
+/// and T.
 #[must_use]
 pub fn olia_b(algorithm: Algorithm, n: u32, x: f64, t: f64, rtt: f64, upgraded: bool) -> Groups {
     let mut network = Network::new();
@@ -164,7 +164,7 @@ pub fn olia_b(algorithm: Algorithm, n: u32, x: f64, t: f64, rtt: f64, upgraded: 
     Groups { network, first, second }
 }
 
-/// Scenario C (Khalili et al. 2012, section 3.3): `n1` multipath users over an access point of `n1 c1` and
+/// Scenario C (Khalili et al. 2012): `n1` multipath users over an access point of `n1 c1` and
 /// one of `n2 c2`, which `n2` TCP users have alone.
 #[must_use]
 pub fn olia_c(algorithm: Algorithm, sizes: Sizes) -> Groups {

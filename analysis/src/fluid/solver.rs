@@ -1,11 +1,12 @@
-//! Finds the equilibrium: unknown are the logarithms of all windows and of the signals of the links that can
-//! congest; each subflow and link gives one equation. What may be zero (the signal of a link that is not full, a
-//! window at its floor) is a complementarity condition, written with the function of Fischer (1992),
-//! `a + b - sqrt(a^2 + b^2)`, which is zero where a and b are not negative and one of them is zero.
+//! Finds the equilibrium: unknown are the logarithms of all windows and of the signals of the links that
+//! can congest; each subflow and link gives one equation. What may be zero (the signal of a link that is
+//! not full, a window at its floor) is a complementarity condition, written with the function of Fischer
+//! (1992), `a + b - sqrt(a^2 + b^2)`, which is zero where a and b are not negative and one of them is
+//! zero.
 //!
-//! Newton's method with a search along the line (Levenberg's step where the matrix is singular) follows the solution
-//! from a law with one answer (EWTCP, for which the problem is the maximisation of a concave utility) to
-//! the algorithm asked for, in steps that are halved when Newton fails.
+//! Newton's method with a search along the line (Levenberg's step where the matrix is singular) follows
+//! the solution from a law with one answer (EWTCP, for which the problem is the maximisation of a concave
+//! utility) to the algorithm asked for, in steps that are halved when Newton fails.
 
 use std::ops::Range;
 
@@ -17,8 +18,8 @@ use super::network::{Law, LinkId, Network, PathId};
 /// How to solve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Smallest window of a loss-based subflow in packets; the papers' probing is 1 (draft) or 2 (Linux). 0, the
-    /// default, is none. (What keeps wVegas above zero is its `min_alpha`.)
+    /// Smallest window of a loss-based subflow in packets; the papers' probing is 1 (draft) or 2 (Linux).
+    /// 0, the default, is none. (What keeps wVegas above zero is its `min_alpha`.)
     pub window_floor: f64,
     /// Which window stands for a loss probability. Default [`LossModel::Drift`].
     pub loss_model: LossModel,
@@ -522,8 +523,8 @@ fn square(errors: &[f64]) -> f64 {
     errors.iter().map(|error| error * error).sum()
 }
 
-/// A wVegas subflow's share in packets with `part` of the connection's rate, as the kernel rounds it. Rates are exact to
-/// the tolerance only; a share a hair below a whole number is that number.
+/// A wVegas subflow's share in packets with `part` of the connection's rate, as the kernel rounds it.
+/// Rates are exact to the tolerance only; a share a hair below a whole number is that number.
 fn whole_share(total_alpha: f64, part: f64, min_alpha: f64) -> f64 {
     (total_alpha * part + 1e-6).floor().max(min_alpha)
 }

@@ -12,13 +12,13 @@ pub struct Bootstrap {
     pub value: f64,
     /// Standard deviation of the statistic over the resamples.
     pub standard_error: f64,
-    /// The percentile interval (Efron and Tibshirani 1993, section 13.3).
+    /// The percentile interval (Efron and Tibshirani 1993, chapter 13).
     pub interval: Interval,
 }
 
-/// Resamples `samples` with replacement `resamples` times, 2 or more (1000 and more for an interval). `level` is
-/// between 0 and 1. The numbers come from `stream`, so the same seed gives the same interval. `None` also if the
-/// statistic of any resample is not finite.
+/// Resamples `samples` with replacement `resamples` times, 2 or more (1000 and more for an interval).
+/// `level` is between 0 and 1. The numbers come from `stream`, so the same seed gives the same interval.
+/// `None` also if the statistic of any resample is not finite.
 pub fn bootstrap(
     samples: &[f64],
     mut statistic: impl FnMut(&[f64]) -> f64,

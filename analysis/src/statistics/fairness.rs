@@ -2,8 +2,8 @@
 
 use super::usable;
 
-/// Jain's index `(sum x)^2 / (n sum x^2)` of allocations, which are not negative: 1 if all are equal, 1/n if one has all
-/// (Jain, Chiu and Hawe 1984, equation 2). `None` if all are zero.
+/// Jain's index `(sum x)^2 / (n sum x^2)` of allocations, which are not negative: 1 if all are equal, 1/n
+/// if one has all (Jain, Chiu and Hawe 1984). `None` if all are zero.
 #[must_use]
 pub fn jain_index(allocations: &[f64]) -> Option<f64> {
     if !usable(allocations) || allocations.iter().any(|&x| x < 0.0) {
@@ -20,7 +20,7 @@ pub fn jain_index(allocations: &[f64]) -> Option<f64> {
 }
 
 /// Jain's index of allocations divided by what would be fair for each, where fair shares, above 0, differ
-/// (Jain, Chiu and Hawe 1984, section 3).
+/// (Jain, Chiu and Hawe 1984).
 #[must_use]
 pub fn normalised_jain_index(allocations: &[f64], fair: &[f64]) -> Option<f64> {
     if allocations.len() != fair.len() || !usable(fair) || fair.iter().any(|&share| share <= 0.0) {
@@ -30,24 +30,24 @@ pub fn normalised_jain_index(allocations: &[f64], fair: &[f64]) -> Option<f64> {
     jain_index(&normalised)
 }
 
-/// The rate of the multipath flow over that of the single-path flow beside it (above 0): 1 is what RFC 6356, section 2,
-/// asks for at a shared bottleneck.
+/// The rate of the multipath flow over that of the single-path flow beside it (above 0): 1 is what RFC
+/// 6356, section 1, asks for at a shared bottleneck.
 #[must_use]
 pub fn throughput_ratio(multipath: f64, single_path: f64) -> Option<f64> {
     let ratio = multipath / single_path;
     (single_path > 0.0 && multipath >= 0.0 && ratio.is_finite()).then_some(ratio)
 }
 
-/// What single-path flows keep beside a multipath flow of what they have beside another TCP in its place (the latter
-/// above 0): 1 is no harm done, less is harm (goal 2 of RFC 6356, section 2; "do no harm").
+/// What single-path flows keep beside a multipath flow of what they have beside another TCP in its place
+/// (the latter above 0): 1 is no harm done, less is harm (goal 2 of RFC 6356, section 1; "do no harm").
 #[must_use]
 pub fn friendliness(beside_multipath: f64, beside_tcp: f64) -> Option<f64> {
     throughput_ratio(beside_multipath, beside_tcp)
 }
 
-/// The aggregation benefit of a goodput over paths of these capacities (Kaspar 2012; Paasch, Ferlin, Alay and Bonaventure
-/// 2014, section 3.1): 0 is the best single path, 1 the sum of all, -1 nothing. `None` with fewer than two paths
-/// of capacity above 0.
+/// The aggregation benefit of a goodput over paths of these capacities (Kaspar 2012; Paasch, Ferlin, Alay
+/// and Bonaventure 2014): 0 is the best single path, 1 the sum of all, -1 nothing. `None` with fewer than
+/// two paths of capacity above 0.
 #[must_use]
 pub fn aggregation_benefit(goodput: f64, capacities: &[f64]) -> Option<f64> {
     if !usable(capacities) || !goodput.is_finite() || capacities.iter().any(|&c| c < 0.0) {
@@ -61,9 +61,9 @@ pub fn aggregation_benefit(goodput: f64, capacities: &[f64]) -> Option<f64> {
     Some((goodput - best) / if goodput >= best { sum - best } else { best })
 }
 
-/// When a series `(time, value)`, in order of time, has reached `target` for good: the time of the first sample from which on all
-/// are within `tolerance * |target|` of it and at least `hold` passes until the last. `None` if that
-/// never happens.
+/// When a series `(time, value)`, in order of time, has reached `target` for good: the time of the first
+/// sample from which on all are within `tolerance * |target|` of it and at least `hold` passes until the
+/// last. `None` if that never happens.
 #[must_use]
 pub fn convergence_time(series: &[(f64, f64)], target: f64, tolerance: f64, hold: f64) -> Option<f64> {
     let (last, _) = *series.last()?;

@@ -1,7 +1,7 @@
 //! The two-sample test of Kolmogorov and Smirnov: could two samples come from the same distribution?
 //!
-//! The p-value is exact for small samples, by counting the lattice paths that reach the distance (Hodges 1957), and
-//! Smirnov's limit (1939) for large ones. With ties both are upper bounds of the true one.
+//! The p-value is exact for small samples, by counting the lattice paths that reach the distance (Hodges
+//! 1957), and Smirnov's limit (1939) for large ones. With ties both are upper bounds of the true one.
 
 use super::summary::Distribution;
 
@@ -44,8 +44,8 @@ pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<TwoSample> {
     Some(TwoSample { distance, p_value, exact })
 }
 
-/// The probability that a random order of `n` and `m` samples reaches a distance of `largest / (n m)`. The walk
-/// steps along one sample or the other; mass that reaches the distance is taken out and counted.
+/// The probability that a random order of `n` and `m` samples reaches a distance of `largest / (n m)`.
+/// The walk steps along one sample or the other; mass that reaches the distance is taken out and counted.
 fn exact_tail(largest: u64, n: u64, m: u64) -> f64 {
     if largest == 0 {
         return 1.0;
@@ -72,8 +72,8 @@ fn exact_tail(largest: u64, n: u64, m: u64) -> f64 {
     f64::min(reached, 1.0)
 }
 
-/// The limit of the tail at `x = distance * sqrt(n m / (n + m))`: `2 sum (-1)^(k-1) exp(-2 k^2 x^2)`, or for small
-/// `x` the form of it that converges there (Marsaglia, Tsang and Wang 2003, section 1).
+/// The limit of the tail at `x = distance * sqrt(n m / (n + m))`: `2 sum (-1)^(k-1) exp(-2 k^2 x^2)`, or
+/// for small `x` the form of it that converges there (Marsaglia, Tsang and Wang 2003).
 #[must_use]
 pub fn limit_tail(x: f64) -> f64 {
     if x <= 0.0 {

@@ -1,9 +1,9 @@
 //! Student's t distribution, and confidence intervals for a mean from few runs.
 //!
-//! The tail probability is half the regularised incomplete beta function of `nu / (nu + t^2)` with parameters
-//! `nu/2` and `1/2` (Abramowitz and Stegun 26.7.1), computed from its continued fraction (DLMF
-//! 8.17.22, evaluated by the method of Lentz as modified by Thompson and Barnett 1986). Quantiles are found by bisection
-//! down to neighbouring floating-point numbers.
+//! The tail probability is half the regularised incomplete beta function of `nu / (nu + t^2)` with
+//! parameters `nu/2` and `1/2` (Abramowitz and Stegun 26.7.1), computed from its continued fraction (DLMF
+//! 8.17.22, evaluated by the method of Lentz as modified by Thompson and Barnett 1986). Quantiles are
+//! found by bisection down to neighbouring floating-point numbers.
 
 use super::{Interval, summary};
 
@@ -28,8 +28,9 @@ impl Estimate {
     }
 }
 
-/// The mean with the confidence interval of Student (1908), `mean +- t s / sqrt(n)`, for independent samples from
-/// a distribution near the normal. `level` is between 0 and 1, usually 0.95. Needs two samples.
+/// The mean with the confidence interval of Student (1908), `mean +- t s / sqrt(n)`, for independent
+/// samples from a distribution near the normal. `level` is between 0 and 1, usually 0.95. Needs two
+/// samples.
 #[must_use]
 pub fn estimate(samples: &[f64], level: f64) -> Option<Estimate> {
     if !(level > 0.0 && level < 1.0) {
@@ -116,8 +117,8 @@ fn upper_tail(t: f64, degrees: f64) -> f64 {
     }
 }
 
-/// The logarithm of `gamma(a + 1/2) / gamma(a)`. From 20 on by its asymptotic series (DLMF 5.11.8), where the difference of
-/// two large logarithms would lose digits.
+/// The logarithm of `gamma(a + 1/2) / gamma(a)`. From 20 on by its asymptotic series (DLMF 5.11.13),
+/// where the difference of two large logarithms would lose digits.
 fn log_gamma_step(a: f64) -> f64 {
     if a < 20.0 {
         return libm::lgamma(a + 0.5) - libm::lgamma(a);
