@@ -1,4 +1,4 @@
-//! Statistics of repeated runs and of rates: means with confidence intervals ([`student`], [`bootstrap`]),
+//! Statistics of repeated runs and of rates: means with confidence intervals ([`student`], [`mod@bootstrap`]),
 //! quantiles and distributions ([`summary`]), comparison of two samples ([`smirnov`]) and measures of
 //! fairness ([`fairness`]).
 //!
