@@ -1,6 +1,6 @@
-//! Statistics of repeated runs and of rates: means with confidence intervals ([`student`], [`mod@bootstrap`]),
-//! quantiles and distributions ([`summary`]), comparison of two samples ([`smirnov`]) and measures of
-//! fairness ([`fairness`]).
+//! Statistics of repeated runs and of rates: means with confidence intervals ([`student`],
+//! [`mod@bootstrap`]), quantiles and distributions ([`summary`]), comparison of two samples
+//! ([`smirnov`]) and measures of fairness ([`fairness`]).
 //!
 //! All functions are pure, use no mathematics of the platform and give the same bits everywhere. Samples
 //! may be in any order. What has no answer, as the mean of nothing or any figure of a sample with a value
