@@ -1,14 +1,17 @@
-//! Captures, time series, plots, summaries and comparisons for mptcp-sim.
+//! Captures, time series, plots, summaries, comparisons and statistics for mptcp-sim, and a fluid model of
+//! congestion control to hold results against.
 //!
 //! This crate sees packets and records, never the engine's inner life. A simulated capture and one
 //! taken from a real kernel go through the same reader and the same [`trace`] analysis; what
 //! is compared was therefore measured by one ruler.
 
 pub mod compare;
+pub mod fluid;
 pub mod groundtruth;
 pub mod pcapng;
 pub mod plot;
 pub mod series;
+pub mod statistics;
 pub mod summary;
 mod table;
 pub mod trace;
