@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "Examples:
   mptcp-sim                                    run the built-in scenario `two-path`
   mptcp-sim run wifi-lte --seed 7              another one, with another seed
-  mptcp-sim run my.toml --set links.p1.loss=\"1 %\"
+  mptcp-sim run my.toml --set \"links.p1.rate=5 Mbit/s\"
   mptcp-sim show two-path > my.toml            start a scenario of your own from a built-in one
   mptcp-sim check my.toml                      is it right?
   mptcp-sim list congestion                    what there is to choose from

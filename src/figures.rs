@@ -9,7 +9,7 @@ use mptcp_model::mptcp::Mode;
 use scenarios::Scenario;
 use scenarios::run::{EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome};
 use scenarios::scenario::Protocol;
-use sim_core::{Direction, DropReason, Instant};
+use sim_core::{Direction, DropReason, Duration, Instant};
 
 /// The digest of a run as it is written.
 pub(crate) fn digest(outcome: &RunOutcome) -> String {
@@ -74,7 +74,7 @@ fn flow(flow: &FlowOutcome) -> FlowSummary {
         name: flow.name.clone(),
         protocol: protocol.to_owned(),
         goodput_bps: flow.goodput_bps,
-        completion_s: flow.completion.map(|completion| completion.as_secs_f64()),
+        completion_s: flow.completion.map(Duration::as_secs_f64),
         sent_bytes: sender.record.sent,
         received_bytes: flow.bytes_received(),
         integrity_ok: flow.violations.is_empty(),

@@ -25,7 +25,7 @@ pub(crate) fn scenario(name: &str, overrides: &[String], seed: Option<u64>) -> R
     let source = find(name)?;
     let mut scenario = parse(&source.text, &source.name)?;
     if !overrides.is_empty() {
-        scenario = overridden(&source, overrides)?;
+        scenario = overridden(&source, &scenario.name, overrides)?;
     }
     if let Some(seed) = seed {
         scenario.seed = seed;
@@ -58,10 +58,12 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Scenario, Failure> {
     Scenario::from_toml(text, name).map_err(|errors| Failure::from(&errors))
 }
 
-/// Errors after an override refer to the document with the override in it.
-fn overridden(source: &Source, overrides: &[String]) -> Result<Scenario, Failure> {
+/// Errors after an override refer to the document with the override in it. `name` is the scenario's, which
+/// may come from that of the file.
+fn overridden(source: &Source, name: &str, overrides: &[String]) -> Result<Scenario, Failure> {
     let mut document: Table =
         toml::from_str(&source.text).map_err(|error| Failure::message(error.message(), None))?;
+    document.entry("name").or_insert_with(|| name.into());
     for text in overrides {
         apply_override(&mut document, text).map_err(|error| Failure::message(error.to_string(), None))?;
     }

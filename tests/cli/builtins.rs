@@ -50,7 +50,7 @@ fn goodput_stays_below_the_rates_of_the_links() {
     for name in builtin_names() {
         let scenario = scenarios::library::get(name).unwrap().scenario().unwrap();
         let capacity: u64 =
-            scenario.links.iter().filter_map(|link| link.ab.rate).map(|rate| rate.as_bps()).sum();
+            scenario.links.iter().filter_map(|link| link.ab.rate).map(sim_core::Rate::as_bps).sum();
         for flow in &builtin(name).summary.flows {
             let goodput = flow.goodput_bps.unwrap();
             assert!(goodput > 0.0 && goodput < capacity as f64, "{name}: {flow:?}");

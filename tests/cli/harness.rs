@@ -84,9 +84,11 @@ impl Results {
     }
 }
 
+type Runs = Mutex<BTreeMap<String, &'static OnceLock<Results>>>;
+
 /// The results of a built-in scenario, run once with its own seed.
 pub(crate) fn builtin(name: &str) -> &'static Results {
-    static RUNS: OnceLock<(TempDir, Mutex<BTreeMap<String, &'static OnceLock<Results>>>)> = OnceLock::new();
+    static RUNS: OnceLock<(TempDir, Runs)> = OnceLock::new();
     let (directory, runs) = RUNS.get_or_init(|| (scratch(), Mutex::default()));
     let run = {
         let mut runs = runs.lock().expect("no test panics with the lock");

@@ -55,3 +55,18 @@ fn version_and_help_with_examples() {
         assert!(help.contains(words), "{help}");
     }
 }
+
+#[test]
+fn the_scenario_in_the_readme_is_right() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("the README has a scenario");
+    let (text, _) = rest.split_once("```").expect("the scenario ends");
+    let directory = scratch();
+    fs::write(directory.path().join("my.toml"), text).unwrap();
+    mptcp_sim_at(directory.path(), &["check", "my.toml"]).succeeded();
+    let wrong = text.replace("bulk = { bytes", "bulk = { size");
+    fs::write(directory.path().join("my.toml"), wrong).unwrap();
+    let place = readme.split_whitespace().find(|word| word.starts_with("my.toml:")).unwrap();
+    let checked = mptcp_sim_at(directory.path(), &["check", "my.toml"]);
+    assert!(checked.stderr.contains(place), "{place}:\n{}", checked.stderr);
+}

@@ -13,7 +13,7 @@ fn an_unknown_option_is_wrong_usage() {
 
 #[test]
 fn a_seed_must_fit_a_scenario_file() {
-    mptcp_sim(&["run", "--seed", "-1"]).failed_with(&["--seed"]);
+    mptcp_sim(&["run", "--seed", "-1"]).failed_with(&["-1"]);
     mptcp_sim(&["run", "--seed", "9223372036854775808"]).failed_with(&["9223372036854775808"]);
 }
 
