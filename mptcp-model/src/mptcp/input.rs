@@ -401,17 +401,18 @@ impl Connection {
     }
 
     fn take_dss(&mut self, now: Instant, index: usize, dss: &Dss) {
-        if let Some(mapping) = &dss.mapping {
-            if dss.data_fin && mapping.len > 0 {
-                let start = self.remote_position(mapping.dsn);
-                let at = start.map(|start| start + u64::from(mapping.len) - 1);
-                if let Some(at) = at.filter(|&at| at >= self.recv.next) {
-                    // MAL-26: the first one counts.
-                    self.recv.fin_at.get_or_insert(at);
-                }
-                if mapping.ssn == 0 {
-                    self.check_data_fin(now);
-                }
+        if let Some(mapping) = &dss.mapping
+            && dss.data_fin
+            && mapping.len > 0
+        {
+            let start = self.remote_position(mapping.dsn);
+            let at = start.map(|start| start + u64::from(mapping.len) - 1);
+            if let Some(at) = at.filter(|&at| at >= self.recv.next) {
+                // MAL-26: the first one counts.
+                self.recv.fin_at.get_or_insert(at);
+            }
+            if mapping.ssn == 0 {
+                self.check_data_fin(now);
             }
         }
         if let Some(number) = dss.data_ack {

@@ -69,10 +69,11 @@ impl sim_core::Packet for Packet {
                     | u64::from(segment.payload.len());
                 let len = (segment.options.len() as u64) << 48;
                 // Products that do not wait for each other; one round of mixing at the end.
-                let options = segment.options.words().into_iter().zip(FACTORS).fold(0, |sum: u64, (word, factor)| {
-                    let product = word.wrapping_mul(factor);
-                    sum.wrapping_add(product ^ product >> 32)
-                });
+                let options =
+                    segment.options.words().into_iter().zip(FACTORS).fold(0, |sum: u64, (word, factor)| {
+                        let product = word.wrapping_mul(factor);
+                        sum.wrapping_add(product ^ product >> 32)
+                    });
                 let fixed = mix(addresses ^ options, header ^ ports);
                 mix(mix(fixed, numbers), rest ^ len)
             }

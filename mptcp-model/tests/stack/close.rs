@@ -24,15 +24,7 @@ fn data_fins_are_exchanged_before_fins() {
     pair.run_ms(200);
     assert_eq!(
         pair.story(from),
-        [
-            "c0 . DSS22F",
-            "s0 . DSS12",
-            "s0 . DSS26F",
-            "c0 F. DSS8",
-            "c0 . DSS8",
-            "s0 F. DSS12",
-            "c0 . DSS8",
-        ]
+        ["c0 . DSS22F", "s0 . DSS12", "s0 . DSS26F", "c0 F. DSS8", "c0 . DSS8", "s0 F. DSS12", "c0 . DSS8",]
     );
     assert_eq!((pair.connection().state(), pair.server_connection().state()), (State::Closed, State::Closed));
 }
