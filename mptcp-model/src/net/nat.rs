@@ -262,7 +262,12 @@ impl Nat {
 
     /// The external end that packets from `internal` to `remote` have now, if there is one.
     #[must_use]
-    pub fn external(&self, protocol: Protocol, internal: SocketAddr, remote: SocketAddr) -> Option<SocketAddr> {
+    pub fn external(
+        &self,
+        protocol: Protocol,
+        internal: SocketAddr,
+        remote: SocketAddr,
+    ) -> Option<SocketAddr> {
         self.table.external(protocol, internal, remote)
     }
 

@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 use sim_core::Instant;
 use sim_core::random::Stream;
 
-use super::flow::{FlowKey, segment};
 use super::Direction;
+use super::flow::{FlowKey, segment};
 use crate::net::Prefix;
 use crate::wire::{Packet, TcpOptions};
 
@@ -268,7 +268,8 @@ impl Matcher {
     }
 
     fn is_candidate(&self, now: Instant, direction: Direction, kind: Kinds, packet: &Packet) -> bool {
-        let Filter { direction: wanted, kinds, options, near, far, min_payload, start, end, .. } = &self.filter;
+        let Filter { direction: wanted, kinds, options, near, far, min_payload, start, end, .. } =
+            &self.filter;
         if wanted.is_some_and(|wanted| wanted != direction)
             || !kinds.intersects(kind)
             || !(*start..*end).contains(&now)

@@ -142,7 +142,13 @@ impl Firewall {
     }
 
     /// Judges a segment and keeps track of its connection.
-    fn judge(&mut self, now: Instant, direction: Direction, flow: FlowKey, segment: &TcpSegment) -> Result<(), Reason> {
+    fn judge(
+        &mut self,
+        now: Instant,
+        direction: Direction,
+        flow: FlowKey,
+        segment: &TcpSegment,
+    ) -> Result<(), Reason> {
         if let OptionPolicy::Drop(known) = &self.config.options
             && segment.options.positions().any(|span| span.kind > 1 && !known.contains(&span.kind))
         {

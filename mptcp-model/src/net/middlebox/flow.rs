@@ -72,9 +72,10 @@ pub(crate) fn joined(first: &Payload, second: &Payload) -> Payload {
     match (first, second) {
         (_, Payload::Empty) => first.clone(),
         (Payload::Empty, _) => second.clone(),
-        (Payload::Pattern { seed, len, offset }, Payload::Pattern { seed: next_seed, len: more, offset: next })
-            if seed == next_seed && offset.wrapping_add(u64::from(*len)) == *next =>
-        {
+        (
+            Payload::Pattern { seed, len, offset },
+            Payload::Pattern { seed: next_seed, len: more, offset: next },
+        ) if seed == next_seed && offset.wrapping_add(u64::from(*len)) == *next => {
             Payload::pattern(*seed, *offset, len + more)
         }
         _ => {

@@ -100,9 +100,11 @@ impl Middlebox for Resequencer {
 impl Lane {
     /// Lets go what is in order now.
     fn release(&mut self, direction: Direction, out: &mut Vec<Output>) {
-        while let Some(at) = self.held.iter().position(|packet| {
-            segment(packet).is_none_or(|segment| !self.next.before(segment.seq))
-        }) {
+        while let Some(at) = self
+            .held
+            .iter()
+            .position(|packet| segment(packet).is_none_or(|segment| !self.next.before(segment.seq)))
+        {
             let packet = self.held.remove(at);
             self.pass(direction, packet, out);
         }

@@ -32,6 +32,8 @@ pub mod registry;
 pub mod reset;
 pub mod split;
 pub mod syn_proxy;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 pub use chain::Chain;

@@ -313,7 +313,12 @@ const BOXES: &[Entry] = &[
         has_filter: true,
         parameters: &[
             parameter("size", "octets", integer(1, 65_000, 2800), "largest payload of a merged segment"),
-            parameter("wait", "s", Kind::Number { min: 0.0, max: 10.0, default: 0.001 }, "longest wait for a next segment"),
+            parameter(
+                "wait",
+                "s",
+                Kind::Number { min: 0.0, max: 10.0, default: 0.001 },
+                "longest wait for a next segment",
+            ),
             parameter("options", "", Kind::Choice(&["first", "last"]), "whose options remain"),
         ],
         build: |given, stream| {
@@ -339,7 +344,12 @@ const BOXES: &[Entry] = &[
         parameters: &[
             parameter("open_ports", "", Kind::Text(Form::Ports), "near ports that may be called"),
             parameter("idle_timeout", "s", seconds(7440.0), "life of an idle connection"),
-            parameter("transitory_timeout", "s", seconds(240.0), "the same before its handshake and after its end"),
+            parameter(
+                "transitory_timeout",
+                "s",
+                seconds(240.0),
+                "the same before its handshake and after its end",
+            ),
             parameter("check_sequence", "", switch(true), "refuse segments outside the window"),
             parameter("pick_up", "", switch(false), "let the near side continue unknown connections"),
             parameter("refusal", "", Kind::Choice(&["drop", "reset"]), "what refused packets meet with"),
@@ -373,7 +383,12 @@ const BOXES: &[Entry] = &[
         title: "changes the length of payload and adjusts sequence numbers",
         reference: "RFC 2663 section 2.9; RFC 8684 section 3.7",
         has_filter: true,
-        parameters: &[parameter("growth", "octets", integer(-1000, 1000, 3), "octets added, or cut if negative")],
+        parameters: &[parameter(
+            "growth",
+            "octets",
+            integer(-1000, 1000, 3),
+            "octets added, or cut if negative",
+        )],
         build: |given, stream| {
             Ok(Box::new(Gateway::new(given.matcher(stream), given.integer("growth") as i32)))
         },
@@ -425,10 +440,20 @@ const BOXES: &[Entry] = &[
             parameter("overloading", "", switch(false), "share ports while remote ends differ"),
             parameter("hairpinning", "", switch(true), "internal ends reach each other from outside"),
             parameter("established_timeout", "s", seconds(7440.0), "life of an idle connection"),
-            parameter("transitory_timeout", "s", seconds(240.0), "the same before its handshake and after its end"),
+            parameter(
+                "transitory_timeout",
+                "s",
+                seconds(240.0),
+                "the same before its handshake and after its end",
+            ),
             parameter("udp_timeout", "s", seconds(300.0), "life of idle UDP"),
             parameter("echo_timeout", "s", seconds(60.0), "life of an ICMP query"),
-            parameter("unknown_inbound", "", Kind::Choice(&["drop", "reset"]), "TCP from outside that belongs to nothing"),
+            parameter(
+                "unknown_inbound",
+                "",
+                Kind::Choice(&["drop", "reset"]),
+                "TCP from outside that belongs to nothing",
+            ),
             parameter(
                 "unknown_outbound",
                 "",
@@ -508,7 +533,12 @@ const BOXES: &[Entry] = &[
         title: "acknowledges data for the receiver and passes it on later",
         reference: "RFC 3135; RFC 8684 section 3.3.5",
         has_filter: true,
-        parameters: &[parameter("delay", "s", Kind::Number { min: 0.0, max: 60.0, default: 0.0 }, "delay of the data")],
+        parameters: &[parameter(
+            "delay",
+            "s",
+            Kind::Number { min: 0.0, max: 60.0, default: 0.0 },
+            "delay of the data",
+        )],
         build: |given, stream| {
             Ok(Box::new(ProactiveAcker::new(given.matcher(stream), given.seconds("delay"))))
         },
@@ -518,10 +548,13 @@ const BOXES: &[Entry] = &[
         title: "holds data back until the hole before it is filled",
         reference: "Honda et al., IMC 2011",
         has_filter: true,
-        parameters: &[parameter("wait", "s", Kind::Number { min: 0.0, max: 60.0, default: 1.0 }, "longest wait")],
-        build: |given, stream| {
-            Ok(Box::new(Resequencer::new(given.matcher(stream), given.seconds("wait"))))
-        },
+        parameters: &[parameter(
+            "wait",
+            "s",
+            Kind::Number { min: 0.0, max: 60.0, default: 1.0 },
+            "longest wait",
+        )],
+        build: |given, stream| Ok(Box::new(Resequencer::new(given.matcher(stream), given.seconds("wait")))),
     },
     Entry {
         name: "reset",
@@ -529,8 +562,18 @@ const BOXES: &[Entry] = &[
         reference: "RFC 5961 section 3; RFC 3360",
         has_filter: true,
         parameters: &[
-            parameter("victim", "", Kind::Choice(&["both", "receiver", "sender"]), "who gets a reset, as seen from the packet"),
-            parameter("offset", "", integer(-(1 << 30), 1 << 30, 0), "distance from the exact sequence number"),
+            parameter(
+                "victim",
+                "",
+                Kind::Choice(&["both", "receiver", "sender"]),
+                "who gets a reset, as seen from the packet",
+            ),
+            parameter(
+                "offset",
+                "",
+                integer(-(1 << 30), 1 << 30, 0),
+                "distance from the exact sequence number",
+            ),
             parameter("copy_options", "", switch(false), "the reset carries the options of the packet"),
             parameter("swallow", "", switch(false), "drop the packet"),
         ],
@@ -555,7 +598,12 @@ const BOXES: &[Entry] = &[
         has_filter: true,
         parameters: &[
             parameter("size", "octets", integer(1, 65_535, 700), "largest payload of a piece"),
-            parameter("options", "", Kind::Choice(&["all", "first", "last"]), "pieces that keep MPTCP options"),
+            parameter(
+                "options",
+                "",
+                Kind::Choice(&["all", "first", "last"]),
+                "pieces that keep MPTCP options",
+            ),
         ],
         build: |given, stream| {
             let keep = match given.choice("options") {
@@ -676,7 +724,11 @@ pub fn create(
 ) -> Result<Box<dyn Middlebox>, CreateError> {
     let Some(entry) = BOXES.iter().find(|entry| entry.name == name) else {
         let known: Vec<_> = BOXES.iter().map(|entry| entry.name).collect();
-        return Err(CreateError::UnknownBox { name: name.to_owned(), suggestion: closest(name, &known), known });
+        return Err(CreateError::UnknownBox {
+            name: name.to_owned(),
+            suggestion: closest(name, &known),
+            known,
+        });
     };
     let resolved = Resolved::new(entry, parameters)?;
     (entry.build)(&resolved, stream).map_err(|reason| CreateError::Impossible { name: entry.name, reason })

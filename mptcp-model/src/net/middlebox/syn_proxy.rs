@@ -100,7 +100,9 @@ impl SynProxy {
             return Verdict::Passed;
         };
         match &mut state.phase {
-            Phase::Answered if !flags.ack() || flags.rst() || ack != state.own.wrapping_add(1) => Verdict::Dropped,
+            Phase::Answered if !flags.ack() || flags.rst() || ack != state.own.wrapping_add(1) => {
+                Verdict::Dropped
+            }
             Phase::Answered => {
                 state.phase = Phase::Calling(vec![packet]);
                 out.extend(call.map(|packet| Output::now(Direction::Forward, packet)));

@@ -55,11 +55,7 @@ impl Quote {
             (1, 0) | (58, 129) => (Protocol::Echo, [0, be16(upper, 4)]),
             _ => return None,
         };
-        let (src, dst) = if is_ipv4 {
-            (v4(ip, 12)?, v4(ip, 16)?)
-        } else {
-            (v6(ip, 8)?, v6(ip, 24)?)
-        };
+        let (src, dst) = if is_ipv4 { (v4(ip, 12)?, v4(ip, 16)?) } else { (v6(ip, 8)?, v6(ip, 24)?) };
         Some(Self {
             octets: data.to_vec(),
             header,
@@ -123,10 +119,8 @@ impl Quote {
     /// Updates the checksum at `at` for a change of summed octets (RFC 1624, equation 3).
     fn update(&mut self, at: usize, old: &[u8], new: &[u8]) {
         let complement = |octets: &[u8]| !Sum::of(octets).fold();
-        let sum = Sum::new()
-            .part(!be16(&self.octets, at), 2)
-            .part(complement(old), 2)
-            .part(Sum::of(new).fold(), 2);
+        let sum =
+            Sum::new().part(!be16(&self.octets, at), 2).part(complement(old), 2).part(Sum::of(new).fold(), 2);
         let checksum = sum.checksum();
         self.octets[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
     }

@@ -104,7 +104,14 @@ impl Table {
         };
         for &PortForward { protocol, external, internal } in &config.forwards {
             let key = InsideKey::new(protocol, internal, Dependence::EndpointIndependent, internal);
-            table.add_mapping(Mapping { protocol, internal, external, key, remotes: BTreeMap::new(), is_static: true });
+            table.add_mapping(Mapping {
+                protocol,
+                internal,
+                external,
+                key,
+                remotes: BTreeMap::new(),
+                is_static: true,
+            });
         }
         table
     }
@@ -207,7 +214,14 @@ impl Table {
         }
         let external = self.allocate(config, ends)?;
         stats.mappings += 1;
-        Some(self.add_mapping(Mapping { protocol, internal, external, key, remotes: BTreeMap::new(), is_static: false }))
+        Some(self.add_mapping(Mapping {
+            protocol,
+            internal,
+            external,
+            key,
+            remotes: BTreeMap::new(),
+            is_static: false,
+        }))
     }
 
     fn add_mapping(&mut self, mapping: Mapping) -> MappingId {
@@ -253,8 +267,7 @@ impl Table {
 
     fn is_free(&self, config: &NatConfig, ends: Ends, external: SocketAddr) -> bool {
         let Some(users) = self.by_outside.get(&(ends.protocol, external)) else { return true };
-        let shareable =
-            config.overloading && config.mapping == Dependence::AddressAndPortDependent;
+        let shareable = config.overloading && config.mapping == Dependence::AddressAndPortDependent;
         users.is_empty()
             || (shareable
                 && !self.session_outside.contains_key(&(ends.protocol, external, ends.dst))
