@@ -397,6 +397,22 @@ impl Middlebox for Nat {
             Direction::Backward => self.inbound(now, packet, out),
         }
     }
+
+    fn details(&self) -> Vec<(&'static str, u64)> {
+        let NatStats { mappings, sessions, expired, refused_inbound, refused_outbound, .. } = self.stats;
+        let NatStats { exhausted, hairpinned, icmp_errors, untranslatable, .. } = self.stats;
+        vec![
+            ("mappings", mappings),
+            ("sessions", sessions),
+            ("expired", expired),
+            ("refused_inbound", refused_inbound),
+            ("refused_outbound", refused_outbound),
+            ("exhausted", exhausted),
+            ("hairpinned", hairpinned),
+            ("icmp_errors", icmp_errors),
+            ("untranslatable", untranslatable),
+        ]
+    }
 }
 
 impl Ends {

@@ -66,6 +66,11 @@ impl Chain {
         self.boxes.iter().map(|slot| (slot.name.as_str(), &slot.counters))
     }
 
+    /// The boxes themselves, by name and in the same order.
+    pub fn elements(&self) -> impl Iterator<Item = (&str, &dyn Middlebox)> {
+        self.boxes.iter().map(|slot| (slot.name.as_str(), &*slot.element))
+    }
+
     /// Takes a packet and appends what leaves the chain.
     pub fn handle(
         &mut self,

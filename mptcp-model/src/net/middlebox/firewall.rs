@@ -4,7 +4,7 @@
 //! Left out: rules by application, limits on the number of connections, fragments. Packets that are not
 //! TCP pass outwards, and inwards if `other_inbound` says so.
 
-use std::net::SocketAddr;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
 use sim_core::{Duration, Instant};
@@ -165,18 +165,20 @@ impl Firewall {
             self.flows.remove(&flow);
         }
         let config = &self.config;
-        if !self.flows.contains_key(&flow) {
-            let callee: SocketAddr = flow.near;
-            let may_open = direction == Direction::Forward || config.open_ports.contains(&callee.port());
-            if !opens && !(config.pick_up && direction == Direction::Forward && !segment.flags.rst()) {
-                return Err(Reason::Unknown);
+        let tracked = match self.flows.entry(flow) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let is_outbound = direction == Direction::Forward;
+                let picked_up = config.pick_up && is_outbound && !segment.flags.rst();
+                if !opens && !picked_up {
+                    return Err(Reason::Unknown);
+                }
+                if !is_outbound && !config.open_ports.contains(&flow.near.port()) {
+                    return Err(Reason::Unsolicited);
+                }
+                unknown.insert(Tracked { last: now, ends: Default::default(), reset: false })
             }
-            if !may_open {
-                return Err(Reason::Unsolicited);
-            }
-            self.flows.insert(flow, Tracked { last: now, ends: Default::default(), reset: false });
-        }
-        let Some(tracked) = self.flows.get_mut(&flow) else { return Err(Reason::Unknown) };
+        };
         if config.check_sequence && !tracked.in_window(direction, segment) {
             return Err(Reason::OutOfWindow);
         }
@@ -273,6 +275,17 @@ impl Middlebox for Firewall {
         };
         out.push(Output::now(direction, packet));
         if blanked { Verdict::Changed } else { Verdict::Passed }
+    }
+
+    fn details(&self) -> Vec<(&'static str, u64)> {
+        let FirewallStats { unsolicited, unknown, out_of_window, options, expired } = self.stats;
+        vec![
+            ("unsolicited", unsolicited),
+            ("unknown", unknown),
+            ("out_of_window", out_of_window),
+            ("options", options),
+            ("expired", expired),
+        ]
     }
 }
 

@@ -118,6 +118,11 @@ pub trait Middlebox: fmt::Debug {
     fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
         let _ = (now, out);
     }
+
+    /// What the box counts of its own, by name, beyond the [`Counters`] of every box.
+    fn details(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// What a box did so far.

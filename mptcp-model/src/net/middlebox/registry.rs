@@ -42,8 +42,11 @@ pub struct Entry {
     pub has_filter: bool,
     /// What can be set besides.
     pub parameters: &'static [Parameter],
-    build: fn(&Resolved, Stream) -> Result<Box<dyn Middlebox>, String>,
+    build: fn(&Resolved, Stream) -> Built,
 }
+
+/// A box, or why the values do not fit together.
+type Built = Result<Box<dyn Middlebox>, String>;
 
 /// One parameter of a box.
 #[derive(Clone, Copy, Debug)]
@@ -627,9 +630,9 @@ const BOXES: &[Entry] = &[
         title: "shrinks receive windows",
         reference: "RFC 8684 section 3.3.4",
         has_filter: true,
-        parameters: &[parameter("limit", "octets", integer(1, 1 << 30, 16_384), "largest window")],
+        parameters: &[parameter("largest", "octets", integer(1, 1 << 30, 16_384), "largest window")],
         build: |given, stream| {
-            Ok(Box::new(WindowShrinker::new(given.matcher(stream), given.integer("limit") as u32)))
+            Ok(Box::new(WindowShrinker::new(given.matcher(stream), given.integer("largest") as u32)))
         },
     },
 ];

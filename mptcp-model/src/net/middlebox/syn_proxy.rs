@@ -86,7 +86,7 @@ impl SynProxy {
         Some(call)
     }
 
-    fn from_client(&mut self, flow: FlowKey, mut packet: Packet, out: &mut Vec<Output>) -> Verdict {
+    fn client_sent(&mut self, flow: FlowKey, mut packet: Packet, out: &mut Vec<Output>) -> Verdict {
         let Some(arrived) = segment(&packet) else { return Verdict::Dropped };
         let (flags, ack) = (arrived.flags, arrived.ack);
         if flags.syn() && !flags.ack() {
@@ -128,7 +128,7 @@ impl SynProxy {
         }
     }
 
-    fn from_server(&mut self, flow: FlowKey, mut packet: Packet, out: &mut Vec<Output>) -> Verdict {
+    fn server_sent(&mut self, flow: FlowKey, mut packet: Packet, out: &mut Vec<Output>) -> Verdict {
         let (Some(state), Some(arrived)) = (self.flows.get_mut(&flow), segment_mut(&mut packet)) else {
             out.push(Output::now(Direction::Backward, packet));
             return Verdict::Passed;
@@ -172,8 +172,8 @@ impl Middlebox for SynProxy {
         out: &mut Vec<Output>,
     ) -> Verdict {
         match (FlowKey::of(&packet, direction), direction) {
-            (Some(flow), Direction::Forward) => self.from_client(flow, packet, out),
-            (Some(flow), Direction::Backward) => self.from_server(flow, packet, out),
+            (Some(flow), Direction::Forward) => self.client_sent(flow, packet, out),
+            (Some(flow), Direction::Backward) => self.server_sent(flow, packet, out),
             (None, _) => {
                 out.push(Output::now(direction, packet));
                 Verdict::Passed
