@@ -6,6 +6,9 @@
 //! form a [`Chain`] in front of a link. Most act on the packets a [`Filter`] selects; the interface is
 //! selected by where the chain stands. Packets are structs, so lengths and checksums are always
 //! repaired: a box that leaves a TCP checksum wrong would only be another way to lose the packet.
+//!
+//! Left out: proxies that end TCP connections and open others, normalisers that remember payload, load
+//! balancers (a matter of routing), and boxes that inject payload of their own.
 
 use core::fmt;
 
