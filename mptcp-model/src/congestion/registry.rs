@@ -520,7 +520,7 @@ impl Kind {
 }
 
 /// The known name with the fewest edits from `name`, if few enough to be a misspelling.
-fn closest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn closest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name = name.to_lowercase();
     known
         .iter()

@@ -1,8 +1,11 @@
-//! Network elements that read IP headers: prefixes, longest-prefix match, ICMP, the router.
+//! Network elements that read headers: prefixes, longest-prefix match, ICMP, the router, NAT,
+//! middleboxes and the firewall.
 
 pub mod icmp;
 pub mod icmp_limit;
 pub mod lpm;
+pub mod middlebox;
+pub mod nat;
 mod octets;
 pub mod prefix;
 pub mod router;
