@@ -2,7 +2,7 @@
 //! profiles that choose their defaults. What `linux-upstream`, `linux-oot` and `rfc` do differently
 //! stands here and nowhere else.
 
-use sim_core::Duration;
+use sim_core::{Duration, Instant};
 
 /// Which stack a host resembles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,9 @@ pub struct TcpConfig {
     pub fin_timeout: Duration,
     /// Largest amount handed down at once, in bytes (`gso_max_size`); bounds bursts.
     pub gso_max: u32,
+    /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
+    /// of Linux. `None` makes them exact.
+    pub timer_tick: Option<Duration>,
     /// Pace every flow at 2 (slow start) or 1.2 times `cwnd / srtt`, as with the `fq` queue discipline.
     pub pacing: bool,
     /// Upper bound of the congestion window in segments.
@@ -133,6 +136,7 @@ impl TcpConfig {
             time_wait: Duration::from_secs(60),
             fin_timeout: Duration::from_secs(60),
             gso_max: 65_536,
+            timer_tick: Some(Duration::from_millis(4)),
             pacing: false,
             cwnd_clamp: u32::MAX,
         };
@@ -143,10 +147,29 @@ impl TcpConfig {
                 syn_linear_timeouts: 0,
                 rto_min: Duration::from_secs(1),
                 comp_sack_segments: 0,
+                timer_tick: None,
                 time_wait: Duration::from_secs(240),
                 ..linux
             },
         }
+    }
+}
+
+impl TcpConfig {
+    /// When a timer set at `now` for `span` expires. The wheel has 63 slots of one tick, then 8 times coarser
+    /// ones, and so on; a timer never expires early.
+    #[must_use]
+    pub fn expiry(&self, now: Instant, span: Duration) -> Instant {
+        let Some(tick) = self.timer_tick else { return now + span };
+        let tick = tick.as_nanos().max(1);
+        let base = now.as_nanos() / tick;
+        let ticks = span.as_nanos().div_ceil(tick);
+        let mut shift = 0;
+        while shift < 24 && ticks >= 63 << shift {
+            shift += 3;
+        }
+        let slot = ((base.saturating_add(ticks) >> shift) + 1) << shift;
+        Instant::from_nanos(slot.saturating_mul(tick))
     }
 }
 
@@ -174,5 +197,27 @@ impl MptcpConfig {
                 ..upstream
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_expire_on_ever_coarser_ticks() {
+        // A SYN is repeated 1.03 s after the first one in the reference captures.
+        let config = TcpConfig::new(Profile::LinuxUpstream);
+        let at = |now: u64, span: u64| {
+            config.expiry(Instant::from_nanos(now * 1_000_000), Duration::from_millis(span)).as_nanos()
+                / 1_000_000
+        };
+        assert_eq!(at(0, 40), 44);
+        assert_eq!(at(2, 40), 44);
+        assert_eq!(at(0, 200), 204);
+        assert_eq!(at(40, 1_000), 1_056);
+        assert_eq!(at(0, 3_000), 3_072);
+        let exact = TcpConfig { timer_tick: None, ..config };
+        assert_eq!(exact.expiry(Instant::from_nanos(7), Duration::from_nanos(5)), Instant::from_nanos(12));
     }
 }

@@ -3,6 +3,7 @@
 
 use sim_core::{Duration, Instant};
 
+use super::receive::ReadMeasure;
 use super::{Connection, Mode, Role, SocketError, Stage, State};
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::TcpState;
@@ -48,14 +49,13 @@ impl Connection {
     }
 
     fn read_multipath(&mut self, now: Instant, len: u64) {
-        let rtt = self
-            .subflows
-            .iter()
-            .filter(|subflow| subflow.stage != Stage::Gone)
-            .map(|subflow| subflow.flow.recv.rtt())
-            .max()
-            .unwrap_or(Duration::ZERO);
-        let follow = self.recv.read(now, len, rtt);
+        let mut measure = ReadMeasure { rtt: Duration::ZERO, scaling_ratio: 255 };
+        for subflow in self.subflows.iter().filter(|subflow| subflow.stage != Stage::Gone) {
+            let recv = &subflow.flow.recv;
+            measure.rtt = measure.rtt.max(recv.rtt());
+            measure.scaling_ratio = measure.scaling_ratio.min(recv.scaling_ratio);
+        }
+        let follow = self.recv.read(now, len, measure);
         let all_read = self.recv.unread == 0;
         let space = self.recv.space();
         for subflow in &mut self.subflows {
@@ -99,6 +99,7 @@ impl Connection {
             _ => return,
         };
         self.send.fin_queued = true;
+        self.forget_opening_joins();
         self.check_data_fin_send(now);
     }
 
@@ -161,13 +162,21 @@ impl Connection {
     /// Both directions are done: close the subflows.
     fn finish_connection(&mut self) {
         self.state = State::Closed;
+        self.forget_opening_joins();
         for subflow in &mut self.subflows {
-            if subflow.stage == Stage::Opening {
-                // A join under way is forgotten; whatever answers it meets a reset.
+            if subflow.stage != Stage::Gone {
+                subflow.flow.close_send();
+            }
+        }
+    }
+
+    /// A connection that is being closed takes no new subflow: a join under way is forgotten, and whatever
+    /// answers it meets a reset (JOIN-21).
+    fn forget_opening_joins(&mut self) {
+        for subflow in &mut self.subflows {
+            if subflow.stage == Stage::Opening && subflow.initiated {
                 subflow.stage = Stage::Gone;
                 subflow.flow.finish(CloseReason::Normal);
-            } else if subflow.stage != Stage::Gone {
-                subflow.flow.close_send();
             }
         }
     }

@@ -27,10 +27,25 @@ pub(crate) struct StreamReceiver {
     pub(crate) ooo_arrivals: u64,
     rcvbuf: u64,
     rmem_max: u64,
+    /// Share of memory that is payload, in 1/256 (`scaling_ratio`): what the subflows had when space was last
+    /// measured, the least of them.
     ratio: u64,
+    /// Memory of one octet of payload, in 1/256, of the last full segment.
+    density: u64,
     drs_space: u64,
     drs_copied: u64,
     drs_time: Instant,
+    /// RTT of the last measurement.
+    drs_rtt: Duration,
+}
+
+/// What the subflows contribute to the measuring of receive space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadMeasure {
+    /// Largest receiver RTT.
+    pub(crate) rtt: Duration,
+    /// Least share of memory that is payload, in 1/256.
+    pub(crate) scaling_ratio: u32,
 }
 
 impl StreamReceiver {
@@ -49,14 +64,16 @@ impl StreamReceiver {
             rcvbuf: u64::from(config.rmem[1]),
             rmem_max: u64::from(config.rmem[2]),
             ratio: 128,
+            density: 512,
             drs_space: 14_480,
             drs_copied: 0,
             drs_time: Instant::ZERO,
+            drs_rtt: Duration::ZERO,
         }
     }
 
     pub(crate) fn space(&self) -> ReceiveSpace {
-        let used = self.unread_truesize + (self.ooo_bytes << 8) / self.ratio;
+        let used = self.unread_truesize + ((self.ooo_bytes * self.density) >> 8);
         ReceiveSpace {
             free: (self.rcvbuf.saturating_sub(used) * self.ratio) >> 8,
             full: (self.rcvbuf * self.ratio) >> 8,
@@ -67,7 +84,7 @@ impl StreamReceiver {
     pub(crate) fn insert(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
         let end = start + len;
         if len >= 536 {
-            self.ratio = ((len << 8) / truesize.max(1)).clamp(1, 256);
+            self.density = (truesize << 8) / len;
         }
         if end <= self.next {
             self.duplicate_bytes += len;
@@ -130,16 +147,23 @@ impl StreamReceiver {
         true
     }
 
-    /// The application read `len` octets. `rtt` is the largest receiver RTT of the subflows. Returns the
+    /// The application read `len` octets. Returns the
     /// amount read in the last RTT if the buffers of the subflows should follow it
     /// (`mptcp_rcv_space_adjust`).
-    pub(crate) fn read(&mut self, now: Instant, len: u64, rtt: Duration) -> Option<u64> {
+    pub(crate) fn read(&mut self, now: Instant, len: u64, measure: ReadMeasure) -> Option<u64> {
         let freed =
             if len >= self.unread { self.unread_truesize } else { self.unread_truesize * len / self.unread };
         self.unread -= len;
         self.unread_truesize -= freed;
         self.drs_copied += len;
-        if rtt.is_zero() || now.saturating_since(self.drs_time) < rtt {
+        let elapsed = now.saturating_since(self.drs_time);
+        if elapsed < self.drs_rtt {
+            return None;
+        }
+        let ReadMeasure { rtt, scaling_ratio } = measure;
+        self.ratio = u64::from(scaling_ratio).max(1);
+        self.drs_rtt = rtt;
+        if rtt.is_zero() || elapsed < rtt {
             return None;
         }
         let copied = self.drs_copied;

@@ -192,7 +192,7 @@ impl Flow {
             self.burst_end = 1;
         }
         if self.xmit_timer.is_none() {
-            self.xmit_timer = Some((now + self.rtt.rto(), XmitTimer::Retransmit));
+            self.arm_rto(now);
         }
         Plan { retransmission, ..self.plain(kind, 0, flags) }
     }

@@ -696,8 +696,8 @@ impl Receiver {
         ato = ato.min(config.delack_max);
         match self.delack {
             Some(at) if at <= now + ato / 4 => self.ack_now = true,
-            Some(at) => self.delack = Some(at.min(now + ato)),
-            None => self.delack = Some(now + ato),
+            Some(at) => self.delack = Some(at.min(config.expiry(now, ato))),
+            None => self.delack = Some(config.expiry(now, ato)),
         }
     }
 

@@ -410,7 +410,7 @@ impl Flow {
         }
         let retrans = self.queue.retrans_out;
         if let Some(wait) = self.rack_detect_loss(now) {
-            self.xmit_timer = Some((now + wait.max(Duration::from_micros(1)), XmitTimer::Reorder));
+            self.xmit_timer = Some((self.config.expiry(now, wait), XmitTimer::Reorder));
             tally.set_timer = false;
         }
         if self.queue.retrans_out < retrans {
@@ -445,7 +445,7 @@ impl Flow {
         }
         match wait {
             Some(wait) => {
-                self.xmit_timer = Some((now + wait.max(Duration::from_micros(1)), XmitTimer::Reorder));
+                self.xmit_timer = Some((self.config.expiry(now, wait), XmitTimer::Reorder));
             }
             None => self.rearm_rto(now),
         }
@@ -788,7 +788,7 @@ impl Flow {
             tally.una_advanced && self.queue.sent.front().is_some_and(|seg| seg.flags.has(SegFlags::SACKED));
         if reneged {
             let delay = (self.rtt.srtt() / 2).max(Duration::from_millis(10));
-            self.xmit_timer = Some((now + delay, XmitTimer::Retransmit));
+            self.xmit_timer = Some((self.config.expiry(now, delay), XmitTimer::Retransmit));
             tally.set_timer = false;
         }
         reneged

@@ -101,7 +101,8 @@ impl Flow {
     }
 
     pub(crate) fn arm_rto(&mut self, now: Instant) {
-        self.xmit_timer = Some((now + self.rtt.rto(), XmitTimer::Retransmit));
+        let at = self.config.expiry(now, self.rtt.rto());
+        self.xmit_timer = Some((at, XmitTimer::Retransmit));
     }
 
     /// Restart the timer after progress; a loss probe or reordering timer in its place does not postpone
@@ -113,7 +114,8 @@ impl Flow {
         };
         let rto = self.rtt.rto();
         let from_head = matches!(self.xmit_timer, Some((_, XmitTimer::LossProbe | XmitTimer::Reorder)));
-        let at = if from_head { (head.sent_at + rto).max(now + Duration::from_micros(1)) } else { now + rto };
+        let left = if from_head { (head.sent_at + rto).saturating_since(now) } else { rto };
+        let at = self.config.expiry(now, left.max(Duration::from_micros(1)));
         self.xmit_timer = Some((at, XmitTimer::Retransmit));
     }
 
@@ -152,7 +154,7 @@ impl Flow {
         if !left.is_zero() {
             timeout = timeout.min(left);
         }
-        self.xmit_timer = Some((now + timeout, XmitTimer::LossProbe));
+        self.xmit_timer = Some((self.config.expiry(now, timeout), XmitTimer::LossProbe));
         true
     }
 
@@ -183,7 +185,7 @@ impl Flow {
     pub(crate) fn arm_persist(&mut self, now: Instant) {
         // The first probe after one RTO, then backing off (`tcp_probe0_base`, at least 200 ms).
         let rto = self.rtt.rto().max(self.config.rto_min).min(self.config.rto_max);
-        self.xmit_timer = Some((now + rto, XmitTimer::Persist));
+        self.xmit_timer = Some((self.config.expiry(now, rto), XmitTimer::Persist));
     }
 
     fn persist_timeout(&mut self, now: Instant) -> TimeoutOutcome {

@@ -83,7 +83,8 @@ impl Default for Setup {
             signal_endpoints: false,
             server_config: MptcpConfig::new(Profile::LinuxUpstream),
             client_config: MptcpConfig::new(Profile::LinuxUpstream),
-            tcp: TcpConfig::new(Profile::LinuxUpstream),
+            // Exact times make tests readable.
+            tcp: TcpConfig { timer_tick: None, ..TcpConfig::new(Profile::LinuxUpstream) },
             listen: true,
         }
     }
