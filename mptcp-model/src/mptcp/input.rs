@@ -45,7 +45,9 @@ impl Connection {
                     self.subflow_fin(now, index);
                 }
                 let space = self.receive_space(index);
-                self.subflows[index].flow.check_ack(now, space);
+                // A subflow hands its data to the connection at once.
+                let copied = self.mode == Mode::Multipath;
+                self.subflows[index].flow.check_ack(now, space, copied);
                 self.revive(index);
             }
             if outcome.acked {

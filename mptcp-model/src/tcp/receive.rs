@@ -600,15 +600,16 @@ impl Flow {
         }
     }
 
-    /// Decide whether the data received is acknowledged now or later (`__tcp_ack_snd_check`). `space` is
-    /// the space of the buffer after the application had its chance to read.
-    pub(crate) fn check_ack(&mut self, now: Instant, space: ReceiveSpace) {
+    /// Decide whether the data received is acknowledged now or later (`__tcp_ack_snd_check`): the second full
+    /// segment is, if nothing waits to be read (`copied`) or the window in `space` still grows.
+    pub(crate) fn check_ack(&mut self, now: Instant, space: ReceiveSpace, copied: bool) {
         let recv = &mut self.recv;
         if !recv.ack_scheduled || recv.ack_now {
             return;
         }
         let more_than_one = recv.rcv_nxt - recv.rcv_wup > u64::from(recv.rcv_mss);
-        if (more_than_one && recv.new_window(space, self.rcv_wscale) >= recv.rcv_wnd) || recv.in_quickack() {
+        let opens = |recv: &Receiver| recv.new_window(space, self.rcv_wscale) >= recv.rcv_wnd;
+        if recv.in_quickack() || (more_than_one && (copied || opens(recv))) {
             recv.ack_now = true;
             return;
         }
