@@ -357,16 +357,18 @@ impl Connection {
             _ => {}
         }
         let scale = flow.rcv_wscale;
-        let mut window = flow.recv.select_window(space, scale);
-        if self.mode == Mode::Multipath {
-            let edge = self.recv.next + window;
-            if edge > self.recv.window_end {
-                self.recv.window_end = edge;
-            } else {
-                let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
-                window = (self.recv.window_end - self.recv.next).min(most);
-                flow.recv.rcv_wnd = window;
-            }
+        if self.mode != Mode::Multipath {
+            let window = flow.recv.select_window(space, scale);
+            return (window >> scale).min(65_535) as u16;
+        }
+        let mut window = flow.recv.fresh_window(space, scale);
+        let edge = self.recv.next + window;
+        if edge > self.recv.window_end {
+            self.recv.window_end = edge;
+        } else {
+            let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
+            window = (self.recv.window_end - self.recv.next).min(most);
+            flow.recv.rcv_wnd = window;
         }
         (window >> scale).min(65_535) as u16
     }

@@ -465,11 +465,18 @@ impl Receiver {
     /// The window to advertise now (`tcp_select_window`); never moves the right edge left.
     pub(crate) fn select_window(&mut self, space: ReceiveSpace, scale: u8) -> u64 {
         let current = self.receive_window();
-        let unit = 1u64 << scale;
-        let mut window = self.new_window(space, scale);
-        if window < current {
-            window = current.next_multiple_of(unit);
-        }
+        let kept = if self.new_window(space, scale) < current { current } else { 0 };
+        self.offer_window(space, scale, kept)
+    }
+
+    /// As [`select_window`](Self::select_window), but with no regard to what this subflow offered before: the
+    /// edge that must not move left is the connection's, as the captures of upstream Linux show.
+    pub(crate) fn fresh_window(&mut self, space: ReceiveSpace, scale: u8) -> u64 {
+        self.offer_window(space, scale, 0)
+    }
+
+    fn offer_window(&mut self, space: ReceiveSpace, scale: u8, least: u64) -> u64 {
+        let window = self.new_window(space, scale).max(least.next_multiple_of(1u64 << scale));
         let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
         self.rcv_wnd = window.min(most);
         self.rcv_wup = self.rcv_nxt;

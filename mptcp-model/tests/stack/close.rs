@@ -103,7 +103,8 @@ fn a_dead_path_loses_no_data() {
     assert_eq!((pair.read, pair.server_connection().integrity().corrupted), (1_000_005, 0));
     assert!(pair.connection().stats().reinjected_bytes > 0);
     pair.filter = Box::new(|_, _, _| Fate::Pass);
-    pair.run_ms(60_000);
+    // Its retransmission timer has backed off to the better part of a minute.
+    pair.run_ms(130_000);
     let before = pair.server_connection().subflows()[0].flow.stats().bytes_received;
     pair.send(1_000_000);
     pair.run_ms(5_000);
