@@ -15,6 +15,7 @@ mod language;
 pub mod library;
 mod names;
 pub mod scenario;
+pub mod script;
 pub mod settings;
 mod suggest;
 pub mod units;
