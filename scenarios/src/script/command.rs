@@ -103,7 +103,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
             (None, '#') if was_blank || at == start => {
                 push(start, at);
                 start = text.len();
-                while let Some((at, c)) = characters.next() {
+                for (at, c) in characters.by_ref() {
                     if c == '\n' {
                         start = at + 1;
                         break;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use mptcp_model::wire::{Body, MpOption, Packet, Seq, TcpSegment};
+use mptcp_model::wire::{MpOption, Packet, Seq, TcpSegment};
 
 use super::ast::{AddressRef, Endpoints, OptionsSpec, TcpSpec};
 use super::environment::{Environment, token};
@@ -234,12 +234,4 @@ fn join_token(tcp: &TcpSpec) -> Option<&TokenSpec> {
         OptionSpec::JoinSyn { token, .. } => Some(token),
         _ => None,
     })
-}
-
-/// The TCP segment of a packet.
-pub(super) const fn segment_of(packet: &Packet) -> Option<&TcpSegment> {
-    match &packet.body {
-        Body::Tcp(segment) => Some(segment),
-        _ => None,
-    }
 }

@@ -32,7 +32,7 @@ pub(super) fn check(
                 differences.push(format!("option {}: expected `{spec}`, seen `{seen}`", number + 1));
             }
             Err(wrong) => {
-                differences.push(format!("option {}: `{spec}` cannot be checked: {wrong}", number + 1))
+                differences.push(format!("option {}: `{spec}` cannot be checked: {wrong}", number + 1));
             }
         }
     }

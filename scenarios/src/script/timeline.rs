@@ -2,7 +2,8 @@
 
 use sim_core::{Duration, Instant};
 
-use super::ast::Time;
+use super::ast::{Script, Setting, Time};
+use super::environment::Setup;
 
 /// The times of the events so far.
 #[derive(Clone, Debug)]
@@ -27,7 +28,33 @@ pub struct Due {
 }
 
 /// Tolerance where a script sets none.
-pub const DEFAULT_TOLERANCE: Duration = Duration::from_micros(4000);
+const DEFAULT_TOLERANCE: Duration = Duration::from_micros(4000);
+
+impl Script {
+    /// How far off an event may be, at least.
+    #[must_use]
+    pub fn tolerance(&self) -> Duration {
+        let stated = self.settings.iter().rev().find_map(|setting| match setting {
+            Setting::Tolerance(span) => Some(*span),
+            _ => None,
+        });
+        stated.unwrap_or(DEFAULT_TOLERANCE)
+    }
+
+    /// The usual setup with the addresses that the script states.
+    #[must_use]
+    pub fn setup(&self) -> Setup {
+        let mut setup = Setup::default();
+        for setting in &self.settings {
+            match setting {
+                Setting::LocalIp(address) => setup.local = *address,
+                Setting::RemoteIp(address) => setup.remote = *address,
+                _ => {}
+            }
+        }
+        setup
+    }
+}
 
 impl Due {
     /// Whether something at `seen` is in time for the span from `from` to `until`.

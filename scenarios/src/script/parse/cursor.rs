@@ -84,8 +84,8 @@ impl<'a> Cursor<'a> {
             self.at += rest.len() - trimmed.len();
             let comment = if trimmed.starts_with("//") || trimmed.starts_with('#') {
                 trimmed.find('\n').unwrap_or(trimmed.len())
-            } else if trimmed.starts_with("/*") {
-                match trimmed[2..].find("*/") {
+            } else if let Some(inner) = trimmed.strip_prefix("/*") {
+                match inner.find("*/") {
                     Some(end) => end + 4,
                     None => return,
                 }
