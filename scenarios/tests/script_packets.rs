@@ -345,6 +345,7 @@ fn joins_are_authenticated_both_ways() {
     assert_eq!((token, nonce, address_id), (crypto::token(Version::V1, THEIRS), 7, 1));
     assert_eq!(syn.ip.src, IpAddr::from([192, 0, 2, 2]), "the address after the first");
     assert_eq!(environment.address("caddr1"), Some(syn.ip.src));
+    assert_eq!(environment.address("saddr0"), Some(Setup::default().local));
     let stack = Stack::answering(&syn);
     let answer = |hmac| {
         let option = MpOption::JoinSynAck { backup: false, address_id: 9, hmac, nonce: 11 };
@@ -365,6 +366,83 @@ fn joins_are_authenticated_both_ways() {
     let hmac = crypto::join_hmac_ack(Version::V1, MINE, THEIRS, 7, 11);
     assert_eq!(mptcp(&third), [MpOption::JoinAck { hmac }]);
     assert_eq!(third.ip.src, syn.ip.src, "without names, the connection named last");
+}
+
+#[test]
+fn the_first_names_are_those_of_the_first_addresses() {
+    let Setup { local, remote, .. } = Setup::default();
+    let mut named = environment();
+    let syn = inject(&mut named, "< addr[c] > addr[s] S 0:0(0) win 1");
+    assert_eq!((syn.ip.src, syn.ip.dst), (remote, local));
+    let next = inject(&mut named, "< addr[d] > addr[t] S 0:0(0) win 1");
+    assert_eq!((next.ip.src, next.ip.dst), (IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 168, 0, 2])));
+    let again = inject(&mut named, "< addr[c] > S 0:0(0) win 1");
+    assert_eq!(tcp(&again).src_port, tcp(&syn).src_port, "a SYN that nothing followed is repeated");
+    let (mut accepted, _) = accepted();
+    inject(&mut accepted, "< addr[caddr0] > addr[saddr0] . 1:1(0) ack 1 win 1");
+    assert_eq!((accepted.address("caddr0"), accepted.address("saddr0")), (Some(remote), Some(local)));
+    let other = inject(&mut accepted, "< S 0:0(0) win 1");
+    assert_eq!(other.ip.src, remote, "without names, the configured address and a new port");
+    assert_ne!(tcp(&other).src_port, tcp(&syn).src_port);
+}
+
+#[test]
+fn names_of_outbound_packets_are_learnt_and_then_compared() {
+    let (mut environment, stack) = accepted();
+    let seen = stack.packet(TcpFlags::ACK, 1, 1, 0, &[]);
+    spec("> addr[saddr0] > addr[caddr0] . 1:1(0) ack 1").check(&seen, &mut environment).unwrap();
+    assert_eq!(environment.address("saddr0"), Some(seen.ip.src));
+    let mismatch = differences("> addr[caddr0] > . 1:1(0) ack 1", &seen, &mut environment);
+    assert_eq!(mismatch.differences, ["source: expected addr[caddr0] = 192.0.2.1, seen 192.168.0.1"]);
+    inject(&mut environment, "< addr[caddr1] > addr[saddr0] S 0:0(0) win 1");
+    let mismatch = differences("> . 1:1(0) ack 1", &seen, &mut environment);
+    assert!(
+        mismatch.differences[0].starts_with("connection: expected 192.168.0.1:8080 > 192.0.2.2:"),
+        "{mismatch}"
+    );
+}
+
+#[test]
+fn a_connection_that_the_stack_opens_is_learnt_from_its_syn() {
+    let mut environment = environment();
+    let setup = Setup::default();
+    let options = |options: &[TcpOption]| {
+        let mut octets = TcpOptions::new();
+        options.iter().for_each(|option| assert!(octets.push(option)));
+        octets
+    };
+    let segment = |flags, seq, ack, list: &[TcpOption]| Packet {
+        ip: IpHeader::new(setup.local, setup.remote),
+        body: Body::Tcp(TcpSegment {
+            src_port: 40_000,
+            dst_port: 8080,
+            seq: Seq(seq),
+            ack,
+            flags,
+            window: 1,
+            urgent: 0,
+            options: options(list),
+            payload: Payload::Empty,
+        }),
+    };
+    let syn = segment(TcpFlags::SYN, 77, Seq(0), &[capable(None, None)]);
+    spec("> S 0:0(0) <mpcapable v1 flags[flag_h] nokey>").check(&syn, &mut environment).unwrap();
+    let answer = inject(&mut environment, "< S. 0:0(0) ack 1 win 9 <mpcapable v1 flags[flag_h] key[skey=2]>");
+    assert_eq!((tcp(&answer).dst_port, tcp(&answer).ack), (40_000, Seq(78)));
+    let third =
+        segment(TcpFlags::ACK, 78, tcp(&answer).seq.wrapping_add(1), &[capable(Some(THEIRS), Some(2))]);
+    let expected = "> . 1:1(0) ack 1 <mpcapable v1 flags[flag_h] key[ckey, skey]>";
+    spec(expected).check(&third, &mut environment).unwrap();
+    assert_eq!(environment.key("ckey"), Some(THEIRS));
+    let data = inject(&mut environment, "< P. 1:11(10) ack 1 win 9 <dss dack4=1 dsn8=1 ssn=1 dll=10 nocs>");
+    let [MpOption::Dss(dss)] = mptcp(&data)[..] else { panic!("{data:?}") };
+    assert_eq!(dss.mapping.unwrap().dsn, DataNumber::Long(crypto::idsn(Version::V1, 2).wrapping_add(1)));
+    let stranger = Packet { ip: IpHeader::new(setup.local, IpAddr::from([9, 9, 9, 9])), ..third };
+    let mismatch = differences(expected, &stranger, &mut environment);
+    assert!(
+        mismatch.differences[0].starts_with("connection: 192.168.0.1:40000 and 9.9.9.9:8080"),
+        "{mismatch}"
+    );
 }
 
 #[test]
@@ -437,7 +515,7 @@ fn what_has_no_value_yet_is_an_error() {
     let mut fresh = environment();
     assert!(build(&mut fresh, "< . 1:1(0) ack 1 win 1 <dss dack4=1>").contains("keys"));
     assert!(build(&mut fresh, "< S 0:0(0) win 1 <mp_join_syn token=sha256_32(x)>").contains("`x`"));
-    assert!(build(&mut fresh, "< addr[who] > . 1:1(0) ack 1 win 1").contains("addr[who]"));
+    assert!(build(&mut environment(), "< addr[who] > . 1:1(0) ack 1 win 1").contains("addr[who]"));
     assert!(build(&mut fresh, "> . 1:1(0) ack 1").contains("outbound"));
     assert!(build(&mut fresh, "< . 1:1(0) ack 1 win 1 <...>").contains("`<...>`"));
     let (mut accepted, _) = accepted();
@@ -537,16 +615,16 @@ impl Bench {
         Self { host, listener, accepted: None, environment: environment(), now: Instant::ZERO }
     }
 
-    /// The next packet of the stack, as time passes.
-    fn next_packet(&mut self) -> Packet {
+    /// The next packet of the stack, as time passes; `None` if none will come.
+    fn next_packet(&mut self) -> Option<Packet> {
         for _ in 0..1000 {
             if let Some((_, packet)) = self.host.poll_transmit(self.now) {
-                return packet;
+                return Some(packet);
             }
-            self.now = self.now.max(self.host.poll_timeout().expect("something to wait for"));
+            self.now = self.now.max(self.host.poll_timeout()?);
             self.host.handle_timeout(self.now);
         }
-        panic!("no packet");
+        None
     }
 
     #[track_caller]
@@ -567,7 +645,7 @@ impl Bench {
                     self.host.handle_packet(self.now, InterfaceId(0), &packet);
                 }
                 Action::Packet(packet) => {
-                    let seen = self.next_packet();
+                    let seen = self.next_packet().unwrap_or_else(|| panic!("{event}: nothing was sent"));
                     packet
                         .check(&seen, &mut self.environment)
                         .unwrap_or_else(|mismatch| panic!("{mismatch}"));

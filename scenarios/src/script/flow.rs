@@ -56,8 +56,8 @@ impl Environment {
         let opens = tcp.flags.syn() && !tcp.flags.ack();
         let (peer, stack) = match endpoints {
             Some(endpoints) => (
-                self.end(endpoints.source.as_ref(), self.setup.remote, opens)?,
-                self.end(endpoints.destination.as_ref(), self.setup.local, opens)?,
+                self.end(endpoints.source.as_ref(), opens, true)?,
+                self.end(endpoints.destination.as_ref(), opens, false)?,
             ),
             None => (None, None),
         };
@@ -81,18 +81,31 @@ impl Environment {
         Ok(index)
     }
 
-    /// The address of one end of an inbound packet; a new name in a SYN gets a new one.
+    /// The address of one end of an inbound packet.
+    ///
+    /// A new name is bound by these rules. In a SYN, at the stack: the first local address, if that has no
+    /// name, else the next after it. In a SYN, at the peer: the first remote address, if there was no
+    /// connection yet or the name ends with `0`, else the next after it. In other packets: the end of the
+    /// current connection, if that has no name.
     fn end(
         &mut self,
         reference: Option<&AddressRef>,
-        first: IpAddr,
         opens: bool,
+        at_peer: bool,
     ) -> Result<Option<IpAddr>, Complaint> {
         let Some(reference) = reference else { return Ok(None) };
-        if opens && reference.value.is_none() && self.address(&reference.name).is_none() {
-            // The first name of a script is that of the first address, even if a flow without names has it.
-            let address = if self.flows.is_empty() { first } else { self.fresh_address(first) };
-            self.bind_address(&reference.name, address);
+        if reference.value.is_none() && self.address(&reference.name).is_none() {
+            let first = if at_peer { self.setup.remote } else { self.setup.local };
+            let initial = !at_peer || self.flows.is_empty() || reference.name.ends_with('0');
+            let current = self.current_connection().map(|(stack, peer)| if at_peer { peer } else { stack });
+            let address = match current.map(|end| end.ip()) {
+                _ if opens && initial && self.name_of(first).is_none() => Some(first),
+                _ if opens => Some(self.fresh_address(first)),
+                current => current.filter(|address| self.name_of(*address).is_none()),
+            };
+            if let Some(address) = address {
+                self.bind_address(&reference.name, address);
+            }
         }
         self.resolve(reference).map(Some)
     }
