@@ -446,6 +446,46 @@ fn a_connection_that_the_stack_opens_is_learnt_from_its_syn() {
 }
 
 #[test]
+fn a_join_that_the_stack_opens_is_answered_with_the_right_hmac() {
+    let (mut environment, stack) = accepted();
+    let announce = inject(&mut environment, "< . 1:1(0) ack 1 win 1 <add_address addr[caddr1] hmac=auto>");
+    let second = environment.address("caddr1").unwrap();
+    assert_eq!(second, IpAddr::from([192, 0, 2, 2]), "a new name is another address of the peer");
+    let [MpOption::AddAddr { address_id: 1, address, .. }] = mptcp(&announce)[..] else {
+        panic!("{announce:?}")
+    };
+    assert_eq!(address, second);
+    let segment = |flags, seq, ack, option| {
+        let mut packet = stack.packet(flags, seq, 0, 0, &[TcpOption::Mptcp(option)]);
+        packet.ip.dst = second;
+        if let Body::Tcp(segment) = &mut packet.body {
+            (segment.src_port, segment.dst_port, segment.ack) = (40_001, 8080, ack);
+        }
+        packet
+    };
+    let join = |token| {
+        let option = MpOption::JoinSyn { backup: false, address_id: 0, token, nonce: 21 };
+        segment(TcpFlags::SYN, 0, Seq(0), option)
+    };
+    let token = crypto::token(Version::V1, MINE);
+    let expected = "> addr[saddr0] > addr[caddr1] S 0:0(0) <mp_join_syn address_id=0 token=sha256_32(ckey)>";
+    differences(expected, &join(token ^ 1), &mut environment);
+    spec(expected).check(&join(token), &mut environment).unwrap();
+    let answer = inject(
+        &mut environment,
+        "< S. 0:0(0) ack 1 win 9 <mp_join_syn_ack backup=1 address_id=1 rand=22 sender_hmac=auto>",
+    );
+    let hmac = crypto::join_hmac_synack(Version::V1, MINE, THEIRS, 22, 21);
+    assert_eq!(mptcp(&answer), [MpOption::JoinSynAck { backup: true, address_id: 1, hmac, nonce: 22 }]);
+    assert_eq!((answer.ip.src, tcp(&answer).dst_port), (second, 40_001));
+    let third =
+        |hmac| segment(TcpFlags::ACK, 1, tcp(&answer).seq.wrapping_add(1), MpOption::JoinAck { hmac });
+    let right = crypto::join_hmac_ack(Version::V1, THEIRS, MINE, 21, 22);
+    differences("> . 1:1(0) ack 1 <mp_join_ack sender_hmac=auto>", &third([0; 20]), &mut environment);
+    spec("> . 1:1(0) ack 1 <mp_join_ack sender_hmac=auto>").check(&third(right), &mut environment).unwrap();
+}
+
+#[test]
 fn announced_addresses_carry_ids_ports_and_hmacs() {
     let (mut environment, stack) = accepted();
     let address: IpAddr = "198.51.100.2".parse().unwrap();

@@ -254,6 +254,14 @@ impl Builder<'_> {
             },
             OptionSpec::Dss(dss) => MpOption::Dss(self.dss(dss)?),
             OptionSpec::AddAddress { address_id, address, port, hmac } => {
+                // A new name that the peer announces is another address of the peer.
+                if hmac.is_some()
+                    && address.value.is_none()
+                    && self.environment.address(&address.name).is_none()
+                {
+                    let fresh = self.environment.fresh_address(self.environment.setup.remote);
+                    self.environment.bind_address(&address.name, fresh);
+                }
                 let address = self.environment.resolve(address)?;
                 let id = match address_id {
                     Some(id) => {

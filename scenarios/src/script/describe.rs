@@ -22,6 +22,7 @@ pub fn describe(packet: &Packet, direction: Direction, environment: &Environment
     let body = match &packet.body {
         Body::Tcp(segment) => {
             let (stack, peer) = ends(packet, segment, outbound);
+            // Without a flow, nothing is relative to anything.
             let flow = environment.flow_between(stack, peer).unwrap_or(usize::MAX);
             let view = View::of(environment, flow, direction);
             let options = segment

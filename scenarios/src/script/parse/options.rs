@@ -8,7 +8,7 @@ use crate::script::option::{
 };
 
 /// Words that begin an option.
-const OPTIONS: [&str; 23] = [
+const OPTIONS: [&str; 22] = [
     "mss",
     "sackOK",
     "nop",
@@ -31,7 +31,6 @@ const OPTIONS: [&str; 23] = [
     "mp_fastclose",
     "mp_reset",
     "kind",
-    "...",
 ];
 
 /// After `<`.
