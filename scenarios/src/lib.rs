@@ -20,6 +20,7 @@ mod names;
 pub mod program;
 pub mod run;
 pub mod scenario;
+pub mod script;
 pub mod settings;
 mod suggest;
 pub mod units;
