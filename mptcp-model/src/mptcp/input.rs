@@ -250,6 +250,7 @@ impl Connection {
         subflow.stage = Stage::Unconfirmed;
         // The third ACK is repeated until the fourth arrives (JOIN-03).
         subflow.third_ack_timer = Some(now + subflow.flow.rtt.rto());
+        self.sync_sndbuf();
         true
     }
 

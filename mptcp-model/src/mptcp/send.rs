@@ -365,15 +365,20 @@ impl Connection {
         }
     }
 
-    /// The send buffer holds what the buffers of all subflows do (`mptcp_sync_sndbuf`).
+    /// The send buffer holds what the buffers of all subflows do, of those being joined too
+    /// (`mptcp_propagate_sndbuf`).
     pub(crate) fn sync_sndbuf(&mut self) {
         let sum: u64 = self
             .subflows
             .iter()
-            .filter(|subflow| subflow.is_active())
+            .filter(|subflow| subflow.stage != Stage::Gone && subflow.flow.can_send())
             .map(|subflow| subflow.flow.sndbuf)
             .sum();
-        self.send.sndbuf = self.send.sndbuf.max(sum.min(u64::from(self.options.tcp.wmem[2])));
+        let sndbuf = sum.min(u64::from(self.options.tcp.wmem[2]));
+        if sndbuf > self.send.sndbuf {
+            self.send.sndbuf = sndbuf;
+            self.note_writable();
+        }
     }
 
     /// `mptcp_reset_rtx_timer`: the longest remaining retransmission time of the subflows.
