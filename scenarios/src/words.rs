@@ -295,7 +295,7 @@ pub struct EndpointWords {
     pub port: Option<u16>,
     /// Interface the endpoint is bound to.
     pub dev: Option<String>,
-    /// Flags in the order of [`FLAGS`].
+    /// Flags, in the order in which `ip mptcp` prints them.
     pub flags: Vec<Flag>,
 }
 
