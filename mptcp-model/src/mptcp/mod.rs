@@ -526,6 +526,11 @@ impl Connection {
         std::mem::take(&mut self.events)
     }
 
+    /// Whether something happened since the events were taken.
+    pub(crate) const fn has_events(&self) -> bool {
+        self.events.any()
+    }
+
     /// The error that ended the connection.
     #[must_use]
     pub const fn error(&self) -> Option<SocketError> {

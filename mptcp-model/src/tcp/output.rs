@@ -97,16 +97,18 @@ impl Flow {
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
+        // Without branches: each is nearly always false.
         let due = self.recv.ack_now
-            || self.bare_ack_due
-            || self.handshake_due
-            || self.reset_due
-            || self.validate_due
-            || self.space_check_due;
-        !due && self.forced.is_none()
-            && self.rexmit == Rexmit::None
-            && self.queue.unsent.is_empty()
-            && !self.fin_wanted
+            | self.bare_ack_due
+            | self.handshake_due
+            | self.reset_due
+            | self.validate_due
+            | self.space_check_due
+            | self.fin_wanted
+            | self.forced.is_some()
+            | (self.rexmit != Rexmit::None)
+            | !self.queue.unsent.is_empty();
+        !due
     }
 
     /// The next segment to send, if any. `mss` is the payload that fits a full segment.
