@@ -21,6 +21,9 @@ pub(super) struct FlowKey {
     ports: u32,
 }
 
+/// Flows remembered outside the table.
+pub(super) const RECENT: usize = 8;
+
 fn word(address: IpAddr) -> u128 {
     match address {
         // Apart from every IPv6 address in use: the v4-mapped block.
@@ -37,6 +40,13 @@ impl FlowKey {
             ports: u32::from(local.port()) << 16 | u32::from(remote.port()),
         }
     }
+
+    /// Where the flow stands among the [`RECENT`] found last: flows of one connection differ in their
+    /// addresses or in their ports, usually in the low bits.
+    const fn slot(&self) -> usize {
+        let addresses = (self.local ^ self.local >> 8 ^ self.local >> 16 ^ self.remote) as usize;
+        (addresses ^ self.ports as usize ^ (self.ports >> 16) as usize) % RECENT
+    }
 }
 
 impl Host {
@@ -48,13 +58,14 @@ impl Host {
     }
 
     fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
-        if let Some((last, socket, subflow)) = self.last_hit
+        let recent = &mut self.recent[key.slot()];
+        if let Some((last, socket, subflow)) = *recent
             && last == key
         {
             return Some((socket, subflow));
         }
         let &(socket, subflow) = self.flows.get(&key)?;
-        self.last_hit = Some((key, socket, subflow));
+        *recent = Some((key, socket, subflow));
         Some((socket, subflow))
     }
 
@@ -67,7 +78,9 @@ impl Host {
             && !connection.is_gone(subflow)
         {
             connection.handle_segment(now, subflow as usize, segment);
-            self.collect_events(socket);
+            if connection.has_events() {
+                self.collect_events(socket);
+            }
             self.activate(socket);
             return;
         }

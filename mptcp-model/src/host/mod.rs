@@ -100,8 +100,8 @@ struct Socket {
     queued: bool,
     /// Demultiplexing entries made for its subflows so far.
     bound: Vec<FlowKey>,
-    /// Source, destination and interface of the last packet of each subflow.
-    routes: Vec<Option<(IpAddr, IpAddr, InterfaceId)>>,
+    /// Interface that the packets of each subflow leave by.
+    routes: Vec<Option<InterfaceId>>,
 }
 
 /// A host.
@@ -113,7 +113,7 @@ pub struct Host {
     pub routing: Routing,
     sockets: Vec<Socket>,
     flows: FxHashMap<FlowKey, (SocketId, u32)>,
-    last_hit: Option<(FlowKey, SocketId, u32)>,
+    recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
     tokens: FxHashMap<u32, SocketId>,
     timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
     timer_order: u64,
@@ -139,7 +139,7 @@ impl Host {
             routing: Routing::new(),
             sockets: Vec::new(),
             flows: FxHashMap::default(),
-            last_hit: None,
+            recent: [None; demux::RECENT],
             tokens: FxHashMap::default(),
             timers: PriorityQueue::with_default_hasher(),
             timer_order: 0,
@@ -229,6 +229,7 @@ impl Host {
         self.connections().all(|(_, connection)| connection.is_finished())
     }
 
+    #[inline]
     fn activate(&mut self, socket: SocketId) {
         if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
             && !entry.queued
@@ -257,10 +258,13 @@ impl Host {
                 return Some(send(interface, packet));
             }
             let &socket = self.active.front()?;
-            let packet = self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now));
-            if let Some(packet) = packet {
-                let subflow = self.connection(socket).map_or(0, |connection| connection.poll_from);
-                if let Some(interface) = self.route_of_socket(socket, subflow, &packet) {
+            if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
+                && let Kind::Connection(connection) = &mut entry.kind
+                && let Some((subflow, plan)) = connection.poll_plan(now)
+            {
+                let known = entry.routes.get(subflow).copied().flatten();
+                let packet = connection.emit(subflow, &plan, now);
+                if let Some(interface) = known.or_else(|| self.find_route(socket, subflow, &packet)) {
                     self.stats.out_packets += 1;
                     return Some(send(interface, packet));
                 }
@@ -288,7 +292,11 @@ impl Host {
     fn settle(&mut self, now: Instant, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         entry.queued = false;
-        self.collect_events(socket);
+        if let Kind::Connection(connection) = &entry.kind
+            && connection.has_events()
+        {
+            self.collect_events(socket);
+        }
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         let Kind::Connection(connection) = &mut entry.kind else { return };
         if connection.has_path_actions() {
@@ -318,7 +326,7 @@ impl Host {
         for key in std::mem::take(&mut entry.bound) {
             self.flows.remove(&key);
         }
-        self.last_hit = None;
+        self.recent = [None; demux::RECENT];
         if self.tokens.get(&token) == Some(&socket) {
             self.tokens.remove(&token);
         }
@@ -407,21 +415,14 @@ impl Host {
     }
 
     /// The interface a packet of a subflow leaves by, remembered until routes change.
-    fn route_of_socket(&mut self, socket: SocketId, subflow: usize, packet: &Packet) -> Option<InterfaceId> {
-        let (src, dst) = (packet.ip.src, packet.ip.dst);
-        let known = self.sockets.get(socket.0 as usize)?.routes.get(subflow).copied().flatten();
-        if let Some((s, d, interface)) = known
-            && s == src
-            && d == dst
-        {
-            return Some(interface);
-        }
+    #[cold]
+    fn find_route(&mut self, socket: SocketId, subflow: usize, packet: &Packet) -> Option<InterfaceId> {
         let interface = self.route(packet)?;
         let routes = &mut self.sockets[socket.0 as usize].routes;
         if routes.len() <= subflow {
             routes.resize(subflow + 1, None);
         }
-        routes[subflow] = Some((src, dst, interface));
+        routes[subflow] = Some(interface);
         Some(interface)
     }
 
