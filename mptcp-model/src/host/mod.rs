@@ -229,6 +229,10 @@ impl Host {
         self.connections().all(|(_, connection)| connection.is_finished())
     }
 
+    fn is_active(&self, socket: SocketId) -> bool {
+        self.sockets.get(socket.0 as usize).is_some_and(|entry| entry.queued)
+    }
+
     #[inline]
     fn activate(&mut self, socket: SocketId) {
         if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
@@ -278,10 +282,13 @@ impl Host {
 
     /// Move what a socket has to send now to the outbox.
     fn flush_socket(&mut self, now: Instant, socket: SocketId) {
-        while let Some(packet) =
-            self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now))
+        while let Some(entry) = self.sockets.get_mut(socket.0 as usize)
+            && let Kind::Connection(connection) = &mut entry.kind
+            && let Some((subflow, plan)) = connection.poll_plan(now)
         {
-            match self.route(&packet) {
+            let known = entry.routes.get(subflow).copied().flatten();
+            let packet = connection.emit(subflow, &plan, now);
+            match known.or_else(|| self.find_route(socket, subflow, &packet)) {
                 Some(interface) => self.outbox.push_back((interface, packet)),
                 None => self.stats.out_no_routes += 1,
             }

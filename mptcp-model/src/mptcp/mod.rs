@@ -564,6 +564,12 @@ impl Connection {
         }
     }
 
+    /// Index of a subflow among the views; 0 if it has none.
+    pub(crate) fn view_of(&self, index: usize) -> usize {
+        self.subflows[index].view.unwrap_or(0)
+    }
+
+    #[inline]
     pub(crate) fn refresh_view(&mut self, index: usize) -> usize {
         let subflow = &self.subflows[index];
         let Some(view) = subflow.view else { return 0 };

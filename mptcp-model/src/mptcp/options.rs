@@ -3,7 +3,7 @@
 
 use sim_core::Instant;
 
-use super::{Connection, Mode, Role, Stage};
+use super::{Connection, Mode, Role, Stage, Subflow};
 use crate::crypto;
 use crate::path_manager::Side;
 use crate::tcp::{Plan, PlanKind};
@@ -19,7 +19,16 @@ impl Connection {
     }
 
     /// What to [`emit`](Self::emit) next, and the subflow that sends it.
+    #[inline]
     pub(crate) fn poll_plan(&mut self, now: Instant) -> Option<(usize, Plan)> {
+        if self.subflows.iter().all(Subflow::is_at_rest) {
+            self.poll_from = 0;
+            return None;
+        }
+        self.plan_next(now)
+    }
+
+    fn plan_next(&mut self, now: Instant) -> Option<(usize, Plan)> {
         let extra = self.dss_room();
         let count = self.subflows.len();
         let mut grew = false;

@@ -28,6 +28,10 @@ pub(crate) struct StreamReceiver {
     rcvbuf: u64,
     rmem_max: u64,
     ratio: u64,
+    /// Length and truesize that `ratio` was computed from.
+    ratio_of: (u64, u64),
+    /// What `ooo_bytes` take up of the buffer, kept because each segment asks for it several times.
+    ooo_memory: u64,
     drs_space: u64,
     drs_copied: u64,
     drs_time: Instant,
@@ -49,6 +53,8 @@ impl StreamReceiver {
             rcvbuf: u64::from(config.rmem[1]),
             rmem_max: u64::from(config.rmem[2]),
             ratio: 128,
+            ratio_of: (0, 0),
+            ooo_memory: 0,
             drs_space: 14_480,
             drs_copied: 0,
             drs_time: Instant::ZERO,
@@ -56,7 +62,7 @@ impl StreamReceiver {
     }
 
     pub(crate) fn space(&self) -> ReceiveSpace {
-        let used = self.unread_truesize + (self.ooo_bytes << 8) / self.ratio;
+        let used = self.unread_truesize + self.ooo_memory;
         ReceiveSpace {
             free: (self.rcvbuf.saturating_sub(used) * self.ratio) >> 8,
             full: (self.rcvbuf * self.ratio) >> 8,
@@ -65,10 +71,23 @@ impl StreamReceiver {
 
     /// Data at position `start`. Returns the octets that are now in order.
     pub(crate) fn insert(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
-        let end = start + len;
-        if len >= 536 {
+        // Most segments have the size of the one before; divisions are dear.
+        let before = self.ooo_bytes;
+        let other_size = len >= 536 && self.ratio_of != (len, truesize);
+        if other_size {
             self.ratio = ((len << 8) / truesize.max(1)).clamp(1, 256);
+            self.ratio_of = (len, truesize);
         }
+        let gained = self.insert_octets(start, len, truesize);
+        if self.ooo_bytes != before || other_size {
+            self.ooo_memory = (self.ooo_bytes << 8) / self.ratio;
+        }
+        gained
+    }
+
+    #[inline]
+    fn insert_octets(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
+        let end = start + len;
         if end <= self.next {
             self.duplicate_bytes += len;
             return 0;
@@ -93,7 +112,7 @@ impl StreamReceiver {
         }
         let gained = self.next - before;
         self.unread += gained;
-        self.unread_truesize += truesize * gained / len.max(1);
+        self.unread_truesize += if gained == len { truesize } else { truesize * gained / len.max(1) };
         gained
     }
 

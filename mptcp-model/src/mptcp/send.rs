@@ -204,13 +204,13 @@ impl Connection {
             }
             let flow = &subflow.flow;
             let mss = flow.mss_now(extra);
-            let unsent = flow.queue.write_end - flow.snd_nxt.min(flow.queue.write_end);
-            let waiting = flow.queue.in_flight() + unsent.div_ceil(u64::from(mss)) as u32;
+            let waiting = flow.queue.in_flight() + flow.unsent_segments(mss);
+            let queued = flow.send_memory();
             views.push(SchedulerView {
                 index,
                 backup: subflow.is_backup(),
-                queued: flow.send_memory(),
-                has_memory: flow.has_send_memory(),
+                queued,
+                has_memory: queued < flow.sndbuf,
                 pacing_rate: flow.pacing_rate,
                 srtt: flow.rtt.srtt(),
                 cwnd_room: flow.window.cwnd.saturating_sub(waiting),

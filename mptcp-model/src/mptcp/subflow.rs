@@ -113,6 +113,12 @@ impl Subflow {
         joined && self.stage != Stage::Gone && self.flow.can_send()
     }
 
+    /// Whether it has nothing to send and nothing to tell the connection.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.flow.is_at_rest() & self.signals.is_empty() & !self.flow.sndbuf_grew
+    }
+
     pub(crate) fn view(&self) -> SubflowView {
         SubflowView {
             id: self.id,

@@ -226,6 +226,11 @@ impl Receiver {
         blocks
     }
 
+    /// Whether data waits for an ACK that is not yet due ([`Flow::check_ack`] decides).
+    pub(crate) const fn may_delay_ack(&self) -> bool {
+        self.ack_scheduled && !self.ack_now
+    }
+
     pub(crate) fn has_sacks(&self) -> bool {
         self.num_sacks > 0 || self.dsack.is_some()
     }
@@ -468,7 +473,7 @@ impl Receiver {
         let unit = 1u64 << scale;
         let mut window = self.new_window(space, scale);
         if window < current {
-            window = current.next_multiple_of(unit);
+            window = round_up(current, unit);
         }
         let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
         self.rcv_wnd = window.min(most);
@@ -483,14 +488,14 @@ impl Receiver {
         let unit = 1u64 << scale;
         let mut free = space.free;
         if free < full >> 1 {
-            free = free / unit * unit;
+            free &= !(unit - 1);
             if free < space.full >> 4 || free < mss {
                 return 0;
             }
         }
         free = free.min(self.ssthresh);
         if scale > 0 {
-            free.next_multiple_of(unit)
+            round_up(free, unit)
         } else {
             let window = self.rcv_wnd;
             if window + mss <= free || window > free {
@@ -509,6 +514,11 @@ impl Receiver {
             && (self.rcv_nxt - self.rcv_wup > u64::from(self.rcv_mss)
                 || (all_read && (self.pushed & 2 != 0 || (self.pushed & 1 != 0 && !self.pingpong))))
     }
+}
+
+/// The next multiple of `unit`, a power of two.
+const fn round_up(value: u64, unit: u64) -> u64 {
+    (value + unit - 1) & !(unit - 1)
 }
 
 fn trim_front(arrival: &mut Arrival, to: u64) {
