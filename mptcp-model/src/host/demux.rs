@@ -34,10 +34,15 @@ fn word(address: IpAddr) -> u128 {
 
 impl FlowKey {
     pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self::of(local.ip(), local.port(), remote.ip(), remote.port())
+    }
+
+    #[inline]
+    fn of(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
         Self {
-            local: word(local.ip()),
-            remote: word(remote.ip()),
-            ports: u32::from(local.port()) << 16 | u32::from(remote.port()),
+            local: word(local),
+            remote: word(remote),
+            ports: u32::from(local_port) << 16 | u32::from(remote_port),
         }
     }
 
@@ -70,9 +75,7 @@ impl Host {
     }
 
     pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
-        let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
-        let remote = SocketAddr::new(packet.ip.src, segment.src_port);
-        let key = FlowKey::new(local, remote);
+        let key = FlowKey::of(packet.ip.dst, segment.dst_port, packet.ip.src, segment.src_port);
         if let Some((socket, subflow)) = self.find_flow(key)
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
@@ -84,6 +87,13 @@ impl Host {
             self.activate(socket);
             return;
         }
+        self.handle_stray(now, packet, segment, key);
+    }
+
+    /// A segment without a flow.
+    fn handle_stray(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment, key: FlowKey) {
+        let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
+        let remote = SocketAddr::new(packet.ip.src, segment.src_port);
         if !self.routing.is_local(packet.ip.dst) {
             return;
         }

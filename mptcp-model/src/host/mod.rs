@@ -299,14 +299,9 @@ impl Host {
     fn settle(&mut self, now: Instant, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         entry.queued = false;
-        if let Kind::Connection(connection) = &entry.kind
-            && connection.has_events()
-        {
+        let Kind::Connection(connection) = &entry.kind else { return };
+        if connection.has_events() || connection.has_path_actions() {
             self.collect_events(socket);
-        }
-        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
-        let Kind::Connection(connection) = &mut entry.kind else { return };
-        if connection.has_path_actions() {
             self.run_path_actions(now, socket);
         }
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
@@ -435,6 +430,9 @@ impl Host {
 
     /// Carry out what the path manager of a connection wants.
     fn run_path_actions(&mut self, now: Instant, socket: SocketId) {
+        if !self.connection(socket).is_some_and(Connection::has_path_actions) {
+            return;
+        }
         loop {
             let Some(connection) = self.connection_mut(socket) else { return };
             if !connection.has_path_actions() {

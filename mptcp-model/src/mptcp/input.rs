@@ -8,7 +8,7 @@ use super::{Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, Flow, Mapping, SynOptions};
+use crate::tcp::{Arrival, Flow, Mapping, ReceiveSpace, SynOptions};
 use crate::wire::checksum::Sum;
 use crate::wire::options::ParsedOptions;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpSegment};
@@ -19,7 +19,8 @@ impl Connection {
         let parsed = segment.options.parse_all();
         let was = self.subflows[index].flow.state();
         let map = self.announced_mapping(index, segment, &parsed);
-        let space = self.receive_space(index);
+        // Only data asks for space.
+        let space = if segment.payload.is_empty() { ReceiveSpace::NONE } else { self.receive_space(index) };
         // Without anything outstanding, nothing of what congestion control sees can change.
         let changes_view = !self.subflows[index].flow.queue.sent.is_empty();
         let me = if changes_view { self.refresh_view(index) } else { self.view_of(index) };
@@ -69,6 +70,7 @@ impl Connection {
     }
 
     /// The mapping a segment announces, by DSS or by MP_CAPABLE with data.
+    #[inline]
     fn announced_mapping(
         &self,
         index: usize,

@@ -20,6 +20,11 @@ pub struct ReceiveSpace {
     pub full: u64,
 }
 
+impl ReceiveSpace {
+    /// No space, for segments without data.
+    pub(crate) const NONE: Self = Self { free: 0, full: 0 };
+}
+
 /// A piece of data as it arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -206,11 +211,11 @@ impl Receiver {
         self.ack_now = false;
     }
 
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        match (self.delack, self.compressed) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+    /// The earlier deadline; [`Instant::FAR_FUTURE`] is none.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let delack = self.delack.unwrap_or(Instant::FAR_FUTURE);
+        delack.min(self.compressed.unwrap_or(Instant::FAR_FUTURE))
     }
 
     /// SACK blocks for the next ACK, at most `most`.
