@@ -21,6 +21,9 @@ pub(super) struct FlowKey {
     ports: u32,
 }
 
+/// Flows remembered outside the table.
+pub(super) const RECENT: usize = 8;
+
 fn word(address: IpAddr) -> u128 {
     match address {
         // Apart from every IPv6 address in use: the v4-mapped block.
@@ -31,11 +34,23 @@ fn word(address: IpAddr) -> u128 {
 
 impl FlowKey {
     pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self::of(local.ip(), local.port(), remote.ip(), remote.port())
+    }
+
+    #[inline]
+    fn of(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
         Self {
-            local: word(local.ip()),
-            remote: word(remote.ip()),
-            ports: u32::from(local.port()) << 16 | u32::from(remote.port()),
+            local: word(local),
+            remote: word(remote),
+            ports: u32::from(local_port) << 16 | u32::from(remote_port),
         }
+    }
+
+    /// Where the flow stands among the [`RECENT`] found last: flows of one connection differ in their
+    /// addresses or in their ports, usually in the low bits.
+    const fn slot(&self) -> usize {
+        let addresses = (self.local ^ self.local >> 8 ^ self.local >> 16 ^ self.remote) as usize;
+        (addresses ^ self.ports as usize ^ (self.ports >> 16) as usize) % RECENT
     }
 }
 
@@ -48,29 +63,37 @@ impl Host {
     }
 
     fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
-        if let Some((last, socket, subflow)) = self.last_hit
+        let recent = &mut self.recent[key.slot()];
+        if let Some((last, socket, subflow)) = *recent
             && last == key
         {
             return Some((socket, subflow));
         }
         let &(socket, subflow) = self.flows.get(&key)?;
-        self.last_hit = Some((key, socket, subflow));
+        *recent = Some((key, socket, subflow));
         Some((socket, subflow))
     }
 
     pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
-        let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
-        let remote = SocketAddr::new(packet.ip.src, segment.src_port);
-        let key = FlowKey::new(local, remote);
+        let key = FlowKey::of(packet.ip.dst, segment.dst_port, packet.ip.src, segment.src_port);
         if let Some((socket, subflow)) = self.find_flow(key)
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
         {
             connection.handle_segment(now, subflow as usize, segment);
-            self.collect_events(socket);
+            if connection.has_events() {
+                self.collect_events(socket);
+            }
             self.activate(socket);
             return;
         }
+        self.handle_stray(now, packet, segment, key);
+    }
+
+    /// A segment without a flow.
+    fn handle_stray(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment, key: FlowKey) {
+        let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
+        let remote = SocketAddr::new(packet.ip.src, segment.src_port);
         if !self.routing.is_local(packet.ip.dst) {
             return;
         }

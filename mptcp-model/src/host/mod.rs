@@ -100,8 +100,8 @@ struct Socket {
     queued: bool,
     /// Demultiplexing entries made for its subflows so far.
     bound: Vec<FlowKey>,
-    /// Source, destination and interface of the last packet of each subflow.
-    routes: Vec<Option<(IpAddr, IpAddr, InterfaceId)>>,
+    /// Interface that the packets of each subflow leave by.
+    routes: Vec<Option<InterfaceId>>,
 }
 
 /// A host.
@@ -113,7 +113,7 @@ pub struct Host {
     pub routing: Routing,
     sockets: Vec<Socket>,
     flows: FxHashMap<FlowKey, (SocketId, u32)>,
-    last_hit: Option<(FlowKey, SocketId, u32)>,
+    recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
     tokens: FxHashMap<u32, SocketId>,
     timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
     timer_order: u64,
@@ -139,7 +139,7 @@ impl Host {
             routing: Routing::new(),
             sockets: Vec::new(),
             flows: FxHashMap::default(),
-            last_hit: None,
+            recent: [None; demux::RECENT],
             tokens: FxHashMap::default(),
             timers: PriorityQueue::with_default_hasher(),
             timer_order: 0,
@@ -229,6 +229,11 @@ impl Host {
         self.connections().all(|(_, connection)| connection.is_finished())
     }
 
+    fn is_active(&self, socket: SocketId) -> bool {
+        self.sockets.get(socket.0 as usize).is_some_and(|entry| entry.queued)
+    }
+
+    #[inline]
     fn activate(&mut self, socket: SocketId) {
         if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
             && !entry.queued
@@ -257,10 +262,13 @@ impl Host {
                 return Some(send(interface, packet));
             }
             let &socket = self.active.front()?;
-            let packet = self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now));
-            if let Some(packet) = packet {
-                let subflow = self.connection(socket).map_or(0, |connection| connection.poll_from);
-                if let Some(interface) = self.route_of_socket(socket, subflow, &packet) {
+            if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
+                && let Kind::Connection(connection) = &mut entry.kind
+                && let Some((subflow, plan)) = connection.poll_plan(now)
+            {
+                let known = entry.routes.get(subflow).copied().flatten();
+                let packet = connection.emit(subflow, &plan, now);
+                if let Some(interface) = known.or_else(|| self.find_route(socket, subflow, &packet)) {
                     self.stats.out_packets += 1;
                     return Some(send(interface, packet));
                 }
@@ -274,10 +282,13 @@ impl Host {
 
     /// Move what a socket has to send now to the outbox.
     fn flush_socket(&mut self, now: Instant, socket: SocketId) {
-        while let Some(packet) =
-            self.connection_mut(socket).and_then(|connection| connection.poll_transmit(now))
+        while let Some(entry) = self.sockets.get_mut(socket.0 as usize)
+            && let Kind::Connection(connection) = &mut entry.kind
+            && let Some((subflow, plan)) = connection.poll_plan(now)
         {
-            match self.route(&packet) {
+            let known = entry.routes.get(subflow).copied().flatten();
+            let packet = connection.emit(subflow, &plan, now);
+            match known.or_else(|| self.find_route(socket, subflow, &packet)) {
                 Some(interface) => self.outbox.push_back((interface, packet)),
                 None => self.stats.out_no_routes += 1,
             }
@@ -288,10 +299,9 @@ impl Host {
     fn settle(&mut self, now: Instant, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         entry.queued = false;
-        self.collect_events(socket);
-        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
-        let Kind::Connection(connection) = &mut entry.kind else { return };
-        if connection.has_path_actions() {
+        let Kind::Connection(connection) = &entry.kind else { return };
+        if connection.has_events() || connection.has_path_actions() {
+            self.collect_events(socket);
             self.run_path_actions(now, socket);
         }
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
@@ -318,7 +328,7 @@ impl Host {
         for key in std::mem::take(&mut entry.bound) {
             self.flows.remove(&key);
         }
-        self.last_hit = None;
+        self.recent = [None; demux::RECENT];
         if self.tokens.get(&token) == Some(&socket) {
             self.tokens.remove(&token);
         }
@@ -407,26 +417,22 @@ impl Host {
     }
 
     /// The interface a packet of a subflow leaves by, remembered until routes change.
-    fn route_of_socket(&mut self, socket: SocketId, subflow: usize, packet: &Packet) -> Option<InterfaceId> {
-        let (src, dst) = (packet.ip.src, packet.ip.dst);
-        let known = self.sockets.get(socket.0 as usize)?.routes.get(subflow).copied().flatten();
-        if let Some((s, d, interface)) = known
-            && s == src
-            && d == dst
-        {
-            return Some(interface);
-        }
+    #[cold]
+    fn find_route(&mut self, socket: SocketId, subflow: usize, packet: &Packet) -> Option<InterfaceId> {
         let interface = self.route(packet)?;
         let routes = &mut self.sockets[socket.0 as usize].routes;
         if routes.len() <= subflow {
             routes.resize(subflow + 1, None);
         }
-        routes[subflow] = Some((src, dst, interface));
+        routes[subflow] = Some(interface);
         Some(interface)
     }
 
     /// Carry out what the path manager of a connection wants.
     fn run_path_actions(&mut self, now: Instant, socket: SocketId) {
+        if !self.connection(socket).is_some_and(Connection::has_path_actions) {
+            return;
+        }
         loop {
             let Some(connection) = self.connection_mut(socket) else { return };
             if !connection.has_path_actions() {

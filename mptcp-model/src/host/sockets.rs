@@ -169,8 +169,14 @@ impl Host {
     /// What a call makes the stack send leaves before the next call.
     fn call_returns(&mut self, now: Instant, socket: SocketId) {
         self.collect_events(socket);
-        self.activate(socket);
         self.flush_socket(now, socket);
+        match self.connection(socket) {
+            // Whatever was queued before waits for its turn.
+            Some(connection) if !connection.has_path_actions() && !self.is_active(socket) => {
+                self.settle(now, socket);
+            }
+            _ => self.activate(socket),
+        }
     }
 
     /// Reset a connection (`connect(AF_UNSPEC)`, or closing with linger 0).

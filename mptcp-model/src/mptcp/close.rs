@@ -139,10 +139,14 @@ impl Connection {
     }
 
     /// Is the DATA_FIN of the peer next (`mptcp_check_data_fin`)?
+    #[inline]
     pub(crate) fn check_data_fin(&mut self, _now: Instant) {
-        if !self.recv.take_fin() {
-            return;
+        if self.recv.take_fin() {
+            self.data_fin_received();
         }
+    }
+
+    fn data_fin_received(&mut self) {
         self.events.readable = true;
         match self.state {
             State::Established => self.state = State::CloseWait,

@@ -8,7 +8,7 @@ use super::{Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, Flow, Mapping, SynOptions};
+use crate::tcp::{Arrival, Flow, Mapping, ReceiveSpace, SynOptions};
 use crate::wire::checksum::Sum;
 use crate::wire::options::ParsedOptions;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpSegment};
@@ -19,8 +19,11 @@ impl Connection {
         let parsed = segment.options.parse_all();
         let was = self.subflows[index].flow.state();
         let map = self.announced_mapping(index, segment, &parsed);
-        let space = self.receive_space(index);
-        let me = self.refresh_view(index);
+        // Only data asks for space.
+        let space = if segment.payload.is_empty() { ReceiveSpace::NONE } else { self.receive_space(index) };
+        // Without anything outstanding, nothing of what congestion control sees can change.
+        let changes_view = !self.subflows[index].flow.queue.sent.is_empty();
+        let me = if changes_view { self.refresh_view(index) } else { self.view_of(index) };
         let mut deliveries = std::mem::take(&mut self.deliveries);
         let around = Surroundings { now, me, paths: &self.views, space, map };
         let outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed, &mut deliveries);
@@ -44,14 +47,13 @@ impl Connection {
                 } else if outcome.fin {
                     self.subflow_fin(now, index);
                 }
-                let space = self.receive_space(index);
-                // A subflow hands its data to the connection at once.
-                let copied = self.mode == Mode::Multipath;
-                self.subflows[index].flow.check_ack(now, space, copied);
+                if self.subflows[index].flow.recv.may_delay_ack() {
+                    let space = self.receive_space(index);
+                    // A subflow hands its data to the connection at once.
+                    let copied = self.mode == Mode::Multipath;
+                    self.subflows[index].flow.check_ack(now, space, copied);
+                }
                 self.revive(index);
-            }
-            if outcome.acked {
-                self.sync_sndbuf();
             }
             if self.mode == Mode::Multipath {
                 self.push_pending(now);
@@ -59,7 +61,9 @@ impl Connection {
         }
         deliveries.clear();
         self.deliveries = deliveries;
-        self.refresh_view(index);
+        if changes_view {
+            self.refresh_view(index);
+        }
         let state = self.subflows[index].flow.state();
         if state != was {
             self.subflow_state_changed(now, index);
@@ -68,6 +72,7 @@ impl Connection {
     }
 
     /// The mapping a segment announces, by DSS or by MP_CAPABLE with data.
+    #[inline]
     fn announced_mapping(
         &self,
         index: usize,
@@ -436,6 +441,12 @@ impl Connection {
 
     /// Deliver data that is in order on its subflow.
     fn deliver(&mut self, now: Instant, index: usize, arrivals: &mut Vec<Arrival>) {
+        if arrivals.is_empty() {
+            if self.mode == Mode::Multipath {
+                self.check_data_fin(now);
+            }
+            return;
+        }
         let before = self.recv.unread;
         for arrival in arrivals.drain(..) {
             match self.mode {
@@ -478,6 +489,10 @@ impl Connection {
         if map.checksum.is_some() {
             self.hold_for_checksum(now, index, &arrival, covered);
         } else {
+            if covered == len {
+                self.deliver_at(map.data + offset, &arrival.payload, arrival.truesize);
+                return;
+            }
             let payload = arrival.payload.slice(0, covered);
             self.deliver_at(map.data + offset, &payload, arrival.truesize);
         }

@@ -526,6 +526,11 @@ impl Connection {
         std::mem::take(&mut self.events)
     }
 
+    /// Whether something happened since the events were taken.
+    pub(crate) const fn has_events(&self) -> bool {
+        self.events.any()
+    }
+
     /// The error that ended the connection.
     #[must_use]
     pub const fn error(&self) -> Option<SocketError> {
@@ -559,6 +564,12 @@ impl Connection {
         }
     }
 
+    /// Index of a subflow among the views; 0 if it has none.
+    pub(crate) fn view_of(&self, index: usize) -> usize {
+        self.subflows[index].view.unwrap_or(0)
+    }
+
+    #[inline]
     pub(crate) fn refresh_view(&mut self, index: usize) -> usize {
         let subflow = &self.subflows[index];
         let Some(view) = subflow.view else { return 0 };

@@ -3,7 +3,7 @@
 
 use sim_core::Instant;
 
-use super::{Connection, Mode, Role, Stage};
+use super::{Connection, Mode, Role, Stage, Subflow};
 use crate::crypto;
 use crate::path_manager::Side;
 use crate::tcp::{Plan, PlanKind};
@@ -14,33 +14,50 @@ use crate::wire::{
 impl Connection {
     /// The next packet to send, if any.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
+        let (index, plan) = self.poll_plan(now)?;
+        Some(self.emit(index, &plan, now))
+    }
+
+    /// What to [`emit`](Self::emit) next, and the subflow that sends it.
+    #[inline]
+    pub(crate) fn poll_plan(&mut self, now: Instant) -> Option<(usize, Plan)> {
+        if self.subflows.iter().all(Subflow::is_at_rest) {
+            self.poll_from = 0;
+            return None;
+        }
+        self.plan_next(now)
+    }
+
+    fn plan_next(&mut self, now: Instant) -> Option<(usize, Plan)> {
         let extra = self.dss_room();
         let count = self.subflows.len();
+        let mut grew = false;
         for step in 0..count {
             let mut index = self.poll_from + step;
             if index >= count {
                 index -= count;
             }
             let subflow = &mut self.subflows[index];
-            if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
+            grew |= subflow.flow.sndbuf_grew;
+            if subflow.flow.is_at_rest() && subflow.signals.is_empty() {
                 continue;
             }
-            if subflow.flow.is_at_rest() && subflow.signals.is_empty() {
+            if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
                 continue;
             }
             if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {
                 // Address signalling has ACKs of its own.
-                let plan = subflow.flow.bare_ack();
-                return Some(self.emit(index, &plan, now));
+                return Some((index, subflow.flow.bare_ack()));
             }
             let mss = subflow.flow.mss_now(extra);
             if let Some(plan) = subflow.flow.poll_send(now, mss) {
                 self.poll_from = index;
-                return Some(self.emit(index, &plan, now));
+                return Some((index, plan));
             }
+            grew |= subflow.flow.sndbuf_grew;
         }
         self.poll_from = 0;
-        if self.subflows.iter().any(|subflow| subflow.flow.sndbuf_grew) {
+        if grew {
             for subflow in &mut self.subflows {
                 subflow.flow.sndbuf_grew = false;
             }
@@ -48,18 +65,18 @@ impl Connection {
             self.note_writable();
             self.push_pending(now);
             if self.subflows.iter().any(|subflow| !subflow.flow.is_at_rest()) {
-                return self.poll_transmit(now);
+                return self.poll_plan(now);
             }
         }
         None
     }
 
-    fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
-        let mut options = TcpOptions::new();
-        match plan.kind {
-            PlanKind::Syn | PlanKind::SynAck => self.handshake_options(index, plan, now, &mut options),
-            _ => self.other_options(index, plan, now, &mut options),
-        }
+    /// The packet of a plan.
+    pub(crate) fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
+        let options = match self.usual_options(index, plan, now) {
+            Some(options) => options,
+            None => self.options_of(index, plan, now),
+        };
         let window = self.window_field(index, plan);
         let payload = self.payload_of(plan);
         let subflow = &mut self.subflows[index];
@@ -104,6 +121,35 @@ impl Connection {
         }
     }
 
+    /// The options of a segment that has nothing but timestamps and a DSS to carry.
+    #[inline]
+    fn usual_options(&self, index: usize, plan: &Plan, now: Instant) -> Option<TcpOptions> {
+        let subflow = &self.subflows[index];
+        let flow = &subflow.flow;
+        let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
+            && self.mode == Mode::Multipath
+            && subflow.stage == Stage::Confirmed
+            && subflow.signals.is_empty()
+            && flow.ts_ok
+            && !flow.recv.has_sacks();
+        if !usual {
+            return None;
+        }
+        let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+        let dss = self.dss(plan, self.send.fin_enabled());
+        TcpOptions::with_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
+    }
+
+    fn options_of(&mut self, index: usize, plan: &Plan, now: Instant) -> TcpOptions {
+        let mut options = TcpOptions::new();
+        match plan.kind {
+            PlanKind::Syn | PlanKind::SynAck => self.handshake_options(index, plan, now, &mut options),
+            _ => self.other_options(index, plan, now, &mut options),
+        }
+        options
+    }
+
+    #[inline]
     fn payload_of(&self, plan: &Plan) -> Payload {
         if plan.len == 0 {
             return Payload::Empty;
@@ -310,6 +356,7 @@ impl Connection {
     }
 
     /// The DSS of a segment: DATA_ACK always, mapping with data, DATA_FIN once all data was handed down.
+    #[inline]
     fn dss(&self, plan: &Plan, fin: bool) -> Dss {
         let position = self.keys.remote_base.wrapping_add(self.recv.next);
         let data_ack = Some(if self.use_long_ack {

@@ -32,6 +32,8 @@ pub(crate) struct StreamReceiver {
     ratio: u64,
     /// Memory of one octet of payload, in 1/256, of the last full segment.
     density: u64,
+    /// Length and truesize that `density` was computed from.
+    density_of: (u64, u64),
     drs_space: u64,
     drs_copied: u64,
     drs_time: Instant,
@@ -65,6 +67,7 @@ impl StreamReceiver {
             rmem_max: u64::from(config.rmem[2]),
             ratio: 128,
             density: 512,
+            density_of: (0, 0),
             drs_space: 14_480,
             drs_copied: 0,
             drs_time: Instant::ZERO,
@@ -82,10 +85,17 @@ impl StreamReceiver {
 
     /// Data at position `start`. Returns the octets that are now in order.
     pub(crate) fn insert(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
-        let end = start + len;
-        if len >= 536 {
+        // Most segments have the size of the one before; divisions are dear.
+        if len >= 536 && self.density_of != (len, truesize) {
             self.density = (truesize << 8) / len;
+            self.density_of = (len, truesize);
         }
+        self.insert_octets(start, len, truesize)
+    }
+
+    #[inline]
+    fn insert_octets(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
+        let end = start + len;
         if end <= self.next {
             self.duplicate_bytes += len;
             return 0;
@@ -110,7 +120,7 @@ impl StreamReceiver {
         }
         let gained = self.next - before;
         self.unread += gained;
-        self.unread_truesize += truesize * gained / len.max(1);
+        self.unread_truesize += if gained == len { truesize } else { truesize * gained / len.max(1) };
         gained
     }
 

@@ -166,14 +166,26 @@ impl Connection {
     }
 
     /// Hand pending data to subflows, as the scheduler says (`__mptcp_push_pending`).
+    #[inline]
     pub(crate) fn push_pending(&mut self, now: Instant) {
-        if self.mode != Mode::Multipath || !self.send.has_pending() {
+        if self.mode == Mode::Multipath && self.send.has_pending() {
+            self.distribute(now);
+        } else if self.send.fin_queued {
             self.check_data_fin_send(now);
-            return;
+        }
+    }
+
+    fn distribute(&mut self, now: Instant) {
+        let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
+        let extra = self.dss_room();
+        for (index, subflow) in self.subflows.iter().enumerate() {
+            if !subflow.stale && subflow.is_active() {
+                views.push(subflow.scheduler_view(index, extra));
+            }
         }
         let mut pushed: Option<usize> = None;
         while self.send.has_pending() {
-            let Some((index, exact)) = self.pick_subflow() else { break };
+            let Some((index, exact)) = self.pick_subflow(&views) else { break };
             if pushed.is_some_and(|before| before != index)
                 && let Some(before) = pushed
             {
@@ -184,6 +196,10 @@ impl Connection {
                 break;
             }
             pushed = Some(index);
+            // Only this subflow has changed.
+            if let Some(view) = views.iter_mut().find(|view| view.index == index) {
+                *view = self.subflows[index].scheduler_view(index, extra);
+            }
         }
         if let Some(index) = pushed {
             self.subflows[index].flow.mark_push();
@@ -194,31 +210,9 @@ impl Connection {
         self.check_data_fin_send(now);
     }
 
-    fn pick_subflow(&mut self) -> Option<(usize, bool)> {
+    fn pick_subflow(&mut self, views: &[SchedulerView]) -> Option<(usize, bool)> {
         let window = self.send.window_end.saturating_sub(self.send.nxt);
-        let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
-        let extra = self.dss_room();
-        for (index, subflow) in self.subflows.iter().enumerate() {
-            if !subflow.is_active() || subflow.stale {
-                continue;
-            }
-            let flow = &subflow.flow;
-            let mss = flow.mss_now(extra);
-            let unsent = flow.queue.write_end - flow.snd_nxt.min(flow.queue.write_end);
-            let waiting = flow.queue.in_flight() + unsent.div_ceil(u64::from(mss)) as u32;
-            views.push(SchedulerView {
-                index,
-                backup: subflow.is_backup(),
-                queued: flow.send_memory(),
-                has_memory: flow.has_send_memory(),
-                pacing_rate: flow.pacing_rate,
-                srtt: flow.rtt.srtt(),
-                cwnd_room: flow.window.cwnd.saturating_sub(waiting),
-                mss,
-                in_loss: flow.in_loss(),
-            });
-        }
-        let pick = self.scheduler.pick(window, &views)?;
+        let pick = self.scheduler.pick(window, views)?;
         self.send.burst = i64::from(pick.burst);
         Some((pick.index, pick.exact))
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use sim_core::Instant;
 
 use crate::path_manager::{SubflowId, SubflowView};
+use crate::scheduler::SchedulerView;
 use crate::tcp::Flow;
 use crate::wire::{MpOption, Payload};
 
@@ -108,9 +109,36 @@ impl Subflow {
     }
 
     /// Whether it may carry data (`__mptcp_subflow_active`).
+    #[inline]
     pub(crate) fn is_active(&self) -> bool {
         let joined = self.role == Role::Initial || self.stage == Stage::Confirmed;
         joined && self.stage != Stage::Gone && self.flow.can_send()
+    }
+
+    /// Whether it has nothing to send and nothing to tell the connection.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.flow.is_at_rest() & self.signals.is_empty() & !self.flow.sndbuf_grew
+    }
+
+    /// What a scheduler may know of it; `extra` octets of each segment go to the DSS.
+    #[inline]
+    pub(crate) fn scheduler_view(&self, index: usize, extra: u32) -> SchedulerView {
+        let flow = &self.flow;
+        let mss = flow.mss_now(extra);
+        let waiting = flow.queue.in_flight() + flow.unsent_segments(mss);
+        let queued = flow.send_memory();
+        SchedulerView {
+            index,
+            backup: self.is_backup(),
+            queued,
+            has_memory: queued < flow.sndbuf,
+            pacing_rate: flow.pacing_rate,
+            srtt: flow.rtt.srtt(),
+            cwnd_room: flow.window.cwnd.saturating_sub(waiting),
+            mss,
+            in_loss: flow.in_loss(),
+        }
     }
 
     pub(crate) fn view(&self) -> SubflowView {

@@ -13,23 +13,16 @@ impl Connection {
     /// When the connection wants to be woken.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut next = Instant::FAR_FUTURE;
-        let mut consider = |at: Option<Instant>| {
-            if let Some(at) = at {
-                next = next.min(at);
-            }
-        };
+        let or_never = |at: Option<Instant>| at.unwrap_or(Instant::FAR_FUTURE);
+        let mut next =
+            or_never(self.send.timer).min(or_never(self.close_timer)).min(or_never(self.path_wake));
         for subflow in &self.subflows {
             if subflow.stage != Stage::Gone {
-                consider(subflow.flow.poll_timeout());
-                consider(subflow.third_ack_timer);
+                next = next.min(subflow.flow.next_deadline()).min(or_never(subflow.third_ack_timer));
             }
         }
-        consider(self.send.timer);
-        consider(self.close_timer);
-        consider(self.path_wake);
         for entry in &self.announced {
-            consider(entry.resend_at);
+            next = next.min(or_never(entry.resend_at));
         }
         (next != Instant::FAR_FUTURE).then_some(next)
     }
@@ -40,7 +33,7 @@ impl Connection {
             if self.subflows[index].stage == Stage::Gone {
                 continue;
             }
-            if self.subflows[index].flow.poll_timeout().is_some_and(|at| at <= now) {
+            if self.subflows[index].flow.next_deadline() <= now {
                 let me = self.refresh_view(index);
                 let outcome = self.subflows[index].flow.handle_timeout(now, me, &self.views);
                 self.refresh_view(index);

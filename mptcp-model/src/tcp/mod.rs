@@ -470,6 +470,14 @@ impl Flow {
         self.send_memory() < self.sndbuf
     }
 
+    /// Segments of `mss` octets that what was accepted and not yet sent will take.
+    #[inline]
+    pub(crate) fn unsent_segments(&self, mss: u32) -> u32 {
+        let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
+        // Nearly always; a division is dear.
+        if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { unsent.div_ceil(u64::from(mss)) as u32 }
+    }
+
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
     #[must_use]
     pub fn mss_now(&self, option_octets: u32) -> u32 {

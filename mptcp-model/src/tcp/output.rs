@@ -97,16 +97,18 @@ impl Flow {
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
+        // Without branches: each is nearly always false.
         let due = self.recv.ack_now
-            || self.bare_ack_due
-            || self.handshake_due
-            || self.reset_due
-            || self.validate_due
-            || self.space_check_due;
-        !due && self.forced.is_none()
-            && self.rexmit == Rexmit::None
-            && self.queue.unsent.is_empty()
-            && !self.fin_wanted
+            | self.bare_ack_due
+            | self.handshake_due
+            | self.reset_due
+            | self.validate_due
+            | self.space_check_due
+            | self.fin_wanted
+            | self.forced.is_some()
+            | (self.rexmit != Rexmit::None)
+            | !self.queue.unsent.is_empty();
+        !due
     }
 
     /// The next segment to send, if any. `mss` is the payload that fits a full segment.
@@ -334,11 +336,21 @@ impl Flow {
         (bytes.min(gso) as u32 / mss).max(2)
     }
 
+    #[inline]
     fn new_data(&mut self, now: Instant, mss: u32, probe: bool) -> Option<Plan> {
-        if self.burst_end > self.snd_nxt {
-            return Some(self.next_of_burst(now, mss));
+        if self.burst_end <= self.snd_nxt {
+            let Some(&chunk) = self.queue.unsent.front() else {
+                return if self.fin_wanted { self.bare_fin(now) } else { None };
+            };
+            if !self.begin_burst(now, mss, probe, &chunk) {
+                return None;
+            }
         }
-        let Some(&chunk) = self.queue.unsent.front() else { return self.bare_fin(now) };
+        Some(self.next_of_burst(now, mss))
+    }
+
+    /// Decide how much of the next chunk leaves at once; false if nothing does.
+    fn begin_burst(&mut self, now: Instant, mss: u32, probe: bool, chunk: &Chunk) -> bool {
         if self.queue.sent.is_empty() {
             self.resume_after_idle(now);
         }
@@ -346,37 +358,37 @@ impl Flow {
             0 if probe => 1,
             0 => {
                 self.cwnd_limited(now);
-                return None;
+                return false;
             }
             room => room,
         };
         let window_end = self.snd_una + self.snd_wnd;
         if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
             self.blocked_by_window(now);
-            return None;
+            return false;
         }
         let is_last = self.queue.unsent.len() == 1;
         let fin_follows = is_last && self.fin_wanted;
         let limit = if chunk.len <= mss {
             if self.nagle_holds(chunk.len < mss, is_last && !fin_follows) && !probe {
-                return None;
+                return false;
             }
             chunk.len
         } else {
             let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
-            if !probe && self.defers(now, &chunk, is_last, most, quota, mss) {
-                return None;
+            if !probe && self.defers(now, chunk, is_last, most, quota, mss) {
+                return false;
             }
-            self.split_point(&chunk, is_last && !fin_follows, most, mss, window_end)
+            self.split_point(chunk, is_last && !fin_follows, most, mss, window_end)
         };
         if limit == 0 {
-            return None;
+            return false;
         }
         self.burst_start = chunk.start;
         self.burst_end = chunk.start + u64::from(limit);
         // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
         self.burst_push = limit > mss || (limit == chunk.len && chunk.push);
-        Some(self.next_of_burst(now, mss))
+        true
     }
 
     /// How much of a chunk to hand down (`tcp_mss_split_point`).
@@ -520,6 +532,7 @@ impl Flow {
     }
 
     /// A segment leaves for the first time.
+    #[inline]
     fn record(&mut self, now: Instant, seg: TxSeg) {
         let was_idle = self.queue.sent.is_empty();
         self.snd_nxt = seg.end();

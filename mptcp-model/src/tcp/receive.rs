@@ -20,6 +20,11 @@ pub struct ReceiveSpace {
     pub full: u64,
 }
 
+impl ReceiveSpace {
+    /// No space, for segments without data.
+    pub(crate) const NONE: Self = Self { free: 0, full: 0 };
+}
+
 /// A piece of data as it arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -206,11 +211,11 @@ impl Receiver {
         self.ack_now = false;
     }
 
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        match (self.delack, self.compressed) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+    /// The earlier deadline; [`Instant::FAR_FUTURE`] is none.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let delack = self.delack.unwrap_or(Instant::FAR_FUTURE);
+        delack.min(self.compressed.unwrap_or(Instant::FAR_FUTURE))
     }
 
     /// SACK blocks for the next ACK, at most `most`.
@@ -224,6 +229,11 @@ impl Receiver {
             }
         }
         blocks
+    }
+
+    /// Whether data waits for an ACK that is not yet due ([`Flow::check_ack`] decides).
+    pub(crate) const fn may_delay_ack(&self) -> bool {
+        self.ack_scheduled && !self.ack_now
     }
 
     pub(crate) fn has_sacks(&self) -> bool {
@@ -465,18 +475,19 @@ impl Receiver {
     /// The window to advertise now (`tcp_select_window`); never moves the right edge left.
     pub(crate) fn select_window(&mut self, space: ReceiveSpace, scale: u8) -> u64 {
         let current = self.receive_window();
-        let kept = if self.new_window(space, scale) < current { current } else { 0 };
-        self.offer_window(space, scale, kept)
+        let window = self.new_window(space, scale);
+        let window = if window < current { round_up(current, 1u64 << scale) } else { window };
+        self.offer_window(window, scale)
     }
 
     /// As [`select_window`](Self::select_window), but with no regard to what this subflow offered before: the
     /// edge that must not move left is the connection's, as the captures of upstream Linux show.
     pub(crate) fn fresh_window(&mut self, space: ReceiveSpace, scale: u8) -> u64 {
-        self.offer_window(space, scale, 0)
+        let window = self.new_window(space, scale);
+        self.offer_window(window, scale)
     }
 
-    fn offer_window(&mut self, space: ReceiveSpace, scale: u8, least: u64) -> u64 {
-        let window = self.new_window(space, scale).max(least.next_multiple_of(1u64 << scale));
+    fn offer_window(&mut self, window: u64, scale: u8) -> u64 {
         let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
         self.rcv_wnd = window.min(most);
         self.rcv_wup = self.rcv_nxt;
@@ -490,14 +501,14 @@ impl Receiver {
         let unit = 1u64 << scale;
         let mut free = space.free;
         if free < full >> 1 {
-            free = free / unit * unit;
+            free &= !(unit - 1);
             if free < space.full >> 4 || free < mss {
                 return 0;
             }
         }
         free = free.min(self.ssthresh);
         if scale > 0 {
-            free.next_multiple_of(unit)
+            round_up(free, unit)
         } else {
             let window = self.rcv_wnd;
             if window + mss <= free || window > free {
@@ -516,6 +527,11 @@ impl Receiver {
             && (self.rcv_nxt - self.rcv_wup > u64::from(self.rcv_mss)
                 || (all_read && (self.pushed & 2 != 0 || (self.pushed & 1 != 0 && !self.pingpong))))
     }
+}
+
+/// The next multiple of `unit`, a power of two.
+const fn round_up(value: u64, unit: u64) -> u64 {
+    (value + unit - 1) & !(unit - 1)
 }
 
 fn trim_front(arrival: &mut Arrival, to: u64) {

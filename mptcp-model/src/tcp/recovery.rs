@@ -81,6 +81,13 @@ impl Flow {
             return true;
         }
         let ack = ack as u64;
+        if ack == self.snd_una && self.has_nothing_to_learn(options) {
+            // The usual case where data only arrives.
+            self.rack.advanced = false;
+            self.last_ack_received = now;
+            self.update_window(segment, seq, ack, ack, &mut Tally::default());
+            return true;
+        }
         let echo = options.timestamps.filter(|_| self.ts_ok).map(|(_, ecr)| ecr);
         let echo = echo.map(|ecr| ecr.wrapping_sub(self.params.ts_offset));
         let mut tally = Tally { echo, ..Tally::default() };
@@ -143,6 +150,12 @@ impl Flow {
         true
     }
 
+    /// Whether an ACK of what was acknowledged already can tell no more than a window.
+    fn has_nothing_to_learn(&self, options: &ParsedOptions) -> bool {
+        self.queue.sent.is_empty() && options.sack.is_empty() && !self.fin_sent && self.xmit_timer.is_none()
+    }
+
+    #[inline]
     fn update_window(&mut self, segment: &TcpSegment, seq: u64, ack: u64, prior_una: u64, tally: &mut Tally) {
         let window = u64::from(segment.window) << self.snd_wscale;
         // RFC 9293, section 3.10.7.4, with the correction of Linux for equal sequence numbers.

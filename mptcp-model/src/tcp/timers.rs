@@ -21,17 +21,20 @@ impl Flow {
     /// When the flow wants to be woken.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut next = self.recv.next_timeout().unwrap_or(Instant::FAR_FUTURE);
-        if let Some((at, _)) = self.xmit_timer {
-            next = next.min(at);
-        }
-        if let Some(at) = self.state_timer {
-            next = next.min(at);
-        }
-        if self.config.pacing && self.pace_until > self.last_send && !self.queue.unsent.is_empty() {
-            next = next.min(self.pace_until);
-        }
+        let next = self.next_deadline();
         (next != Instant::FAR_FUTURE).then_some(next)
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout); [`Instant::FAR_FUTURE`] is never.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let xmit = self.xmit_timer.map_or(Instant::FAR_FUTURE, |(at, _)| at);
+        let state = self.state_timer.unwrap_or(Instant::FAR_FUTURE);
+        let next = self.recv.next_deadline().min(xmit.min(state));
+        if self.pace_until > self.last_send && self.config.pacing && !self.queue.unsent.is_empty() {
+            return next.min(self.pace_until);
+        }
+        next
     }
 
     /// Whatever is due at `now` happens; harmless when nothing is.

@@ -198,13 +198,16 @@ pub mod reset_reason {
 /// T of MP_TCPRST: the condition is transient.
 pub const TCPRST_TRANSIENT: u8 = 0x01;
 
-/// Flags of the fourth octet of a DSS.
-mod dss {
-    pub(super) const DATA_ACK: u8 = 0x01;
-    pub(super) const LONG_ACK: u8 = 0x02;
-    pub(super) const MAPPING: u8 = 0x04;
-    pub(super) const LONG_DSN: u8 = 0x08;
-    pub(super) const DATA_FIN: u8 = 0x10;
+/// The third octet of a DSS, and the flags of the fourth.
+pub(super) mod dss {
+    pub(in crate::wire) const FIRST: u8 = super::subtype::DSS << 4;
+    pub(in crate::wire) const DATA_ACK: u8 = 0x01;
+    pub(in crate::wire) const LONG_ACK: u8 = 0x02;
+    pub(in crate::wire) const FULL_ACK: u8 = DATA_ACK | LONG_ACK;
+    pub(in crate::wire) const MAPPING: u8 = 0x04;
+    pub(in crate::wire) const LONG_DSN: u8 = 0x08;
+    pub(in crate::wire) const FULL_MAPPING: u8 = MAPPING | LONG_DSN;
+    pub(in crate::wire) const DATA_FIN: u8 = 0x10;
 }
 
 /// B, the lowest bit of the third octet of MP_JOIN and MP_PRIO.
@@ -428,8 +431,6 @@ impl Dss {
     #[must_use]
     #[inline]
     pub fn parse(body: &[u8]) -> Option<Self> {
-        const FULL_ACK: u8 = dss::DATA_ACK | dss::LONG_ACK;
-        const FULL_MAPPING: u8 = dss::MAPPING | dss::LONG_DSN;
         let &[first, flags, ..] = body else { return None };
         if first >> 4 != subtype::DSS {
             return None;
@@ -437,12 +438,12 @@ impl Dss {
         let rest = &body[2..];
         let (data_ack, rest) = match flags & (dss::DATA_ACK | dss::LONG_ACK) {
             dss::DATA_ACK => DataNumber::parse_short(rest)?,
-            FULL_ACK => DataNumber::parse_long(rest)?,
+            dss::FULL_ACK => DataNumber::parse_long(rest)?,
             _ => (None, rest),
         };
         let (dsn, rest) = match flags & (dss::MAPPING | dss::LONG_DSN) {
             dss::MAPPING => DataNumber::parse_short(rest)?,
-            FULL_MAPPING => DataNumber::parse_long(rest)?,
+            dss::FULL_MAPPING => DataNumber::parse_long(rest)?,
             _ => (None, rest),
         };
         let mapping = match (dsn, rest) {
@@ -507,7 +508,7 @@ impl Dss {
         }
         out[0] = super::options::kind::MPTCP;
         out[1] = len as u8;
-        out[2] = subtype::DSS << 4;
+        out[2] = dss::FIRST;
         out[3] = flags;
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::checksum::Sum;
 use super::field;
-use super::mptcp::{Dss, MpOption};
+use super::mptcp::{DataNumber, Dss, DssMapping, MpOption, dss};
 use super::seq::Seq;
 
 /// Kinds (IANA registry of TCP option kinds).
@@ -217,25 +217,13 @@ impl TcpOptions {
             let val = u32::from_be_bytes([*a, *b, *c, *d]);
             let ecr = u32::from_be_bytes([*e, *f, *g, *h]);
             parsed.timestamps = Some((val, ecr));
+            if let Some(dss) = self.dss_at_its_place() {
+                parsed.dss = Some(dss);
+                return parsed;
+            }
             rest = tail;
         }
-        while let [kind, tail @ ..] = rest {
-            match *kind {
-                kind::END => break,
-                kind::NOP => {
-                    rest = tail;
-                    continue;
-                }
-                _ => {}
-            }
-            let Some(len) = tail.first().map(|len| usize::from(*len)) else { break };
-            if len < 2 || len > rest.len() {
-                break;
-            }
-            let (option, after) = rest.split_at(len);
-            parsed.read(*kind, &option[2..]);
-            rest = after;
-        }
+        parsed.read_all(rest);
         parsed
     }
 
@@ -341,6 +329,89 @@ impl TcpOptions {
         }
     }
 
+    /// NOP NOP timestamps and a DSS without checksum, padded with NOPs: what nearly every segment carries,
+    /// at fixed places. `None` if the DSS has another layout.
+    #[inline]
+    pub(crate) fn with_timestamps_and_dss(val: u32, ecr: u32, dss: &Dss) -> Option<Self> {
+        let mut out = Self::EMPTY;
+        let octets = &mut out.octets;
+        octets[..4].copy_from_slice(&[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
+        octets[4..8].copy_from_slice(&val.to_be_bytes());
+        octets[8..12].copy_from_slice(&ecr.to_be_bytes());
+        let data_fin = if dss.data_fin { dss::DATA_FIN } else { 0 };
+        let head = |len, flags| [kind::MPTCP, len, dss::FIRST, flags];
+        out.len = match (dss.data_ack?, dss.mapping) {
+            (DataNumber::Long(ack), None) => {
+                octets[12..16].copy_from_slice(&head(12, dss::FULL_ACK));
+                octets[16..24].copy_from_slice(&ack.to_be_bytes());
+                24
+            }
+            (DataNumber::Short(ack), None) => {
+                octets[12..16].copy_from_slice(&head(8, dss::DATA_ACK));
+                octets[16..20].copy_from_slice(&ack.to_be_bytes());
+                20
+            }
+            (
+                DataNumber::Long(ack),
+                Some(DssMapping { dsn: DataNumber::Long(dsn), ssn, len, checksum: None }),
+            ) => {
+                octets[12..16].copy_from_slice(&head(26, dss::FULL_ACK | dss::FULL_MAPPING | data_fin));
+                octets[16..24].copy_from_slice(&ack.to_be_bytes());
+                octets[24..32].copy_from_slice(&dsn.to_be_bytes());
+                octets[32..36].copy_from_slice(&ssn.to_be_bytes());
+                octets[36..38].copy_from_slice(&len.to_be_bytes());
+                octets[38..].copy_from_slice(&[kind::NOP, kind::NOP]);
+                40
+            }
+            (
+                DataNumber::Short(ack),
+                Some(DssMapping { dsn: DataNumber::Long(dsn), ssn, len, checksum: None }),
+            ) => {
+                octets[12..16].copy_from_slice(&head(22, dss::DATA_ACK | dss::FULL_MAPPING | data_fin));
+                octets[16..20].copy_from_slice(&ack.to_be_bytes());
+                octets[20..28].copy_from_slice(&dsn.to_be_bytes());
+                octets[28..32].copy_from_slice(&ssn.to_be_bytes());
+                octets[32..34].copy_from_slice(&len.to_be_bytes());
+                octets[34..36].copy_from_slice(&[kind::NOP, kind::NOP]);
+                36
+            }
+            _ => return None,
+        };
+        Some(out)
+    }
+
+    /// Reads a DSS that stands where [`with_timestamps_and_dss`](Self::with_timestamps_and_dss) puts it.
+    #[inline]
+    fn dss_at_its_place(&self) -> Option<Dss> {
+        let o = &self.octets;
+        if o[12] != kind::MPTCP || o[14] != dss::FIRST {
+            return None;
+        }
+        let mapping = |at: usize, flags: u8| {
+            let mapping = DssMapping {
+                dsn: DataNumber::Long(field::be64(o, at)),
+                ssn: field::be32(o, at + 8),
+                len: u16::from_be_bytes([o[at + 12], o[at + 13]]),
+                checksum: None,
+            };
+            (flags & dss::DATA_FIN != 0, Some(mapping))
+        };
+        let flags = o[15];
+        let without_fin = flags & !dss::DATA_FIN;
+        let (data_ack, (data_fin, mapping)) = match (self.len, o[13]) {
+            (24, 12) if flags == dss::FULL_ACK => (DataNumber::Long(field::be64(o, 16)), (false, None)),
+            (20, 8) if flags == dss::DATA_ACK => (DataNumber::Short(field::be32(o, 16)), (false, None)),
+            (40, 26) if without_fin == dss::FULL_ACK | dss::FULL_MAPPING && o[38..] == [kind::NOP; 2] => {
+                (DataNumber::Long(field::be64(o, 16)), mapping(24, flags))
+            }
+            (36, 22) if without_fin == dss::DATA_ACK | dss::FULL_MAPPING && o[34..36] == [kind::NOP; 2] => {
+                (DataNumber::Short(field::be32(o, 16)), mapping(20, flags))
+            }
+            _ => return None,
+        };
+        Some(Dss { data_fin, data_ack: Some(data_ack), mapping })
+    }
+
     /// Appends NOPs up to a multiple of 4 octets.
     #[inline]
     pub fn pad(&mut self) {
@@ -399,6 +470,27 @@ impl fmt::Debug for TcpOptions {
 }
 
 impl ParsedOptions {
+    /// Takes over one option after the other.
+    fn read_all(&mut self, mut rest: &[u8]) {
+        while let [kind, tail @ ..] = rest {
+            match *kind {
+                kind::END => break,
+                kind::NOP => {
+                    rest = tail;
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(len) = tail.first().map(|len| usize::from(*len)) else { break };
+            if len < 2 || len > rest.len() {
+                break;
+            }
+            let (option, after) = rest.split_at(len);
+            self.read(*kind, &option[2..]);
+            rest = after;
+        }
+    }
+
     /// Takes over one option; `body` is what follows kind and length.
     #[inline]
     fn read(&mut self, kind: u8, body: &[u8]) {
