@@ -208,7 +208,7 @@ impl TcpOptions {
 
     /// Reads what the receive path needs in one pass.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn parse_all(&self) -> ParsedOptions {
         let mut parsed = ParsedOptions::default();
         let mut rest = self.as_bytes();
