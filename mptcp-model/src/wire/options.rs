@@ -404,9 +404,7 @@ impl TcpOptions {
             (40, 26) if without_fin == dss::FULL_ACK | dss::FULL_MAPPING && o[38..] == [kind::NOP; 2] => {
                 (DataNumber::Long(field::be64(o, 16)), mapping(24, flags))
             }
-            (36, 22)
-                if without_fin == dss::DATA_ACK | dss::FULL_MAPPING && o[34..36] == [kind::NOP; 2] =>
-            {
+            (36, 22) if without_fin == dss::DATA_ACK | dss::FULL_MAPPING && o[34..36] == [kind::NOP; 2] => {
                 (DataNumber::Short(field::be32(o, 16)), mapping(20, flags))
             }
             _ => return None,
