@@ -111,14 +111,14 @@ impl Connection {
         }
     }
 
-    /// The options of a segment that has nothing but timestamps and a DSS to carry.
+    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry.
     #[inline]
     fn usual_options(&self, index: usize, plan: &Plan, now: Instant) -> Option<TcpOptions> {
         let subflow = &self.subflows[index];
         let flow = &subflow.flow;
         let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
-            && self.mode == Mode::Multipath
-            && subflow.stage == Stage::Confirmed
+            && (self.mode == Mode::Plain || subflow.stage == Stage::Confirmed)
+            && self.mode != Mode::Offered
             && subflow.signals.is_empty()
             && flow.ts_ok
             && !flow.recv.has_sacks();
@@ -126,6 +126,9 @@ impl Connection {
             return None;
         }
         let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+        if self.mode == Mode::Plain {
+            return Some(TcpOptions::with_timestamps(clock, flow.recv.ts_recent));
+        }
         let dss = self.dss(plan, self.send.fin_enabled());
         TcpOptions::with_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
     }
