@@ -168,7 +168,9 @@ impl Host {
 
     /// What a call makes the stack send leaves before the next call.
     fn call_returns(&mut self, now: Instant, socket: SocketId) {
-        self.collect_events(socket);
+        if self.connection(socket).is_some_and(Connection::has_events) {
+            self.collect_events(socket);
+        }
         self.flush_socket(now, socket);
         match self.connection(socket) {
             // Whatever was queued before waits for its turn.

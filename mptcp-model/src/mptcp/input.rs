@@ -448,9 +448,17 @@ impl Connection {
             return;
         }
         let before = self.recv.unread;
-        for arrival in arrivals.drain(..) {
+        if let [arrival] = &arrivals[..] {
+            // Nearly always: it need not move.
             match self.mode {
                 Mode::Multipath => self.deliver_mapped(now, index, arrival),
+                _ => self.deliver_plain(index, arrival),
+            }
+            arrivals.clear();
+        }
+        for arrival in arrivals.drain(..) {
+            match self.mode {
+                Mode::Multipath => self.deliver_mapped(now, index, &arrival),
                 _ => self.deliver_plain(index, &arrival),
             }
         }
@@ -473,7 +481,7 @@ impl Connection {
         self.recv.unread += len;
     }
 
-    fn deliver_mapped(&mut self, now: Instant, index: usize, arrival: Arrival) {
+    fn deliver_mapped(&mut self, now: Instant, index: usize, arrival: &Arrival) {
         if let Some(mapping) = arrival.map {
             self.note_mapping(index, &mapping, arrival.start);
         }
@@ -482,12 +490,12 @@ impl Connection {
         let len = arrival.payload.len();
         if arrival.start < map.start || offset >= map.len {
             self.stats.unmapped_bytes += u64::from(len);
-            self.unmapped(now, index, &arrival);
+            self.unmapped(now, index, arrival);
             return;
         }
         let covered = (map.len - offset).min(u64::from(len)) as u32;
         if map.checksum.is_some() {
-            self.hold_for_checksum(now, index, &arrival, covered);
+            self.hold_for_checksum(now, index, arrival, covered);
         } else {
             if covered == len {
                 self.deliver_at(map.data + offset, &arrival.payload, arrival.truesize);
@@ -503,7 +511,7 @@ impl Connection {
                 map: None,
                 truesize: 0,
             };
-            self.deliver_mapped(now, index, rest);
+            self.deliver_mapped(now, index, &rest);
         }
     }
 

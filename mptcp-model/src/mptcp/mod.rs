@@ -38,7 +38,7 @@ use crate::path_manager::{
 };
 use crate::scheduler::Scheduler;
 use crate::tcp::{Flow, FlowParams, SynOptions};
-use crate::wire::{Payload, Seq, TcpSegment};
+use crate::wire::{IpHeader, Payload, Seq, TcpSegment};
 
 /// Makes the congestion control of a new subflow.
 pub type CongestionFactory = Arc<dyn Fn() -> Box<dyn CongestionControl> + Send + Sync>;
@@ -399,6 +399,7 @@ impl Connection {
         let mut flow = flow;
         // A subflow always takes what room it can get; a plain socket asks when it needs it.
         flow.wants_space = self.mode != Mode::Plain;
+        let header = IpHeader::new(flow.local().ip(), flow.remote().ip());
         self.subflows.push(Subflow {
             id,
             flow,
@@ -422,6 +423,7 @@ impl Connection {
             reset_reason: None,
             fastclose: false,
             ip_id,
+            header,
             view: None,
             opened_at: now,
             retired: false,

@@ -8,7 +8,7 @@ use crate::crypto;
 use crate::path_manager::Side;
 use crate::tcp::{Plan, PlanKind};
 use crate::wire::{
-    Body, DataNumber, Dss, DssMapping, Ecn, IpHeader, MpOption, Packet, Payload, Seq, TcpOptions, TcpSegment,
+    Body, DataNumber, Dss, DssMapping, IpHeader, MpOption, Packet, Payload, Seq, TcpOptions, TcpSegment,
 };
 
 impl Connection {
@@ -89,10 +89,9 @@ impl Connection {
             subflow.ip_id
         };
         let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
-        let (local, remote) = (flow.local(), flow.remote());
         let segment = TcpSegment {
-            src_port: local.port(),
-            dst_port: remote.port(),
+            src_port: flow.params.local.port(),
+            dst_port: flow.params.remote.port(),
             seq: flow.snd_seq(plan.start),
             ack,
             flags: plan.flags,
@@ -105,30 +104,21 @@ impl Connection {
         if plan.kind == PlanKind::Reset {
             flow.reset_sent();
         }
-        let v6 = local.is_ipv6();
+        let header = subflow.header;
         Packet {
-            ip: IpHeader {
-                src: local.ip(),
-                dst: remote.ip(),
-                ttl: 64,
-                dscp: 0,
-                ecn: Ecn::NotEct,
-                dont_fragment: true,
-                id: if v6 { 0 } else { id },
-                flow_label: 0,
-            },
+            ip: IpHeader { id: if header.src.is_ipv4() { id } else { 0 }, ..header },
             body: Body::Tcp(segment),
         }
     }
 
-    /// The options of a segment that has nothing but timestamps and a DSS to carry.
+    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry.
     #[inline]
     fn usual_options(&self, index: usize, plan: &Plan, now: Instant) -> Option<TcpOptions> {
         let subflow = &self.subflows[index];
         let flow = &subflow.flow;
         let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
-            && self.mode == Mode::Multipath
-            && subflow.stage == Stage::Confirmed
+            && (self.mode == Mode::Plain || subflow.stage == Stage::Confirmed)
+            && self.mode != Mode::Offered
             && subflow.signals.is_empty()
             && flow.ts_ok
             && !flow.recv.has_sacks();
@@ -136,6 +126,9 @@ impl Connection {
             return None;
         }
         let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+        if self.mode == Mode::Plain {
+            return Some(TcpOptions::with_timestamps(clock, flow.recv.ts_recent));
+        }
         let dss = self.dss(plan, self.send.fin_enabled());
         TcpOptions::with_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
     }

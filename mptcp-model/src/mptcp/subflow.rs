@@ -7,7 +7,7 @@ use sim_core::Instant;
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
 use crate::tcp::Flow;
-use crate::wire::{MpOption, Payload};
+use crate::wire::{IpHeader, MpOption, Payload};
 
 /// How a subflow came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Subflow {
     pub(crate) reset_reason: Option<u8>,
     pub(crate) fastclose: bool,
     pub(crate) ip_id: u16,
+    /// What the IP headers of its packets have in common.
+    pub(crate) header: IpHeader,
     /// Index of its view among those given to congestion control.
     pub(crate) view: Option<usize>,
     /// When it was begun, and when TCP's handshake was complete.

@@ -208,7 +208,7 @@ impl TcpOptions {
 
     /// Reads what the receive path needs in one pass.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn parse_all(&self) -> ParsedOptions {
         let mut parsed = ParsedOptions::default();
         let mut rest = self.as_bytes();
@@ -329,15 +329,23 @@ impl TcpOptions {
         }
     }
 
+    /// NOP NOP timestamps, as in nearly every segment without MPTCP.
+    #[inline]
+    pub(crate) fn with_timestamps(val: u32, ecr: u32) -> Self {
+        let mut out = Self::EMPTY;
+        out.octets[..4].copy_from_slice(&[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
+        out.octets[4..8].copy_from_slice(&val.to_be_bytes());
+        out.octets[8..12].copy_from_slice(&ecr.to_be_bytes());
+        out.len = 12;
+        out
+    }
+
     /// NOP NOP timestamps and a DSS without checksum, padded with NOPs: what nearly every segment carries,
     /// at fixed places. `None` if the DSS has another layout.
     #[inline]
     pub(crate) fn with_timestamps_and_dss(val: u32, ecr: u32, dss: &Dss) -> Option<Self> {
-        let mut out = Self::EMPTY;
+        let mut out = Self::with_timestamps(val, ecr);
         let octets = &mut out.octets;
-        octets[..4].copy_from_slice(&[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
-        octets[4..8].copy_from_slice(&val.to_be_bytes());
-        octets[8..12].copy_from_slice(&ecr.to_be_bytes());
         let data_fin = if dss.data_fin { dss::DATA_FIN } else { 0 };
         let head = |len, flags| [kind::MPTCP, len, dss::FIRST, flags];
         out.len = match (dss.data_ack?, dss.mapping) {
