@@ -128,7 +128,7 @@ impl Connection {
     }
 
     /// The peer acknowledged our DATA_FIN (`mptcp_check_data_fin_ack`).
-    pub(crate) fn data_fin_acked(&mut self, _now: Instant) {
+    pub(crate) fn data_fin_acked(&mut self) {
         self.send.fin_acked = true;
         self.send.timer = None;
         match self.state {
@@ -140,7 +140,7 @@ impl Connection {
 
     /// Is the DATA_FIN of the peer next (`mptcp_check_data_fin`)?
     #[inline]
-    pub(crate) fn check_data_fin(&mut self, _now: Instant) {
+    pub(crate) fn check_data_fin(&mut self) {
         if self.recv.take_fin() {
             self.data_fin_received();
         }
@@ -361,7 +361,7 @@ impl Connection {
         subflow.flow.reset_due = reset_due;
         self.rebuild_views();
         if self.mode != Mode::Multipath {
-            if view.local_id == 0 && subflow_is_initial(self, index) {
+            if view.local_id == 0 && self.subflows[index].role == Role::Initial {
                 self.plain_ended(reason, error);
             }
             return;
@@ -401,8 +401,4 @@ impl Connection {
     pub(crate) fn checksum_failed(&mut self, now: Instant, index: usize) {
         self.refuse_subflow(now, index, 6);
     }
-}
-
-fn subflow_is_initial(connection: &Connection, index: usize) -> bool {
-    connection.subflows[index].role == Role::Initial
 }

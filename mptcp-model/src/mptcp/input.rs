@@ -32,7 +32,7 @@ impl Connection {
         } else if outcome.acceptable {
             let mut alive = true;
             if outcome.established {
-                alive = self.subflow_synchronized(now, index, segment, &parsed);
+                alive = self.subflow_synchronized(now, index, segment);
             }
             if alive && parsed_mptcp(&parsed) && self.mode == Mode::Multipath {
                 alive = self.take_options(now, index, segment, &parsed);
@@ -111,13 +111,7 @@ impl Connection {
     }
 
     /// TCP's handshake of a subflow is complete. Returns whether the subflow lives on.
-    fn subflow_synchronized(
-        &mut self,
-        now: Instant,
-        index: usize,
-        segment: &TcpSegment,
-        parsed: &ParsedOptions,
-    ) -> bool {
+    fn subflow_synchronized(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> bool {
         let subflow = &mut self.subflows[index];
         subflow.established_at = Some(now);
         let initiated = subflow.initiated;
@@ -127,7 +121,7 @@ impl Connection {
                 true
             }
             (Role::Initial, false) => {
-                self.initial_third_ack(segment, parsed);
+                self.initial_third_ack(segment);
                 true
             }
             (Role::Join, true) => self.join_synack(now, index, segment),
@@ -175,7 +169,7 @@ impl Connection {
         }
     }
 
-    fn initial_third_ack(&mut self, segment: &TcpSegment, _parsed: &ParsedOptions) {
+    fn initial_third_ack(&mut self, segment: &TcpSegment) {
         if self.mode != Mode::Offered {
             return;
         }
@@ -420,7 +414,7 @@ impl Connection {
                 self.recv.fin_at.get_or_insert(at);
             }
             if mapping.ssn == 0 {
-                self.check_data_fin(now);
+                self.check_data_fin();
             }
         }
         if let Some(number) = dss.data_ack {
@@ -443,7 +437,7 @@ impl Connection {
     fn deliver(&mut self, now: Instant, index: usize, arrivals: &mut Vec<Arrival>) {
         if arrivals.is_empty() {
             if self.mode == Mode::Multipath {
-                self.check_data_fin(now);
+                self.check_data_fin();
             }
             return;
         }
@@ -466,7 +460,7 @@ impl Connection {
             self.events.readable = true;
         }
         if self.mode == Mode::Multipath {
-            self.check_data_fin(now);
+            self.check_data_fin();
         }
     }
 

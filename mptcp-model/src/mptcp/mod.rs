@@ -244,7 +244,7 @@ pub struct Connection {
     pub(crate) version: Version,
     pub(crate) keys: Keys,
     pub(crate) checksum: bool,
-    /// The peer has received our keys: no MP_CAPABLE is needed any more.
+    /// DATA_ACKs carry 64 bits, because the peer sent data with a 64-bit number (DSS-06).
     pub(crate) use_long_ack: bool,
     pub(crate) peer_denies_join: bool,
     pub(crate) subflows: Vec<Subflow>,

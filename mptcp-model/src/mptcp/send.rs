@@ -299,7 +299,7 @@ impl Connection {
             self.send.una = una;
             self.clean_fragments(now);
             if self.send.fin_enabled() && una > self.send.written {
-                self.data_fin_acked(now);
+                self.data_fin_acked();
             }
         }
     }

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use super::octets::octets;
 use crate::wire::{Body, Ecn, IcmpMessage, IpHeader, Packet};
 
 /// What an ICMP error reports.
@@ -113,7 +112,8 @@ pub fn error(packet: &Packet, kind: IcmpError, source: IpAddr, id: u16) -> Optio
     }
     let is_ipv4 = source.is_ipv4();
     let (kind, code, rest) = if is_ipv4 { kind.v4() } else { kind.v6() };
-    let mut quote = octets(packet);
+    let mut quote = Vec::with_capacity(packet.wire_len());
+    packet.emit(&mut quote);
     quote.truncate(if is_ipv4 { QUOTE_V4 } else { QUOTE_V6 });
     let dscp = if is_ipv4 { DSCP_CONTROL | (packet.ip.dscp & 0x07) } else { 0 };
     Some(Packet {

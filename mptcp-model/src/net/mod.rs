@@ -6,7 +6,6 @@ pub mod icmp_limit;
 pub mod lpm;
 pub mod middlebox;
 pub mod nat;
-mod octets;
 pub mod prefix;
 pub mod router;
 

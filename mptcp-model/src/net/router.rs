@@ -15,7 +15,6 @@ use super::InterfaceId;
 use super::icmp::{self, IcmpError};
 use super::icmp_limit::{IcmpLimiter, IcmpLimits};
 use super::lpm::LpmTable;
-use super::octets::wire_len;
 use super::prefix::{InterfaceAddress, Prefix};
 use crate::wire::{Body, Packet};
 
@@ -311,7 +310,7 @@ impl Router {
             return self.refuse(now, ingress, packet, IcmpError::TimeExceeded);
         }
         let mtu = self.interfaces[usize::from(egress.0)].mtu;
-        if wire_len(packet) > mtu as usize {
+        if packet.wire_len() > mtu as usize {
             if packet.ip.src.is_ipv4() && !packet.ip.dont_fragment {
                 return Verdict::Drop(DropReason::NeedsFragmentation);
             }

@@ -123,9 +123,9 @@ impl Flow {
         }
         if had_out == 0 {
             // Nothing was outstanding: at most a window update; a probe may be answered.
-            self.ack_probe(now, ack);
+            self.ack_probe(now);
             if tally.window_update {
-                self.window_opened(now);
+                self.window_opened();
             }
             return true;
         }
@@ -136,7 +136,7 @@ impl Flow {
         let alert = tally.data_sacked || tally.dsack;
         let dup_ack = !not_dup && !tally.dsack;
         if !not_dup || alert || self.ca_state != CaState::Open {
-            self.fast_retransmit_alert(now, prior_una, dup_ack, &mut tally, around);
+            self.fast_retransmit_alert(now, dup_ack, &mut tally, around);
         }
         if tally.set_timer {
             self.set_xmit_timer(now);
@@ -144,7 +144,7 @@ impl Flow {
         let lost = self.queue.lost_out.saturating_sub(prior_lost);
         self.control_congestion(now, prior_in_flight, lost, &tally, around);
         if tally.window_update || tally.una_advanced {
-            self.window_opened(now);
+            self.window_opened();
         }
         self.space_check_due = true;
         true
@@ -467,7 +467,6 @@ impl Flow {
     fn fast_retransmit_alert(
         &mut self,
         now: Instant,
-        prior_una: u64,
         dup_ack: bool,
         tally: &mut Tally,
         around: &Surroundings<'_>,
@@ -494,7 +493,7 @@ impl Flow {
         }
         match self.ca_state {
             CaState::Recovery => {
-                if tally.una_advanced && self.try_undo_partial(now, prior_una, tally) {
+                if tally.una_advanced && self.try_undo_partial(now, tally) {
                     return;
                 }
                 if self.try_undo_dsack() {
@@ -730,7 +729,7 @@ impl Flow {
         false
     }
 
-    fn try_undo_partial(&mut self, now: Instant, _prior_una: u64, tally: &Tally) -> bool {
+    fn try_undo_partial(&mut self, now: Instant, tally: &Tally) -> bool {
         if self.undo_marker != 0 && self.answered_original(tally) {
             self.reord_seen = true;
             if self.queue.retrans_out > 0 {
@@ -875,8 +874,7 @@ impl Flow {
         self.pacing_rate = bytes.checked_div(srtt).unwrap_or(bytes);
     }
 
-    fn ack_probe(&mut self, now: Instant, ack: u64) {
-        let _ = ack;
+    fn ack_probe(&mut self, now: Instant) {
         if let Some((_, XmitTimer::Persist)) = self.xmit_timer {
             self.retries = 0;
             if self.window_allows_next() {
@@ -888,7 +886,7 @@ impl Flow {
         }
     }
 
-    fn window_opened(&mut self, _now: Instant) {
+    fn window_opened(&mut self) {
         if let Some((_, XmitTimer::Persist)) = self.xmit_timer
             && self.window_allows_next()
         {
