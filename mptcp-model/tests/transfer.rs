@@ -161,7 +161,6 @@ struct Outcome {
     retransmitted: u64,
     corrupted: u64,
     digest: u64,
-    end: Instant,
 }
 
 fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64, print: bool) -> Outcome {
@@ -228,38 +227,37 @@ fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64
         retransmitted: sending.subflows().iter().map(|s| s.flow.stats().retransmitted).sum(),
         corrupted: connection.integrity().corrupted,
         digest: sim.digest(),
-        end: sim.now(),
     }
 }
 
 #[test]
 fn plain_tcp_fills_a_link() {
-    let out =
-        run("cubic", false, &[(10_000_000, 20, 50_000, 0.0)], 4_000_000, std::env::var("PRINT").is_ok());
-    println!("{} {} {:?} {}", out.read, out.seconds, out.shares, out.retransmitted);
+    let paths = [(10_000_000, 20, 50_000, 0.0)];
+    let out = run("cubic", false, &paths, 4_000_000, std::env::var("PRINT").is_ok());
     assert_eq!((out.read, out.corrupted), (4_000_000, 0));
     assert!(out.seconds < 3.7, "took {}", out.seconds);
-    assert!(out.end < Instant::from_nanos(200_000_000_000) || out.digest != 0);
+    let again = run("cubic", false, &paths, 4_000_000, false);
+    assert_eq!(out.digest, again.digest, "the same run must have the same digest");
 }
 
 #[test]
 fn multipath_fills_two_links() {
     let paths = [(20_000_000, 10, 50_000, 0.0), (10_000_000, 30, 75_000, 0.0)];
     let out = run("cubic", true, &paths, 15_000_000, std::env::var("PRINT").is_ok());
-    println!("{} {} {:?} {}", out.read, out.seconds, out.shares, out.retransmitted);
     assert_eq!((out.read, out.corrupted, out.mode), (15_000_000, 0, Mode::Multipath));
     assert!(out.seconds < 4.7, "took {}", out.seconds);
+    assert!(out.shares.len() == 2 && out.shares.iter().all(|&octets| octets > 3_000_000), "{:?}", out.shares);
 }
 
 #[test]
 fn loss_is_repaired() {
     for cc in ["reno", "cubic"] {
         let out = run(cc, false, &[(10_000_000, 20, 50_000, 0.01)], 3_000_000, false);
-        println!("{cc} {} {} {:?} {}", out.read, out.seconds, out.shares, out.retransmitted);
         assert_eq!((out.read, out.corrupted), (3_000_000, 0));
+        assert!(out.retransmitted > 0, "{cc} repaired a loss without a retransmission");
         let paths = [(20_000_000, 10, 50_000, 0.01), (10_000_000, 30, 75_000, 0.01)];
         let out = run(cc, true, &paths, 3_000_000, false);
-        println!("{cc} {} {} {:?} {}", out.read, out.seconds, out.shares, out.retransmitted);
         assert_eq!((out.read, out.corrupted), (3_000_000, 0));
+        assert!(out.retransmitted > 0, "{cc} repaired a loss without a retransmission");
     }
 }
