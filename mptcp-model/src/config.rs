@@ -19,6 +19,9 @@ pub enum Profile {
 /// Settings of the TCP layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpConfig {
+    /// Take the short way for the usual segments of a transfer. It changes no result, only what the
+    /// simulation costs.
+    pub header_prediction: bool,
     /// Offer and accept SACK (`tcp_sack`).
     pub sack: bool,
     /// Offer and accept timestamps (`tcp_timestamps`).
@@ -109,6 +112,7 @@ impl TcpConfig {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         let linux = Self {
+            header_prediction: true,
             sack: true,
             timestamps: true,
             window_scaling: true,

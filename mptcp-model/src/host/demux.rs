@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use sim_core::Instant;
 
 use super::{Host, Kind, Listener, Socket, SocketId};
-use crate::mptcp::{Connection, State};
+use crate::mptcp::{Attention, Connection, State};
 use crate::path_manager::CloseReason;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{
@@ -81,11 +81,14 @@ impl Host {
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
         {
-            connection.handle_segment(now, subflow as usize, segment);
+            let attention = connection.handle_segment(now, subflow as usize, segment);
             if connection.has_events() {
                 self.collect_events(socket);
             }
-            self.activate(socket);
+            match attention {
+                Attention::Any => self.activate(socket),
+                Attention::Deadline(at) => self.arm(socket, at),
+            }
             return;
         }
         self.handle_stray(now, packet, segment, key);

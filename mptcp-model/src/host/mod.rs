@@ -245,54 +245,55 @@ impl Host {
 
     /// The next packet to send, and the interface it leaves by.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
-        self.poll_transmit_with(now, |interface, packet| (interface, packet))
+        if self.outbox.is_empty() {
+            let mut due = VecDeque::new();
+            self.transmit(now, |interface, packet| due.push_back((interface, packet)));
+            self.outbox.append(&mut due);
+        }
+        self.outbox.pop_front()
     }
 
-    /// As [`poll_transmit`](Self::poll_transmit), but `send` takes the packet from where it was made; each
-    /// move of a packet costs time.
+    /// Gives every packet that is due to `send`, with the interface it leaves by.
     #[inline]
-    pub fn poll_transmit_with<R>(
-        &mut self,
-        now: Instant,
-        send: impl FnOnce(InterfaceId, Packet) -> R,
-    ) -> Option<R> {
+    pub fn transmit(&mut self, now: Instant, mut send: impl FnMut(InterfaceId, Packet)) {
         loop {
-            if let Some((interface, packet)) = self.outbox.pop_front() {
-                self.stats.out_packets += 1;
-                return Some(send(interface, packet));
+            while let Some((interface, packet)) = self.outbox.pop_front() {
+                send(interface, packet);
             }
-            let &socket = self.active.front()?;
-            if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
-                && let Kind::Connection(connection) = &mut entry.kind
-                && let Some((subflow, plan)) = connection.poll_plan(now)
-            {
-                let known = entry.routes.get(subflow).copied().flatten();
-                let packet = connection.emit(subflow, &plan, now);
-                if let Some(interface) = known.or_else(|| self.find_route(socket, subflow, &packet)) {
-                    self.stats.out_packets += 1;
-                    return Some(send(interface, packet));
-                }
-                self.stats.out_no_routes += 1;
-                continue;
-            }
-            self.active.pop_front();
+            let Some(socket) = self.active.pop_front() else { return };
+            self.transmit_socket(now, socket, &mut send);
             self.settle(now, socket);
         }
     }
 
+    /// Gives what a socket has to send to `send`.
+    #[inline]
+    fn transmit_socket(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        send: &mut impl FnMut(InterfaceId, Packet),
+    ) {
+        let (routing, stats) = (&self.routing, &mut self.stats);
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        let (Kind::Connection(connection), routes) = (&mut entry.kind, &mut entry.routes) else { return };
+        connection.transmit(now, |subflow, packet| {
+            let known = routes.get(subflow).copied().flatten();
+            match known.or_else(|| find_route(routing, routes, subflow, &packet)) {
+                Some(interface) => {
+                    stats.out_packets += 1;
+                    send(interface, packet);
+                }
+                None => stats.out_no_routes += 1,
+            }
+        });
+    }
+
     /// Move what a socket has to send now to the outbox.
     fn flush_socket(&mut self, now: Instant, socket: SocketId) {
-        while let Some(entry) = self.sockets.get_mut(socket.0 as usize)
-            && let Kind::Connection(connection) = &mut entry.kind
-            && let Some((subflow, plan)) = connection.poll_plan(now)
-        {
-            let known = entry.routes.get(subflow).copied().flatten();
-            let packet = connection.emit(subflow, &plan, now);
-            match known.or_else(|| self.find_route(socket, subflow, &packet)) {
-                Some(interface) => self.outbox.push_back((interface, packet)),
-                None => self.stats.out_no_routes += 1,
-            }
-        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        self.transmit_socket(now, socket, &mut |interface, packet| outbox.push_back((interface, packet)));
+        self.outbox = outbox;
     }
 
     /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
@@ -307,13 +308,21 @@ impl Host {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         let Kind::Connection(connection) = &mut entry.kind else { return };
         if let Some(next) = connection.poll_timeout() {
-            if next < entry.armed {
-                entry.armed = next;
-                self.timer_order += 1;
-                self.timers.push(socket, Reverse((next, self.timer_order)));
-            }
+            self.arm(socket, next);
         } else if connection.is_finished() {
             self.release(socket);
+        }
+    }
+
+    /// A socket wants to be woken at `next`; a later wake-up than the one known is found when that comes.
+    #[inline]
+    fn arm(&mut self, socket: SocketId, next: Instant) {
+        if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
+            && next < entry.armed
+        {
+            entry.armed = next;
+            self.timer_order += 1;
+            self.timers.push(socket, Reverse((next, self.timer_order)));
         }
     }
 
@@ -412,20 +421,7 @@ impl Host {
 
     /// The interface a packet leaves by.
     fn route(&self, packet: &Packet) -> Option<InterfaceId> {
-        let decision = self.routing.lookup(Some(packet.ip.src), packet.ip.dst).ok()?;
-        Some(decision.interface)
-    }
-
-    /// The interface a packet of a subflow leaves by, remembered until routes change.
-    #[cold]
-    fn find_route(&mut self, socket: SocketId, subflow: usize, packet: &Packet) -> Option<InterfaceId> {
-        let interface = self.route(packet)?;
-        let routes = &mut self.sockets[socket.0 as usize].routes;
-        if routes.len() <= subflow {
-            routes.resize(subflow + 1, None);
-        }
-        routes[subflow] = Some(interface);
-        Some(interface)
+        route(&self.routing, packet)
     }
 
     /// Carry out what the path manager of a connection wants.
@@ -515,4 +511,26 @@ impl Host {
             Body::Udp(_) | Body::Other { .. } => {}
         }
     }
+}
+
+/// The interface a packet leaves by.
+fn route(routing: &Routing, packet: &Packet) -> Option<InterfaceId> {
+    let decision = routing.lookup(Some(packet.ip.src), packet.ip.dst).ok()?;
+    Some(decision.interface)
+}
+
+/// The interface a packet of a subflow leaves by, remembered in `routes` until routes change.
+#[cold]
+fn find_route(
+    routing: &Routing,
+    routes: &mut Vec<Option<InterfaceId>>,
+    subflow: usize,
+    packet: &Packet,
+) -> Option<InterfaceId> {
+    let interface = route(routing, packet)?;
+    if routes.len() <= subflow {
+        routes.resize(subflow + 1, None);
+    }
+    routes[subflow] = Some(interface);
+    Some(interface)
 }

@@ -1,6 +1,7 @@
 //! Hosts and routers as nodes of a simulation, and the applications that run on hosts.
 
 use core::fmt;
+use std::collections::VecDeque;
 
 use sim_core::{Context, Instant, Node, Observer, Parcel, PortId};
 
@@ -32,13 +33,15 @@ pub struct HostNode<A> {
     pub host: Host,
     /// Its applications; sockets know theirs by the index.
     pub applications: Vec<A>,
+    /// Packets to this host itself, not yet received.
+    own: VecDeque<Packet>,
 }
 
 impl<A: Application> HostNode<A> {
     /// A host without applications.
     #[must_use]
     pub const fn new(host: Host) -> Self {
-        Self { host, applications: Vec::new() }
+        Self { host, applications: Vec::new(), own: VecDeque::new() }
     }
 
     /// Start every application.
@@ -56,16 +59,16 @@ impl<A: Application> HostNode<A> {
         let now = ctx.now();
         loop {
             // The stack answers before an application gets its turn, as an interrupt does.
-            while let Some(own) = self.host.poll_transmit_with(now, |interface, packet| {
+            self.host.transmit(now, |interface, packet| {
                 if interface == InterfaceId::LOOPBACK {
-                    return Some(packet);
+                    self.own.push_back(packet);
+                } else {
+                    ctx.send(PortId(interface.0), packet);
                 }
-                ctx.send(PortId(interface.0), packet);
-                None
-            }) {
-                if let Some(packet) = own {
-                    self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
-                }
+            });
+            if let Some(packet) = self.own.pop_front() {
+                self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
+                continue;
             }
             if !self.host.has_events() {
                 break;

@@ -4,18 +4,27 @@
 use sim_core::Instant;
 
 use super::subflow::RxMap;
-use super::{Connection, Mode, Role, Stage, State};
+use super::{Attention, Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::input::Surroundings;
 use crate::tcp::{Arrival, Flow, Mapping, ReceiveSpace, SynOptions};
 use crate::wire::checksum::Sum;
 use crate::wire::options::ParsedOptions;
-use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpSegment};
+use crate::wire::{DataNumber, Dss, DssMapping, MpOption, Payload, TcpSegment};
 
 impl Connection {
-    /// A segment for subflow `index` arrived.
-    pub fn handle_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
+    /// A segment for subflow `index` arrived. What is now due depends on the answer.
+    #[inline]
+    pub fn handle_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> Attention {
+        self.handle_predicted(now, index, segment).unwrap_or_else(|| {
+            self.handle_any_segment(now, index, segment);
+            Attention::Any
+        })
+    }
+
+    #[inline(never)]
+    fn handle_any_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
         let parsed = segment.options.parse_all();
         let was = self.subflows[index].flow.state();
         let map = self.announced_mapping(index, segment, &parsed);
@@ -47,12 +56,7 @@ impl Connection {
                 } else if outcome.fin {
                     self.subflow_fin(now, index);
                 }
-                if self.subflows[index].flow.recv.may_delay_ack() {
-                    let space = self.receive_space(index);
-                    // A subflow hands its data to the connection at once.
-                    let copied = self.mode == Mode::Multipath;
-                    self.subflows[index].flow.check_ack(now, space, copied);
-                }
+                self.acknowledge_if_due(now, index);
                 self.revive(index);
             }
             if self.mode == Mode::Multipath {
@@ -69,6 +73,17 @@ impl Connection {
             self.subflow_state_changed(now, index);
         }
         self.run_path_manager(now);
+    }
+
+    /// Decide whether the data received is acknowledged now or later.
+    #[inline]
+    pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
+        if self.subflows[index].flow.recv.may_delay_ack() {
+            let space = self.receive_space(index);
+            // A subflow hands its data to the connection at once.
+            let copied = self.mode == Mode::Multipath;
+            self.subflows[index].flow.check_ack(now, space, copied);
+        }
     }
 
     /// The mapping a segment announces, by DSS or by MP_CAPABLE with data.
@@ -418,12 +433,17 @@ impl Connection {
             }
         }
         if let Some(number) = dss.data_ack {
-            let expected = self.keys.local_base.wrapping_add(self.send.una);
-            let full = number.expand(expected);
-            let position = full.wrapping_sub(self.keys.local_base);
-            let window = self.subflows[index].flow.snd_wnd;
-            self.data_acked(now, position, window);
+            self.take_data_ack(now, index, number);
         }
+    }
+
+    #[inline]
+    pub(super) fn take_data_ack(&mut self, now: Instant, index: usize, number: DataNumber) {
+        let expected = self.keys.local_base.wrapping_add(self.send.una);
+        let full = number.expand(expected);
+        let position = full.wrapping_sub(self.keys.local_base);
+        let window = self.subflows[index].flow.snd_wnd;
+        self.data_acked(now, position, window);
     }
 
     /// Position in the stream of the peer's data sequence number, if it is not before the first.
@@ -465,17 +485,23 @@ impl Connection {
     }
 
     pub(super) fn deliver_plain(&mut self, index: usize, arrival: &Arrival) {
-        let position = arrival.start - 1;
-        let len = u64::from(arrival.payload.len());
-        self.integrity.check(position, &arrival.payload);
+        self.take_plain(index, arrival.start, &arrival.payload, arrival.truesize);
+    }
+
+    /// Octets of a plain stream from offset `start` on.
+    #[inline]
+    pub(super) fn take_plain(&mut self, index: usize, start: u64, payload: &Payload, truesize: u32) {
+        let position = start - 1;
+        let len = u64::from(payload.len());
+        self.integrity.check(position, payload);
         let recv = &mut self.subflows[index].flow.recv;
         recv.unread += len;
-        recv.unread_truesize += u64::from(arrival.truesize);
+        recv.unread_truesize += u64::from(truesize);
         self.recv.next = position + len;
         self.recv.unread += len;
     }
 
-    fn deliver_mapped(&mut self, now: Instant, index: usize, arrival: &Arrival) {
+    pub(super) fn deliver_mapped(&mut self, now: Instant, index: usize, arrival: &Arrival) {
         if let Some(mapping) = arrival.map {
             self.note_mapping(index, &mapping, arrival.start);
         }
@@ -564,7 +590,8 @@ impl Connection {
         }
     }
 
-    fn deliver_at(&mut self, position: u64, payload: &crate::wire::Payload, truesize: u32) {
+    #[inline]
+    pub(super) fn deliver_at(&mut self, position: u64, payload: &Payload, truesize: u32) {
         let len = u64::from(payload.len());
         if self.recv.fin_at.is_some_and(|fin| position + len > fin) {
             // MAL-27: nothing follows the DATA_FIN.

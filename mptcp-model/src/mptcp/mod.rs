@@ -11,10 +11,12 @@ mod info;
 mod input;
 mod options;
 mod paths;
+mod predicted;
 mod receive;
 mod send;
 mod subflow;
 mod timers;
+mod transmit;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -189,6 +191,15 @@ impl SocketEvents {
     }
 }
 
+/// What a segment may have changed for the owner of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// Something may be due to be sent, and any deadline may have moved.
+    Any,
+    /// Nothing is to be sent; the earliest deadline that may be new.
+    Deadline(Instant),
+}
+
 /// Counters of a connection, named as in `nstat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionStats {
@@ -272,8 +283,6 @@ pub struct Connection {
     pub(crate) rng: Stream,
     pub(crate) stats: ConnectionStats,
     pub(crate) deliveries: Vec<crate::tcp::Arrival>,
-    /// Where to look for the next segment to send.
-    pub(crate) poll_from: usize,
 }
 
 impl Connection {
@@ -327,7 +336,6 @@ impl Connection {
             rng,
             stats: ConnectionStats::default(),
             deliveries: Vec::new(),
-            poll_from: 0,
             options,
         }
     }

@@ -1,155 +1,21 @@
-//! Writing segments: the options of each kind of segment in the order and with the padding of Linux
-//! (WIRE-33, WIRE-34), the shared window, the IP header.
+//! The options of each kind of segment in the order and with the padding of Linux (WIRE-33, WIRE-34).
 
 use sim_core::Instant;
 
-use super::{Connection, Mode, Role, Stage, Subflow};
+use super::{Connection, Mode, Role, Stage};
 use crate::crypto;
 use crate::path_manager::Side;
 use crate::tcp::{Plan, PlanKind};
-use crate::wire::{
-    Body, DataNumber, Dss, DssMapping, IpHeader, MpOption, Packet, Payload, Seq, TcpOptions, TcpSegment,
-};
+use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpOptions};
 
 impl Connection {
-    /// The next packet to send, if any.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-        let (index, plan) = self.poll_plan(now)?;
-        Some(self.emit(index, &plan, now))
-    }
-
-    /// What to [`emit`](Self::emit) next, and the subflow that sends it.
-    #[inline]
-    pub(crate) fn poll_plan(&mut self, now: Instant) -> Option<(usize, Plan)> {
-        if self.subflows.iter().all(Subflow::is_at_rest) {
-            self.poll_from = 0;
-            return None;
-        }
-        self.plan_next(now)
-    }
-
-    fn plan_next(&mut self, now: Instant) -> Option<(usize, Plan)> {
-        let extra = self.dss_room();
-        let count = self.subflows.len();
-        let mut grew = false;
-        for step in 0..count {
-            let mut index = self.poll_from + step;
-            if index >= count {
-                index -= count;
-            }
-            let subflow = &mut self.subflows[index];
-            grew |= subflow.flow.sndbuf_grew;
-            if subflow.flow.is_at_rest() && subflow.signals.is_empty() {
-                continue;
-            }
-            if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
-                continue;
-            }
-            if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {
-                // Address signalling has ACKs of its own.
-                return Some((index, subflow.flow.bare_ack()));
-            }
-            let mss = subflow.flow.mss_now(extra);
-            if let Some(plan) = subflow.flow.poll_send(now, mss) {
-                self.poll_from = index;
-                return Some((index, plan));
-            }
-            grew |= subflow.flow.sndbuf_grew;
-        }
-        self.poll_from = 0;
-        if grew {
-            for subflow in &mut self.subflows {
-                subflow.flow.sndbuf_grew = false;
-            }
-            self.sync_sndbuf();
-            self.note_writable();
-            self.push_pending(now);
-            if self.subflows.iter().any(|subflow| !subflow.flow.is_at_rest()) {
-                return self.poll_plan(now);
-            }
-        }
-        None
-    }
-
-    /// The packet of a plan.
-    pub(crate) fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
-        let options = match self.usual_options(index, plan, now) {
-            Some(options) => options,
-            None => self.options_of(index, plan, now),
-        };
-        let window = self.window_field(index, plan);
-        let payload = self.payload_of(plan);
-        let subflow = &mut self.subflows[index];
-        let flow = &mut subflow.flow;
-        let handshake = matches!(plan.kind, PlanKind::Syn | PlanKind::SynAck | PlanKind::Reset);
-        let id = if handshake && plan.kind != PlanKind::Syn {
-            0
-        } else {
-            subflow.ip_id = subflow.ip_id.wrapping_add(1);
-            subflow.ip_id
-        };
-        let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
-        let segment = TcpSegment {
-            src_port: flow.params.local.port(),
-            dst_port: flow.params.remote.port(),
-            seq: flow.snd_seq(plan.start),
-            ack,
-            flags: plan.flags,
-            window,
-            urgent: 0,
-            options,
-            payload,
-        };
-        flow.note_sent(plan.kind);
-        if plan.kind == PlanKind::Reset {
-            flow.reset_sent();
-        }
-        let header = subflow.header;
-        Packet {
-            ip: IpHeader { id: if header.src.is_ipv4() { id } else { 0 }, ..header },
-            body: Body::Tcp(segment),
-        }
-    }
-
-    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry.
-    #[inline]
-    fn usual_options(&self, index: usize, plan: &Plan, now: Instant) -> Option<TcpOptions> {
-        let subflow = &self.subflows[index];
-        let flow = &subflow.flow;
-        let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
-            && (self.mode == Mode::Plain || subflow.stage == Stage::Confirmed)
-            && self.mode != Mode::Offered
-            && subflow.signals.is_empty()
-            && flow.ts_ok
-            && !flow.recv.has_sacks();
-        if !usual {
-            return None;
-        }
-        let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
-        if self.mode == Mode::Plain {
-            return Some(TcpOptions::with_timestamps(clock, flow.recv.ts_recent));
-        }
-        let dss = self.dss(plan, self.send.fin_enabled());
-        TcpOptions::with_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
-    }
-
-    fn options_of(&mut self, index: usize, plan: &Plan, now: Instant) -> TcpOptions {
+    pub(super) fn options_of(&mut self, index: usize, plan: &Plan, now: Instant) -> TcpOptions {
         let mut options = TcpOptions::new();
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => self.handshake_options(index, plan, now, &mut options),
             _ => self.other_options(index, plan, now, &mut options),
         }
         options
-    }
-
-    #[inline]
-    fn payload_of(&self, plan: &Plan) -> Payload {
-        if plan.len == 0 {
-            return Payload::Empty;
-        }
-        let position =
-            if plan.map.len > 0 { plan.map.data + (plan.start - plan.map.start) } else { plan.start - 1 };
-        self.payload(position, plan.len)
     }
 
     fn handshake_options(&mut self, index: usize, plan: &Plan, now: Instant, options: &mut TcpOptions) {
@@ -350,7 +216,7 @@ impl Connection {
 
     /// The DSS of a segment: DATA_ACK always, mapping with data, DATA_FIN once all data was handed down.
     #[inline]
-    fn dss(&self, plan: &Plan, fin: bool) -> Dss {
+    pub(super) fn dss(&self, plan: &Plan, fin: bool) -> Dss {
         let position = self.keys.remote_base.wrapping_add(self.recv.next);
         let data_ack = Some(if self.use_long_ack {
             DataNumber::Long(position)
@@ -383,41 +249,6 @@ impl Connection {
             ssn,
             len,
             checksum: self.checksum.then(|| crypto::dss_checksum(dsn, ssn, len, sum)),
-        }
-    }
-
-    /// The window field; in MPTCP the right edge is the connection's, the same on all subflows
-    /// (`mptcp_set_rwin`).
-    fn window_field(&mut self, index: usize, plan: &Plan) -> u16 {
-        let space = self.receive_space(index);
-        let flow = &mut self.subflows[index].flow;
-        match plan.kind {
-            PlanKind::Syn | PlanKind::SynAck => return flow.recv.rcv_wnd.min(65_535) as u16,
-            PlanKind::Reset if self.mode != Mode::Multipath => return 0,
-            _ => {}
-        }
-        let scale = flow.rcv_wscale;
-        if self.mode != Mode::Multipath {
-            let window = flow.recv.select_window(space, scale);
-            return (window >> scale).min(65_535) as u16;
-        }
-        let mut window = flow.recv.fresh_window(space, scale);
-        let edge = self.recv.next + window;
-        if edge > self.recv.window_end {
-            self.recv.window_end = edge;
-        } else {
-            let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
-            window = (self.recv.window_end - self.recv.next).min(most);
-            flow.recv.rcv_wnd = window;
-        }
-        (window >> scale).min(65_535) as u16
-    }
-
-    /// Space of the buffer that data of a subflow goes to.
-    pub(crate) fn receive_space(&self, index: usize) -> crate::tcp::ReceiveSpace {
-        match self.mode {
-            Mode::Multipath => self.recv.space(),
-            _ => self.subflows[index].flow.recv.space(),
         }
     }
 }

@@ -10,6 +10,7 @@
 mod info;
 pub(crate) mod input;
 mod output;
+mod predicted;
 mod receive;
 mod recovery;
 pub mod rtt;
@@ -22,6 +23,7 @@ use sim_core::{Duration, Instant};
 
 pub use self::info::FlowInfo;
 use self::receive::Receiver;
+pub(crate) use self::receive::truesize as receive_truesize;
 pub use self::receive::{Arrival, ReceiveSpace};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;

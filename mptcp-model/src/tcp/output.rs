@@ -291,6 +291,7 @@ impl Flow {
             self.queue.retrans_out += 1;
         }
         self.queue.retransmitted.push_back((seg.start, order));
+        self.queue.retransmitted_to = self.queue.retransmitted_to.max(seg.end());
         self.retrans_stamp.get_or_insert(now);
         if self.undo_retrans < 0 {
             self.undo_retrans = 0;

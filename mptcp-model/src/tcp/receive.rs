@@ -680,6 +680,30 @@ impl Flow {
 }
 
 impl Receiver {
+    /// Whether data waits behind a hole.
+    #[inline]
+    pub(crate) fn has_holes(&self) -> bool {
+        !self.ranges.is_empty()
+    }
+
+    /// The next `len` octets arrived; nothing waits behind a hole.
+    #[inline]
+    pub(crate) fn take_next(
+        &mut self,
+        now: Instant,
+        len: u32,
+        truesize: u32,
+        psh: bool,
+        rto: Duration,
+        space: ReceiveSpace,
+    ) {
+        self.rcv_nxt += u64::from(len);
+        self.note_data(now, len, truesize, psh, rto);
+        if len >= 128 {
+            self.grow_window(len, truesize, space);
+        }
+    }
+
     fn acknowledge_out_of_order(&mut self, now: Instant, config: &TcpConfig, sack_ok: bool, srtt: Duration) {
         if !sack_ok || self.compressed_count >= config.comp_sack_segments {
             self.ack_now = true;

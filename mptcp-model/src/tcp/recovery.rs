@@ -48,7 +48,7 @@ impl super::Rack {
             || (self.xmit_time == sent_at && self.order.wrapping_sub(order).cast_signed() > 0)
     }
 
-    fn sent_before(&self, sent_at: Instant, order: u32) -> bool {
+    pub(super) fn sent_before(&self, sent_at: Instant, order: u32) -> bool {
         self.xmit_time < sent_at
             || (self.xmit_time == sent_at && self.order.wrapping_sub(order).cast_signed() < 0)
     }
@@ -855,7 +855,7 @@ impl Flow {
     }
 
     /// `tcp_is_cwnd_limited`.
-    fn was_cwnd_limited(&self) -> bool {
+    pub(super) fn was_cwnd_limited(&self) -> bool {
         self.is_cwnd_limited || (self.window.in_slow_start() && self.window.cwnd < 2 * self.max_packets_out)
     }
 
@@ -886,7 +886,7 @@ impl Flow {
         }
     }
 
-    fn window_opened(&mut self) {
+    pub(super) fn window_opened(&mut self) {
         if let Some((_, XmitTimer::Persist)) = self.xmit_timer
             && self.window_allows_next()
         {

@@ -92,6 +92,8 @@ pub(crate) struct SendQueue {
     pub(crate) highest_sacked: u64,
     /// Segments retransmitted, in the order of their last transmission: start and order.
     pub(crate) retransmitted: VecDeque<(u64, u32)>,
+    /// Offset after the last octet ever retransmitted.
+    pub(crate) retransmitted_to: u64,
     /// Transmissions so far.
     pub(crate) transmissions: u32,
     /// Everything before this offset has been looked at by RACK as an original transmission.

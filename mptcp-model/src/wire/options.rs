@@ -75,6 +75,29 @@ pub struct ParsedOptions {
     pub mptcp_other: bool,
 }
 
+/// Timestamps and at most a DSS without DATA_FIN, at the places where
+/// [`TcpOptions::with_timestamps_and_dss`] puts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsualOptions {
+    pub(crate) val: u32,
+    pub(crate) ecr: u32,
+    /// Octets of all options: 12 without a DSS.
+    pub(crate) len: u8,
+    /// DATA_ACK, if there is a DSS.
+    pub(crate) data_ack: DataNumber,
+    /// Mapping of the DSS; `len` 0 without one.
+    pub(crate) dsn: u64,
+    pub(crate) ssn: u32,
+    pub(crate) map_len: u16,
+}
+
+impl UsualOptions {
+    /// Whether there is a DSS.
+    pub(crate) const fn has_dss(&self) -> bool {
+        self.len > 12
+    }
+}
+
 /// One TCP option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TcpOption {
@@ -225,6 +248,50 @@ impl TcpOptions {
         }
         parsed.read_all(rest);
         parsed
+    }
+
+    /// Reads options of the usual layout; `None` for all others.
+    #[inline(always)]
+    pub(crate) fn usual(&self) -> Option<UsualOptions> {
+        const TIMESTAMPS: u32 = u32::from_be_bytes([kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
+        const ACK4: u32 = u32::from_be_bytes([kind::MPTCP, 8, dss::FIRST, dss::DATA_ACK]);
+        const ACK8: u32 = u32::from_be_bytes([kind::MPTCP, 12, dss::FIRST, dss::FULL_ACK]);
+        const MAP4: u32 =
+            u32::from_be_bytes([kind::MPTCP, 22, dss::FIRST, dss::DATA_ACK | dss::FULL_MAPPING]);
+        const MAP8: u32 =
+            u32::from_be_bytes([kind::MPTCP, 26, dss::FIRST, dss::FULL_ACK | dss::FULL_MAPPING]);
+        let o = &self.octets;
+        if field::be32(o, 0) != TIMESTAMPS {
+            return None;
+        }
+        let mut usual = UsualOptions {
+            val: field::be32(o, 4),
+            ecr: field::be32(o, 8),
+            len: self.len,
+            data_ack: DataNumber::Short(0),
+            dsn: 0,
+            ssn: 0,
+            map_len: 0,
+        };
+        match (self.len, field::be32(o, 12)) {
+            (12, 0) => {}
+            (20, ACK4) => usual.data_ack = DataNumber::Short(field::be32(o, 16)),
+            (24, ACK8) => usual.data_ack = DataNumber::Long(field::be64(o, 16)),
+            (36, MAP4) if o[34..36] == [kind::NOP; 2] => {
+                usual.data_ack = DataNumber::Short(field::be32(o, 16));
+                usual.dsn = field::be64(o, 20);
+                usual.ssn = field::be32(o, 28);
+                usual.map_len = u16::from_be_bytes([o[32], o[33]]);
+            }
+            (40, MAP8) if o[38..] == [kind::NOP; 2] => {
+                usual.data_ack = DataNumber::Long(field::be64(o, 16));
+                usual.dsn = field::be64(o, 24);
+                usual.ssn = field::be32(o, 32);
+                usual.map_len = u16::from_be_bytes([o[36], o[37]]);
+            }
+            _ => return None,
+        }
+        Some(usual)
     }
 
     /// Appends an option; false and unchanged if it does not fit.

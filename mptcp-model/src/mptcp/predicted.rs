@@ -1,0 +1,149 @@
+//! The short way of a connection for the segments its flows predict: data with or under a mapping, and
+//! acknowledgments, on a confirmed subflow in the middle of the conversation. Signals, DATA_FIN, checksums,
+//! stale subflows and whatever else is rare take the long way of `input`.
+
+use sim_core::Instant;
+
+use super::{Attention, Connection, Mode, Stage};
+use crate::tcp::input::Surroundings;
+use crate::tcp::{ReceiveSpace, receive_truesize};
+use crate::wire::options::UsualOptions;
+use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
+
+impl Connection {
+    /// Handles a segment that is one of the usual two; `None`, and nothing done, if it is not.
+    #[inline]
+    pub(super) fn handle_predicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+    ) -> Option<Attention> {
+        let options = segment.options.usual()?;
+        let subflow = &self.subflows[index];
+        let fits_mode = match self.mode {
+            Mode::Multipath => {
+                options.has_dss()
+                    && subflow.stage == Stage::Confirmed
+                    && !subflow.stale
+                    && self.recv.fin_at.is_none()
+                    && !self.checksum
+            }
+            Mode::Plain => !options.has_dss() && !self.orphaned,
+            Mode::Offered => false,
+        };
+        if !fits_mode {
+            return None;
+        }
+        if subflow.flow.predicts_data(segment, &options) {
+            self.take_predicted_data(now, index, segment, &options);
+            let flow = &self.subflows[index].flow;
+            if !flow.recv.ack_now && self.has_nothing_to_send() {
+                return Some(Attention::Deadline(flow.next_deadline()));
+            }
+        } else if subflow.flow.predicts_ack(segment, &options) && options.map_len == 0 {
+            self.take_predicted_ack(now, index, segment, &options);
+        } else {
+            return None;
+        }
+        self.run_path_manager(now);
+        Some(Attention::Any)
+    }
+
+    /// Whether this side waits neither for a window nor for the end of the connection.
+    #[inline]
+    fn has_nothing_to_send(&self) -> bool {
+        let idle = match self.mode {
+            Mode::Multipath => self.send.una == self.send.nxt && !self.send.has_pending(),
+            _ => self.subflows[0].is_at_rest(),
+        };
+        idle && !self.send.fin_queued && self.path_events.is_empty()
+    }
+
+    #[inline]
+    fn take_predicted_ack(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        options: &UsualOptions,
+    ) {
+        let me = self.refresh_view(index);
+        let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
+        self.subflows[index].flow.take_predicted_ack(&around, segment, options);
+        if self.mode == Mode::Multipath {
+            self.take_data_ack(now, index, options.data_ack);
+        } else {
+            self.note_writable();
+        }
+        self.acknowledge_if_due(now, index);
+        self.push_pending(now);
+        self.refresh_view(index);
+    }
+
+    #[inline]
+    fn take_predicted_data(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        options: &UsualOptions,
+    ) {
+        let truesize = receive_truesize(segment.payload.len());
+        let around = Surroundings {
+            now,
+            me: self.view_of(index),
+            paths: &self.views,
+            space: self.receive_space(index),
+            map: None,
+        };
+        let flow = &mut self.subflows[index].flow;
+        let start = flow.take_predicted_data(&around, segment, options, truesize);
+        let before = self.recv.unread;
+        if self.mode == Mode::Multipath {
+            self.take_data_ack(now, index, options.data_ack);
+            self.deliver_predicted(now, index, start, &segment.payload, truesize, options);
+        } else {
+            self.take_plain(index, start, &segment.payload, truesize);
+        }
+        if self.recv.unread > before {
+            self.events.readable = true;
+        }
+        if self.mode == Mode::Plain {
+            self.note_writable();
+        }
+        self.acknowledge_if_due(now, index);
+        self.push_pending(now);
+    }
+
+    /// Data in order on its subflow, by the mapping it brings or the one in force.
+    #[inline]
+    fn deliver_predicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        start: u64,
+        payload: &Payload,
+        truesize: u32,
+        options: &UsualOptions,
+    ) {
+        let len = u64::from(payload.len());
+        let map = &self.subflows[index].rx_map;
+        let same = options.map_len == 0
+            || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
+        let offset = start.wrapping_sub(map.start);
+        if same && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
+            let position = map.data + offset;
+            self.deliver_at(position, payload, truesize);
+            return;
+        }
+        let map = (options.map_len > 0).then_some(DssMapping {
+            dsn: DataNumber::Long(options.dsn),
+            ssn: options.ssn,
+            len: options.map_len,
+            checksum: None,
+        });
+        let arrival = crate::tcp::Arrival { start, payload: payload.clone(), map, truesize };
+        self.deliver_mapped(now, index, &arrival);
+    }
+}

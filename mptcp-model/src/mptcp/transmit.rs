@@ -1,0 +1,155 @@
+//! Sending what is due: each subflow is asked what it wants to send, and the segment is written with its
+//! options, the shared window and the IP header.
+
+use sim_core::Instant;
+
+use super::{Connection, Mode, Stage};
+use crate::tcp::{Plan, PlanKind};
+use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
+
+impl Connection {
+    /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
+    pub(crate) fn transmit(&mut self, now: Instant, mut out: impl FnMut(usize, Packet)) {
+        loop {
+            let extra = self.dss_room();
+            let mut grew = false;
+            for index in 0..self.subflows.len() {
+                if self.subflows[index].is_at_rest() {
+                    continue;
+                }
+                while let Some(plan) = self.next_plan(index, now, extra) {
+                    out(index, self.emit(index, &plan, now));
+                }
+                grew |= std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
+            }
+            if !grew {
+                return;
+            }
+            self.sync_sndbuf();
+            self.note_writable();
+            self.push_pending(now);
+        }
+    }
+
+    /// What a subflow sends next.
+    #[inline]
+    fn next_plan(&mut self, index: usize, now: Instant, extra: u32) -> Option<Plan> {
+        let subflow = &mut self.subflows[index];
+        if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
+            return None;
+        }
+        if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {
+            // Address signalling has ACKs of its own.
+            return Some(subflow.flow.bare_ack());
+        }
+        let mss = subflow.flow.mss_now(extra);
+        subflow.flow.poll_send(now, mss)
+    }
+
+    /// The packet of a plan.
+    pub(crate) fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
+        let options = match self.usual_options(index, plan, now) {
+            Some(options) => options,
+            None => self.options_of(index, plan, now),
+        };
+        let window = self.window_field(index, plan);
+        let payload = self.payload_of(plan);
+        let subflow = &mut self.subflows[index];
+        let flow = &mut subflow.flow;
+        let handshake = matches!(plan.kind, PlanKind::Syn | PlanKind::SynAck | PlanKind::Reset);
+        let id = if handshake && plan.kind != PlanKind::Syn {
+            0
+        } else {
+            subflow.ip_id = subflow.ip_id.wrapping_add(1);
+            subflow.ip_id
+        };
+        let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
+        let segment = TcpSegment {
+            src_port: flow.params.local.port(),
+            dst_port: flow.params.remote.port(),
+            seq: flow.snd_seq(plan.start),
+            ack,
+            flags: plan.flags,
+            window,
+            urgent: 0,
+            options,
+            payload,
+        };
+        flow.note_sent(plan.kind);
+        if plan.kind == PlanKind::Reset {
+            flow.reset_sent();
+        }
+        let header = subflow.header;
+        Packet {
+            ip: IpHeader { id: if header.src.is_ipv4() { id } else { 0 }, ..header },
+            body: Body::Tcp(segment),
+        }
+    }
+
+    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry.
+    #[inline]
+    fn usual_options(&self, index: usize, plan: &Plan, now: Instant) -> Option<TcpOptions> {
+        let subflow = &self.subflows[index];
+        let flow = &subflow.flow;
+        let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
+            && (self.mode == Mode::Plain || subflow.stage == Stage::Confirmed)
+            && self.mode != Mode::Offered
+            && subflow.signals.is_empty()
+            && flow.ts_ok
+            && !flow.recv.has_sacks();
+        if !usual {
+            return None;
+        }
+        let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+        if self.mode == Mode::Plain {
+            return Some(TcpOptions::with_timestamps(clock, flow.recv.ts_recent));
+        }
+        let dss = self.dss(plan, self.send.fin_enabled());
+        TcpOptions::with_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
+    }
+
+    #[inline]
+    fn payload_of(&self, plan: &Plan) -> Payload {
+        if plan.len == 0 {
+            return Payload::Empty;
+        }
+        let position =
+            if plan.map.len > 0 { plan.map.data + (plan.start - plan.map.start) } else { plan.start - 1 };
+        self.payload(position, plan.len)
+    }
+
+    /// The window field; in MPTCP the right edge is the connection's, the same on all subflows
+    /// (`mptcp_set_rwin`).
+    fn window_field(&mut self, index: usize, plan: &Plan) -> u16 {
+        let space = self.receive_space(index);
+        let flow = &mut self.subflows[index].flow;
+        match plan.kind {
+            PlanKind::Syn | PlanKind::SynAck => return flow.recv.rcv_wnd.min(65_535) as u16,
+            PlanKind::Reset if self.mode != Mode::Multipath => return 0,
+            _ => {}
+        }
+        let scale = flow.rcv_wscale;
+        if self.mode != Mode::Multipath {
+            let window = flow.recv.select_window(space, scale);
+            return (window >> scale).min(65_535) as u16;
+        }
+        let mut window = flow.recv.fresh_window(space, scale);
+        let edge = self.recv.next + window;
+        if edge > self.recv.window_end {
+            self.recv.window_end = edge;
+        } else {
+            let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
+            window = (self.recv.window_end - self.recv.next).min(most);
+            flow.recv.rcv_wnd = window;
+        }
+        (window >> scale).min(65_535) as u16
+    }
+
+    /// Space of the buffer that data of a subflow goes to.
+    pub(crate) fn receive_space(&self, index: usize) -> crate::tcp::ReceiveSpace {
+        match self.mode {
+            Mode::Multipath => self.recv.space(),
+            _ => self.subflows[index].flow.recv.space(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The short way for the two segments that are nearly all there are (header prediction, as in
+//! `tcp_rcv_established`): the next data in order at a host that only receives, and an acknowledgment of
+//! new data while nothing is lost, marked or closing. What they do is what `input`, `recovery` and `receive`
+//! do with them, less every step that these conditions make void; any other segment takes the long way.
+
+use sim_core::Instant;
+
+use super::input::Surroundings;
+use super::{Flow, TcpState};
+use crate::congestion::{AckEvent, CaState};
+use crate::wire::options::UsualOptions;
+use crate::wire::{Seq, TcpFlags, TcpSegment};
+
+impl Flow {
+    /// Whether the segment is next, acceptable, and of a peer in the middle of the conversation.
+    #[inline(always)]
+    fn is_next(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
+        let recv = &self.recv;
+        self.state == TcpState::Established
+            && self.config.header_prediction
+            && self.ts_ok
+            && segment.flags.without(TcpFlags::PSH) == TcpFlags::ACK
+            && segment.seq == Seq::from_offset(recv.irs, recv.rcv_nxt)
+            && options.val.wrapping_sub(recv.ts_recent).cast_signed() >= 0
+            && recv.fin_at.is_none()
+    }
+
+    /// Whether this is the next data, within the window, for a flow that has nothing outstanding.
+    #[inline(always)]
+    pub(crate) fn predicts_data(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
+        let len = u64::from(segment.payload.len());
+        self.is_next(segment, options)
+            && len > 0
+            && len <= self.recv.receive_window()
+            && !self.recv.has_holes()
+            && segment.ack == self.snd_seq(self.snd_una)
+            && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
+            && self.queue.sent.is_empty()
+            && self.xmit_timer.is_none()
+            && !self.fin_sent
+    }
+
+    /// The data of a segment for which [`predicts_data`](Self::predicts_data) holds. Returns the offset of
+    /// its first octet; the octets are the owner's to deliver.
+    #[inline(always)]
+    pub(crate) fn take_predicted_data(
+        &mut self,
+        around: &Surroundings<'_>,
+        segment: &TcpSegment,
+        options: &UsualOptions,
+        truesize: u32,
+    ) -> u64 {
+        let now = around.now;
+        let len = segment.payload.len();
+        self.stats.segs_in += 1;
+        self.stats.data_segs_in += 1;
+        self.stats.bytes_received += u64::from(len);
+        self.received_at = now;
+        self.last_ack_received = now;
+        self.rack.advanced = false;
+        let (clock, rto) = (self.ts_clock(now), self.rtt.rto());
+        let recv = &mut self.recv;
+        let start = recv.rcv_nxt;
+        if start == recv.rcv_wup {
+            recv.ts_recent = options.val;
+        }
+        recv.measure_rtt(clock, options.ecr.wrapping_sub(self.params.ts_offset), len);
+        self.snd_wl1 = self.snd_wl1.max(start);
+        recv.take_next(now, len, truesize, segment.flags.psh(), rto, around.space);
+        start
+    }
+
+    /// Whether this only acknowledges new data, and nothing outstanding was ever lost, selectively
+    /// acknowledged or sent twice.
+    #[inline(always)]
+    pub(crate) fn predicts_ack(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
+        let ack = segment.ack.to_offset(self.params.iss, self.snd_una);
+        let queue = &self.queue;
+        self.is_next(segment, options)
+            && segment.payload.is_empty()
+            && ack > self.snd_una as i64
+            && ack <= self.snd_nxt as i64
+            && self.ca_state == CaState::Open
+            && self.sack_ok
+            && self.tlp_high_seq == 0
+            && !self.fin_sent
+            && queue.lost_out == 0
+            && queue.highest_sacked <= self.snd_una
+            && queue.retransmitted_to <= self.snd_una
+            && queue.sent.front().is_some_and(|first| first.end() <= ack as u64)
+    }
+
+    /// The acknowledgment of a segment for which [`predicts_ack`](Self::predicts_ack) holds.
+    #[inline(always)]
+    pub(crate) fn take_predicted_ack(
+        &mut self,
+        around: &Surroundings<'_>,
+        segment: &TcpSegment,
+        options: &UsualOptions,
+    ) {
+        let now = around.now;
+        let ack = segment.ack.to_offset(self.params.iss, self.snd_una) as u64;
+        let start = self.recv.rcv_nxt;
+        let prior_in_flight = self.queue.packets_out();
+        self.stats.segs_in += 1;
+        self.received_at = now;
+        self.last_ack_received = now;
+        if start == self.recv.rcv_wup {
+            self.recv.ts_recent = options.val;
+        }
+        self.snd_wl1 = start;
+        let window = u64::from(segment.window) << self.snd_wscale;
+        self.snd_wnd = window;
+        self.max_window = self.max_window.max(window);
+        self.snd_una = ack;
+        self.retries = 0;
+
+        let (mut delivered, mut bytes) = (0, 0);
+        let (mut first, mut last) = (None, None);
+        while let Some(front) = self.queue.sent.front_mut() {
+            if front.end() > ack {
+                if front.start < ack {
+                    // A part of the segment: a middlebox split it.
+                    let cut = ack - front.start;
+                    bytes += cut;
+                    front.start += cut;
+                    front.len -= cut as u16;
+                }
+                break;
+            }
+            bytes += u64::from(front.payload());
+            delivered += 1;
+            first.get_or_insert(front.sent_at);
+            last = Some((front.sent_at, front.order));
+            self.queue.sent.pop_front();
+        }
+        self.queue.retransmit_hint = self.queue.retransmit_hint.max(ack);
+        self.queue.rack_hint = self.queue.rack_hint.max(ack);
+        if self.queue.sent.is_empty() {
+            self.queue.retransmitted.clear();
+        }
+        self.stats.bytes_acked += bytes;
+        self.acked_since_loss += bytes;
+        self.delivered += u64::from(delivered);
+
+        let mut rtt = None;
+        if let (Some(first), Some((sent_at, order))) = (first, last) {
+            let newest = now.saturating_since(sent_at);
+            self.note_delivered(newest, sent_at, order);
+            self.rtt.sample_min(now, newest);
+            self.rtt.sample(now.saturating_since(first), self.snd_una, self.snd_nxt);
+            rtt = Some(newest);
+        }
+        self.set_xmit_timer(now);
+        let event = AckEvent {
+            now,
+            delivered,
+            acked: delivered,
+            rtt,
+            prior_in_flight,
+            in_flight: self.queue.packets_out(),
+            cwnd_limited: self.was_cwnd_limited(),
+            state: CaState::Open,
+            snd_nxt: self.snd_nxt,
+            snd_una: self.snd_una,
+        };
+        if let Some(rtt) = rtt {
+            self.cc.on_rtt_sample(&mut self.window, &event, rtt);
+        }
+        self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
+        self.update_pacing_rate();
+        self.window_opened();
+        self.space_check_due = true;
+    }
+
+    /// A segment sent once was delivered (RFC 8985, section 6.2 step 2).
+    #[inline]
+    fn note_delivered(&mut self, rtt: sim_core::Duration, sent_at: Instant, order: u32) {
+        self.rack.advanced = true;
+        self.rack.rtt = rtt;
+        if self.rack.sent_before(sent_at, order) {
+            self.rack.xmit_time = sent_at;
+            self.rack.order = order;
+        }
+    }
+}
