@@ -15,10 +15,7 @@ use mptcp_model::path_manager::{
 };
 use mptcp_model::scheduler;
 use mptcp_model::wire::Packet;
-use sim_core::{
-    Bytes, DirectionConfig, Duration, Instant, LinkConfig, NodeId, Observer, PortId, QueueLimit, Rate,
-    Simulation,
-};
+use sim_core::{Bytes, DirectionConfig, Duration, Instant, LinkConfig, QueueLimit, Rate, Simulation};
 
 /// Sends `total` octets, shuts down and waits for the end; or reads to the end and closes.
 #[derive(Debug)]
@@ -113,24 +110,26 @@ impl Application for Program {
     fn handle_timeout(&mut self, _now: Instant, _host: &mut Host) {}
 }
 
-#[derive(Default)]
-struct Log {
-    print: bool,
-    lines: usize,
+/// The stack of both hosts.
+#[derive(Clone, Copy)]
+struct Stack {
+    cc: &'static str,
+    mptcp: bool,
+    header_prediction: bool,
 }
 
-impl Observer<Packet> for Log {
-    fn sent(&mut self, at: Instant, node: NodeId, port: PortId, packet: &Packet) {
-        self.lines += 1;
-        if self.print && (self.lines < 60 || at > Instant::from_nanos(4_420_000_000)) {
-            println!("{at} {} {} > {packet}", node.0, port.0);
-        }
-    }
+fn plain(cc: &'static str) -> Stack {
+    Stack { cc, mptcp: false, header_prediction: true }
 }
 
-fn options(cc: &'static str, mptcp: bool, manager: PathManagerConfig) -> SocketOptions {
+fn multipath(cc: &'static str) -> Stack {
+    Stack { mptcp: true, ..plain(cc) }
+}
+
+fn options(stack: Stack, manager: PathManagerConfig) -> SocketOptions {
+    let Stack { cc, mptcp, header_prediction } = stack;
     SocketOptions {
-        tcp: Arc::new(TcpConfig::new(Profile::LinuxUpstream)),
+        tcp: Arc::new(TcpConfig { header_prediction, ..TcpConfig::new(Profile::LinuxUpstream) }),
         mptcp: mptcp.then(|| Arc::new(MptcpConfig::new(Profile::LinuxUpstream))),
         congestion: Arc::new(move || congestion::create(cc, &congestion::Parameters::new()).unwrap()),
         scheduler: Arc::new(|| scheduler::create("default").unwrap()),
@@ -163,9 +162,9 @@ struct Outcome {
     digest: u64,
 }
 
-fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64, print: bool) -> Outcome {
-    let mut sim: Simulation<Packet, NetNode<Program>, Log> =
-        Simulation::with_observer(1, Log { print, lines: 0 });
+/// Each path has a rate in bit/s, a delay in ms, a queue in octets and a loss rate.
+fn run(stack: Stack, paths: &[(u64, u64, u64, f64)], total: u64) -> Outcome {
+    let mut sim: Simulation<Packet, NetNode<Program>> = Simulation::new(1);
     let mut client = Host::new("client", sim.streams());
     let mut server = Host::new("server", sim.streams());
     let mut endpoints = Vec::new();
@@ -198,9 +197,9 @@ fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64
     let manager = PathManagerConfig { endpoints, limits, ..PathManagerConfig::default() };
     let bare = PathManagerConfig { limits, ..PathManagerConfig::default() };
     let mut client = HostNode::new(client);
-    client.applications.push(Program::client(options(cc, mptcp, manager), remote, total));
+    client.applications.push(Program::client(options(stack, manager), remote, total));
     let mut server = HostNode::new(server);
-    server.applications.push(Program::server(options(cc, mptcp, bare), remote));
+    server.applications.push(Program::server(options(stack, bare), remote));
     let client = sim.add_node(NetNode::Host(Box::new(client)));
     let server = sim.add_node(NetNode::Host(Box::new(server)));
     for (index, &(rate, delay, queue, loss)) in paths.iter().enumerate() {
@@ -233,17 +232,17 @@ fn run(cc: &'static str, mptcp: bool, paths: &[(u64, u64, u64, f64)], total: u64
 #[test]
 fn plain_tcp_fills_a_link() {
     let paths = [(10_000_000, 20, 50_000, 0.0)];
-    let out = run("cubic", false, &paths, 4_000_000, std::env::var("PRINT").is_ok());
+    let out = run(plain("cubic"), &paths, 4_000_000);
     assert_eq!((out.read, out.corrupted), (4_000_000, 0));
     assert!(out.seconds < 3.7, "took {}", out.seconds);
-    let again = run("cubic", false, &paths, 4_000_000, false);
+    let again = run(plain("cubic"), &paths, 4_000_000);
     assert_eq!(out.digest, again.digest, "the same run must have the same digest");
 }
 
 #[test]
 fn multipath_fills_two_links() {
     let paths = [(20_000_000, 10, 50_000, 0.0), (10_000_000, 30, 75_000, 0.0)];
-    let out = run("cubic", true, &paths, 15_000_000, std::env::var("PRINT").is_ok());
+    let out = run(multipath("cubic"), &paths, 15_000_000);
     assert_eq!((out.read, out.corrupted, out.mode), (15_000_000, 0, Mode::Multipath));
     assert!(out.seconds < 4.7, "took {}", out.seconds);
     assert!(out.shares.len() == 2 && out.shares.iter().all(|&octets| octets > 3_000_000), "{:?}", out.shares);
@@ -252,12 +251,25 @@ fn multipath_fills_two_links() {
 #[test]
 fn loss_is_repaired() {
     for cc in ["reno", "cubic"] {
-        let out = run(cc, false, &[(10_000_000, 20, 50_000, 0.01)], 3_000_000, false);
+        let out = run(plain(cc), &[(10_000_000, 20, 50_000, 0.01)], 3_000_000);
         assert_eq!((out.read, out.corrupted), (3_000_000, 0));
         assert!(out.retransmitted > 0, "{cc} repaired a loss without a retransmission");
         let paths = [(20_000_000, 10, 50_000, 0.01), (10_000_000, 30, 75_000, 0.01)];
-        let out = run(cc, true, &paths, 3_000_000, false);
+        let out = run(multipath(cc), &paths, 3_000_000);
         assert_eq!((out.read, out.corrupted), (3_000_000, 0));
         assert!(out.retransmitted > 0, "{cc} repaired a loss without a retransmission");
+    }
+}
+
+#[test]
+fn header_prediction_changes_nothing() {
+    let paths =
+        [(20_000_000, 10, 50_000, 0.002), (10_000_000, 30, 75_000, 0.01), (5_000_000, 15, 9_000, 0.0)];
+    for cc in ["reno", "cubic", "lia", "wvegas"] {
+        for stack in [plain(cc), multipath(cc)] {
+            let digest =
+                |header_prediction| run(Stack { header_prediction, ..stack }, &paths, 3_000_000).digest;
+            assert_eq!(digest(true), digest(false), "{cc}, MPTCP {}", stack.mptcp);
+        }
     }
 }

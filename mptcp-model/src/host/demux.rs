@@ -13,43 +13,42 @@ use crate::wire::{
     Body, Ecn, IcmpMessage, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment,
 };
 
-/// Identity of a flow at a host: addresses as 128-bit words, ports in one.
+/// Identity of a flow at a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlowKey {
-    local: u128,
-    remote: u128,
+    local: IpAddr,
+    remote: IpAddr,
     ports: u32,
 }
 
 /// Flows remembered outside the table.
 pub(super) const RECENT: usize = 8;
 
-fn word(address: IpAddr) -> u128 {
+/// The low octets of an address, in which those of one network differ.
+#[inline]
+const fn low_bits(address: IpAddr) -> usize {
     match address {
-        // Apart from every IPv6 address in use: the v4-mapped block.
-        IpAddr::V4(address) => 0xffff_0000_0000 | u128::from(u32::from(address)),
-        IpAddr::V6(address) => u128::from(address),
+        IpAddr::V4(address) => address.to_bits() as usize,
+        IpAddr::V6(address) => address.to_bits() as usize,
     }
 }
 
 impl FlowKey {
-    pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+    pub(super) const fn new(local: SocketAddr, remote: SocketAddr) -> Self {
         Self::of(local.ip(), local.port(), remote.ip(), remote.port())
     }
 
     #[inline]
-    fn of(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
-        Self {
-            local: word(local),
-            remote: word(remote),
-            ports: u32::from(local_port) << 16 | u32::from(remote_port),
-        }
+    const fn of(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
+        Self { local, remote, ports: (local_port as u32) << 16 | remote_port as u32 }
     }
 
     /// Where the flow stands among the [`RECENT`] found last: flows of one connection differ in their
     /// addresses or in their ports, usually in the low bits.
+    #[inline]
     const fn slot(&self) -> usize {
-        let addresses = (self.local ^ self.local >> 8 ^ self.local >> 16 ^ self.remote) as usize;
+        let local = low_bits(self.local);
+        let addresses = local ^ local >> 8 ^ local >> 16 ^ low_bits(self.remote);
         (addresses ^ self.ports as usize ^ (self.ports >> 16) as usize) % RECENT
     }
 }

@@ -4,6 +4,7 @@
 
 use sim_core::Instant;
 
+use super::subflow::RxMap;
 use super::{Attention, Connection, Mode, Stage};
 use crate::tcp::input::Surroundings;
 use crate::tcp::{ReceiveSpace, receive_truesize};
@@ -128,12 +129,30 @@ impl Connection {
         options: &UsualOptions,
     ) {
         let len = u64::from(payload.len());
-        let map = &self.subflows[index].rx_map;
-        let same = options.map_len == 0
+        let map = &mut self.subflows[index].rx_map;
+        let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        if same && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
+        if known && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
             let position = map.data + offset;
+            self.deliver_at(position, payload, truesize);
+            return;
+        }
+        let position = options.dsn.wrapping_sub(self.keys.remote_base);
+        if options.ssn == start as u32
+            && options.ssn != 0
+            && len <= u64::from(options.map_len)
+            && position < 1 << 63
+        {
+            // A mapping that begins with this segment.
+            *map = RxMap {
+                start,
+                len: u64::from(options.map_len),
+                data: position,
+                checksum: None,
+                wire_len: options.map_len,
+            };
+            self.use_long_ack = true;
             self.deliver_at(position, payload, truesize);
             return;
         }

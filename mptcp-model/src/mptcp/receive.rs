@@ -126,6 +126,18 @@ impl StreamReceiver {
 
     fn insert_range(&mut self, mut start: u64, mut end: u64) {
         let len = end - start;
+        // What travels on the path ahead continues the last range.
+        if let Some(last) = self.ranges.back_mut()
+            && last.1 <= start
+        {
+            if last.1 == start {
+                last.1 = end;
+            } else {
+                self.ranges.push_back((start, end));
+            }
+            self.ooo_bytes += len;
+            return;
+        }
         let at = self.ranges.partition_point(|&(_, e)| e < start);
         let mut stop = at;
         let mut held = 0;

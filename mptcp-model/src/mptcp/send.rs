@@ -251,7 +251,8 @@ impl Connection {
     fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
         let extra = self.dss_room();
         let flow = &mut self.subflows[index].flow;
-        let goal = flow.size_goal(flow.mss_now(extra));
+        let mss = flow.mss_now(extra);
+        let goal = flow.size_goal(mss);
         let room = flow.tail_room(data, goal);
         if room == 0 {
             // The tail keeps its mapping; what follows goes into a new one.

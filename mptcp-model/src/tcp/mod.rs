@@ -224,6 +224,8 @@ pub struct Flow {
     pub(crate) burst_end: u64,
     pub(crate) burst_push: bool,
     pub(crate) sndbuf: u64,
+    /// What the size goal was computed from last, MSS and largest window, and the goal.
+    goal: ((u32, u64), u32),
     /// The owner waits for room in the send buffer.
     pub(crate) wants_space: bool,
     pub(crate) space_check_due: bool,
@@ -269,6 +271,8 @@ pub struct Flow {
 
     // Timers.
     pub(crate) xmit_timer: Option<(Instant, XmitTimer)>,
+    /// When a segment sent last armed the loss probe, and for when.
+    pub(crate) probe_armed: (Instant, Instant),
     pub(crate) state_timer: Option<Instant>,
     pub(crate) retries: u8,
     pub(crate) last_ack_received: Instant,
@@ -336,6 +340,7 @@ impl Flow {
             burst_end: 0,
             burst_push: false,
             sndbuf: u64::from(config.wmem[1]),
+            goal: ((0, 0), 0),
             wants_space: false,
             space_check_due: false,
             sndbuf_grew: false,
@@ -372,6 +377,7 @@ impl Flow {
             rtt,
             recv,
             xmit_timer: None,
+            probe_armed: (Instant::FAR_FUTURE, Instant::FAR_FUTURE),
             state_timer: None,
             retries: 0,
             last_ack_received: now,
@@ -490,8 +496,16 @@ impl Flow {
 
     /// Largest amount worth collecting in one chunk (`size_goal`): whole segments, within the offload limit
     /// and half the largest window seen.
-    #[must_use]
-    pub fn size_goal(&self, mss: u32) -> u32 {
+    pub(crate) fn size_goal(&mut self, mss: u32) -> u32 {
+        // Asked for every segment, and a division is dear.
+        let from = (mss, self.max_window);
+        if self.goal.0 != from {
+            self.goal = (from, self.compute_size_goal(mss));
+        }
+        self.goal.1
+    }
+
+    fn compute_size_goal(&self, mss: u32) -> u32 {
         const MAX_TCP_HEADER: u32 = 320;
         let limit = u64::from(self.config.gso_max.saturating_sub(MAX_TCP_HEADER));
         let half = if self.max_window > 536 { self.max_window >> 1 } else { self.max_window };

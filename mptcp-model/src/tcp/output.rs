@@ -231,7 +231,8 @@ impl Flow {
         if self.pace_until > now {
             return None;
         }
-        if let Some(plan) = self.new_data(now, mss, false) {
+        let has_new = self.burst_end > self.snd_nxt || !self.queue.unsent.is_empty() || self.fin_wanted;
+        if has_new && let Some(plan) = self.new_data(now, mss, false) {
             return Some(plan);
         }
         if self.validate_due {
@@ -544,6 +545,13 @@ impl Flow {
         self.queue.sent.push_back(seg);
         self.validate_due = true;
         let probe_pending = matches!(self.xmit_timer, Some((_, XmitTimer::LossProbe)));
+        // Of the segments of one instant, the third and later ones find the probe as they would set it.
+        if probe_pending
+            && self.queue.packets_out() > 2
+            && self.xmit_timer.is_some_and(|(at, _)| self.probe_armed == (now, at))
+        {
+            return;
+        }
         if was_idle || probe_pending || self.xmit_timer.is_none() {
             // A burst of new data restarts the probe timer (`tcp_event_new_data_sent`).
             if !self.schedule_loss_probe(now, false) && (was_idle || self.xmit_timer.is_none()) {
@@ -551,6 +559,11 @@ impl Flow {
             }
         } else if matches!(self.xmit_timer, Some((_, XmitTimer::Retransmit))) {
             self.schedule_loss_probe(now, false);
+        }
+        if let Some((at, XmitTimer::LossProbe)) = self.xmit_timer
+            && self.queue.packets_out() > 1
+        {
+            self.probe_armed = (now, at);
         }
     }
 

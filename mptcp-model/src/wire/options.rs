@@ -162,11 +162,11 @@ impl TcpOptions {
         &self.octets[..self.len()]
     }
 
-    /// The octets as on the wire in words of eight, filled up with zeros.
+    /// The octets in words of eight, the first one lowest, filled up with zeros.
     #[inline]
     pub(crate) fn words(&self) -> [u64; 5] {
         let (words, _) = self.octets.as_chunks::<8>();
-        core::array::from_fn(|index| u64::from_be_bytes(words[index]))
+        core::array::from_fn(|index| u64::from_le_bytes(words[index]))
     }
 
     /// The octets as on the wire, for boxes that rewrite them.

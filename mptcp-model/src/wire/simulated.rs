@@ -11,13 +11,17 @@ const fn mix(hash: u64, word: u64) -> u64 {
     z.wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-/// Odd constants with no structure: the fractional parts of the square roots of 11, 13, 17, 19 and 23.
-const FACTORS: [u64; 5] = [
+/// Odd constants with no structure: the fractional parts of square roots of primes.
+const FACTORS: [u64; 9] = [
     0x510e_527f_ade6_82d1,
     0x9b05_688c_2b3e_6c1f,
     0x1f83_d9ab_fb41_bd6b,
     0x5be0_cd19_137e_2179,
     0xcbbb_9d5d_c105_9ed9,
+    0x629a_292a_367c_d507,
+    0x9159_015a_3070_dd17,
+    0x152f_ecd8_f70e_5939,
+    0x6733_2667_ffc0_0b31,
 ];
 
 fn address_words(address: IpAddr) -> (u64, u64) {
@@ -62,20 +66,19 @@ impl sim_core::Packet for Packet {
         let header = u64::from(self.ip.ttl) << 48 | (self.ip.ecn as u64) << 40 | u64::from(self.ip.id);
         match &self.body {
             Body::Tcp(segment) => {
-                let ports = u64::from(segment.src_port) << 48 | u64::from(segment.dst_port) << 32;
+                let ports = u64::from(segment.src_port) << 16 | u64::from(segment.dst_port);
                 let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
                 let rest = u64::from(segment.flags.0) << 32
                     | u64::from(segment.window) << 16
-                    | u64::from(segment.payload.len());
-                let len = (segment.options.len() as u64) << 48;
-                // Products that do not wait for each other; one round of mixing at the end.
-                let options =
-                    segment.options.words().into_iter().zip(FACTORS).fold(0, |sum: u64, (word, factor)| {
-                        let product = word.wrapping_mul(factor);
-                        sum.wrapping_add(product ^ product >> 32)
-                    });
-                let fixed = mix(addresses ^ options, header ^ ports);
-                mix(mix(fixed, numbers), rest ^ len)
+                    | u64::from(segment.payload.len())
+                    | (segment.options.len() as u64) << 48;
+                // Multilinear: products that do not wait for each other. A difference in one word always
+                // shows; the digest of the run mixes the sum.
+                let fixed = [addresses, header ^ ports << 24, numbers, rest];
+                let words = segment.options.words().into_iter().chain(fixed);
+                words.zip(FACTORS).fold(0, |sum: u64, (word, factor)| {
+                    sum.wrapping_add((word ^ word >> 32).wrapping_mul(factor))
+                })
             }
             Body::Udp(datagram) => mix(addresses ^ header, u64::from(datagram.payload.len()) | 17 << 32),
             Body::Icmp(message) => {

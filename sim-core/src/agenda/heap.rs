@@ -5,14 +5,17 @@ use crate::time::Instant;
 
 /// An indexed 4-ary heap. An entry is one `u128`: instant (64 bits), order (40), actor (24); the
 /// smallest is at the root.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HeapAgenda {
+    /// The heap, and behind it [`PADDING`] entries later than all, so that a node has four children or none.
     entries: Vec<u128>,
     /// Where the entry of each actor is, [`ABSENT`] if it has none.
     positions: Vec<u32>,
 }
 
 const ABSENT: u32 = u32::MAX;
+const PADDING: usize = 3;
+const NEVER: u128 = u128::MAX;
 const ACTOR_BITS: u32 = ActorId::LIMIT.trailing_zeros();
 const ORDER_BITS: u32 = 64 - ACTOR_BITS;
 
@@ -53,19 +56,15 @@ impl HeapAgenda {
     fn sink(&mut self, mut hole: usize, entry: u128) {
         loop {
             let first = 4 * hole + 1;
-            let Some(children) = self.entries.get(first..) else { break };
-            let (child, least) = if let Some(&[a, b, c, d]) = children.first_chunk::<4>() {
-                // Three selections without a branch: which child is least is a coin toss.
-                let (left, least_left) = if b < a { (1, b) } else { (0, a) };
-                let (right, least_right) = if d < c { (3, d) } else { (2, c) };
-                if least_right < least_left { (right, least_right) } else { (left, least_left) }
-            } else {
-                let Some((child, &least)) = children.iter().enumerate().min_by_key(|&(_, key)| key) else {
-                    break;
-                };
-                (child, least)
+            let Some(&[a, b, c, d]) = self.entries.get(first..).and_then(<[u128]>::first_chunk) else {
+                break;
             };
-            if entry < least {
+            // Three selections without a branch: which child is least is a coin toss.
+            let (left, least_left) = if b < a { (1, b) } else { (0, a) };
+            let (right, least_right) = if d < c { (3, d) } else { (2, c) };
+            let (child, least) =
+                if least_right < least_left { (right, least_right) } else { (left, least_left) };
+            if entry <= least {
                 break;
             }
             self.put(hole, least);
@@ -81,6 +80,12 @@ impl HeapAgenda {
     }
 }
 
+impl Default for HeapAgenda {
+    fn default() -> Self {
+        Self { entries: vec![NEVER; PADDING], positions: Vec::new() }
+    }
+}
+
 impl Agenda for HeapAgenda {
     #[inline]
     fn set(&mut self, actor: ActorId, at: Instant, order: u64) {
@@ -93,8 +98,9 @@ impl Agenda for HeapAgenda {
             Some(&old) if entry < old => self.rise(position as usize, entry),
             Some(_) => self.sink(position as usize, entry),
             None => {
-                self.entries.push(entry);
-                self.rise(self.entries.len() - 1, entry);
+                let end = self.len();
+                self.entries.push(NEVER);
+                self.rise(end, entry);
             }
         }
     }
@@ -105,8 +111,10 @@ impl Agenda for HeapAgenda {
         let hole = *position as usize;
         let Some(&removed) = self.entries.get(hole) else { return };
         *position = ABSENT;
-        let Some(last) = self.entries.pop() else { return };
-        if hole == self.entries.len() {
+        let end = self.len() - 1;
+        let last = std::mem::replace(&mut self.entries[end], NEVER);
+        self.entries.pop();
+        if hole == end {
             return;
         }
         if last < removed {
@@ -118,11 +126,12 @@ impl Agenda for HeapAgenda {
 
     #[inline]
     fn peek(&self) -> Option<(Instant, ActorId)> {
-        let &first = self.entries.first()?;
+        let &first = self.entries[..self.len()].first()?;
         Some((Instant::from_nanos((first >> 64) as u64), ActorId(actor_of(first) as u32)))
     }
 
+    #[inline]
     fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - PADDING
     }
 }
