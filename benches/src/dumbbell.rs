@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use sim_core::{Agenda, Duration, Instant};
+use mptcp_model::wire::Packet;
+use sim_core::{Agenda, Duration, Instant, Observer};
 
 use crate::network::{Line, Network, Sockets, TCP_PAYLOAD, prefix};
 use crate::threshold;
@@ -44,9 +45,13 @@ fn address(side: u8, flow: u32) -> Ipv4Addr {
     Ipv4Addr::new(10, side, (flow / 250) as u8, (flow % 250 + 1) as u8)
 }
 
-pub(crate) fn build<A: Agenda>(flows: u32, shape: &Dumbbell) -> Network<A> {
+pub(crate) fn build<A: Agenda, O: Observer<Packet>>(
+    flows: u32,
+    shape: &Dumbbell,
+    observer: O,
+) -> Network<A, O> {
     let flows = flows.clamp(1, 60_000);
-    let mut network = Network::new(TCP_PAYLOAD);
+    let mut network = Network::new(TCP_PAYLOAD, observer);
     let sockets = Sockets {
         // Four times what the path and its queue hold, shared by the flows.
         buffer: (8 * shape.queue * 1500 / flows).max(1 << 20),

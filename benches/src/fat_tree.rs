@@ -6,7 +6,8 @@
 
 use std::net::Ipv4Addr;
 
-use sim_core::{Agenda, Duration, Instant};
+use mptcp_model::wire::Packet;
+use sim_core::{Agenda, Duration, Instant, Observer};
 
 use crate::network::{Line, MPTCP_PAYLOAD, Network, Sockets, prefix};
 use crate::threshold;
@@ -61,11 +62,11 @@ impl Tree {
     }
 }
 
-pub(crate) fn build<A: Agenda>(k: u32, rate: u64) -> Network<A> {
+pub(crate) fn build<A: Agenda, O: Observer<Packet>>(k: u32, rate: u64, observer: O) -> Network<A, O> {
     let tree = Tree { h: k / 2 };
     let h = tree.h;
     let line = Line { rate, delay: Duration::from_micros(10) };
-    let mut network = Network::new(MPTCP_PAYLOAD);
+    let mut network = Network::new(MPTCP_PAYLOAD, observer);
     let paths = 0..tree.paths();
     // Ports 0 to h - 1 of edge and aggregation switches lead down, the others up.
     let edges: Vec<_> = (0..tree.pods() * h)
@@ -124,7 +125,11 @@ pub(crate) fn build<A: Agenda>(k: u32, rate: u64) -> Network<A> {
     network
 }
 
-fn add_host<A: Agenda>(network: &mut Network<A>, tree: Tree, host: u32) -> sim_core::NodeId {
+fn add_host<A: Agenda, O: Observer<Packet>>(
+    network: &mut Network<A, O>,
+    tree: Tree,
+    host: u32,
+) -> sim_core::NodeId {
     let to = tree.destination(host);
     // Addresses of the initial path have id 0.
     let first = tree.path(host, 0);

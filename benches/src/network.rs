@@ -12,8 +12,8 @@ use mptcp_model::net::{InterfaceAddress, InterfaceId, Prefix, Router, RouterConf
 use mptcp_model::scheduler;
 use mptcp_model::wire::Packet;
 use sim_core::{
-    Agenda, Bytes, Direction, DirectionConfig, Duration, HeapAgenda, Instant, LinkConfig, NodeId, QueueLimit,
-    Rate, Simulation,
+    Agenda, Bytes, Direction, DirectionConfig, Duration, HeapAgenda, Instant, LinkConfig, LinkId, NodeId,
+    Observer, PortId, QueueLimit, Rate, Simulation,
 };
 
 use crate::program::Program;
@@ -42,15 +42,33 @@ pub struct Outcome {
 
 /// A workload ready to run.
 #[derive(Debug)]
-pub struct Network<A = HeapAgenda> {
-    sim: Simulation<Packet, NetNode<Program>, (), A>,
+pub struct Network<A = HeapAgenda, O = ()> {
+    sim: Simulation<Packet, NetNode<Program>, O, A>,
     payload: u32,
 }
 
-impl<A: Agenda> Network<A> {
-    /// An empty network whose full packets carry `payload` octets.
-    pub(crate) fn new(payload: u32) -> Self {
-        Self { sim: Simulation::with_agenda(1, ()), payload }
+impl<A: Agenda, O: Observer<Packet>> Network<A, O> {
+    /// An empty network whose full packets carry `payload` octets, watched by `observer`.
+    pub(crate) fn new(payload: u32, observer: O) -> Self {
+        Self { sim: Simulation::with_agenda(1, observer), payload }
+    }
+
+    /// Who watches.
+    pub const fn observer_mut(&mut self) -> &mut O {
+        self.sim.observer_mut()
+    }
+
+    /// Who watched.
+    #[must_use]
+    pub fn into_observer(self) -> O {
+        self.sim.into_observer()
+    }
+
+    /// Every port of every link, with the name of the link.
+    #[must_use]
+    pub fn ports(&self) -> Vec<(NodeId, PortId, String)> {
+        let ends = |(link, name): (LinkId, &str)| self.sim.ends(link).map(|(n, p)| (n, p, name.to_owned()));
+        self.sim.links().flat_map(ends).collect()
     }
 
     /// A host with these addresses for each of its interfaces. The first interface is the way to everywhere

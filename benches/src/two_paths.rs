@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use mptcp_model::mptcp::PathManagerFactory;
 use mptcp_model::path_manager::{ConnectionView, PathAction, PathEvent, PathManager, Side};
-use sim_core::{Agenda, Duration, Instant};
+use mptcp_model::wire::Packet;
+use sim_core::{Agenda, Duration, Instant, Observer};
 
 use crate::network::{Line, MPTCP_PAYLOAD, Network, Sockets};
 use crate::threshold;
@@ -67,8 +68,8 @@ impl PathManager for Joins {
     }
 }
 
-pub(crate) fn build<A: Agenda>() -> Network<A> {
-    let mut network = Network::new(MPTCP_PAYLOAD);
+pub(crate) fn build<A: Agenda, O: Observer<Packet>>(observer: O) -> Network<A, O> {
+    let mut network = Network::new(MPTCP_PAYLOAD, observer);
     // Each end counts the subflows it gives thresholds to.
     let [client, server] = [(); 2].map(|()| Sockets {
         buffer: 64 << 20,

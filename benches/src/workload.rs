@@ -3,7 +3,8 @@
 use core::fmt;
 use std::str::FromStr;
 
-use sim_core::{Agenda, Duration};
+use mptcp_model::wire::Packet;
+use sim_core::{Agenda, Duration, Observer};
 
 use crate::network::Network;
 use crate::{dumbbell, fat_tree, two_paths};
@@ -96,16 +97,22 @@ impl Workload {
         Self { kind, span: Duration::from_secs(seconds), flows }
     }
 
-    /// The network, before anything has happened in it.
+    /// The network, before anything has happened in it, with nobody who watches.
     #[must_use]
     pub fn build<A: Agenda>(&self) -> Network<A> {
+        self.build_with(())
+    }
+
+    /// The network, before anything has happened in it, watched by `observer`.
+    #[must_use]
+    pub fn build_with<A: Agenda, O: Observer<Packet>>(&self, observer: O) -> Network<A, O> {
         match self.kind {
-            Kind::W1 => dumbbell::build(1, &dumbbell::SHORT),
-            Kind::W2 => dumbbell::build(self.flows, &dumbbell::SHORT),
-            Kind::W3 => two_paths::build(),
-            Kind::W4a => fat_tree::build(4, 1_000_000_000),
-            Kind::W4b => fat_tree::build(8, 100_000_000),
-            Kind::W5 => dumbbell::build(self.flows, &dumbbell::LONG),
+            Kind::W1 => dumbbell::build(1, &dumbbell::SHORT, observer),
+            Kind::W2 => dumbbell::build(self.flows, &dumbbell::SHORT, observer),
+            Kind::W3 => two_paths::build(observer),
+            Kind::W4a => fat_tree::build(4, 1_000_000_000, observer),
+            Kind::W4b => fat_tree::build(8, 100_000_000, observer),
+            Kind::W5 => dumbbell::build(self.flows, &dumbbell::LONG, observer),
         }
     }
 }

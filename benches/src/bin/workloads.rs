@@ -1,12 +1,16 @@
 //! Runs one workload and prints what it cost.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use analysis::pcapng::{CaptureObserver, Interface, LinkLayer, PcapngWriter, Section};
 use benches::{Kind, Network, Outcome, Workload, process};
 use clap::Parser;
+use mptcp_model::wire::Packet;
 use serde::Serialize;
-use sim_core::Duration;
+use sim_core::{Duration, HeapAgenda, Observer};
 
 /// Run a workload and print what it delivered and cost.
 #[derive(Debug, Parser)]
@@ -19,6 +23,12 @@ struct Arguments {
     /// Flows of W2 and W5
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     flows: Option<u32>,
+    /// Capture whole packets at every port of every link to this pcapng file
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// Octets of each packet to capture
+    #[arg(long, value_name = "N", default_value_t = 262_144, requires = "capture")]
+    snap_len: u32,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -49,7 +59,17 @@ fn main() -> ExitCode {
     let mut workload = Workload::new(arguments.workload);
     workload.span = arguments.seconds.unwrap_or(workload.span);
     workload.flows = arguments.flows.unwrap_or(workload.flows);
-    let report = measure(&workload);
+    let measured = match &arguments.capture {
+        None => Ok(measure(&workload, workload.build::<HeapAgenda>()).0),
+        Some(path) => measure_captured(&workload, path, arguments.snap_len),
+    };
+    let report = match measured {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("cannot write the capture: {error}");
+            return ExitCode::from(2);
+        }
+    };
     match print(&report, arguments.json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -60,12 +80,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(workload: &Workload) -> Report {
-    let mut network: Network = workload.build();
+/// As [`measure`], while every port of every link is captured to `path`.
+fn measure_captured(workload: &Workload, path: &Path, snap_len: u32) -> io::Result<Report> {
+    let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let writer = PcapngWriter::new(file, &Section::default(), snap_len)?;
+    let mut network: Network<HeapAgenda, _> = workload.build_with(CaptureObserver::new(writer));
+    for (node, port, name) in network.ports() {
+        let interface = Interface {
+            name: format!("{name}:{}", node.0),
+            description: String::new(),
+            link: LinkLayer::RawIp,
+        };
+        network.observer_mut().capture(node, port, &interface)?;
+    }
+    let (report, network) = measure(workload, network);
+    network.into_observer().finish()?.flush()?;
+    Ok(report)
+}
+
+fn measure<O: Observer<Packet>>(
+    workload: &Workload,
+    mut network: Network<HeapAgenda, O>,
+) -> (Report, Network<HeapAgenda, O>) {
     let before = process::cpu_time();
     let Outcome { delivered, drops, events, digest } = network.run(workload.span);
     let used = process::cpu_time().saturating_sub(before);
-    Report {
+    let report = Report {
         workload: workload.kind.name(),
         flows: workload.flows,
         seconds: workload.span.as_secs_f64(),
@@ -75,7 +115,8 @@ fn measure(workload: &Workload) -> Report {
         ns_per_packet: used.as_nanos() as f64 / delivered.max(1) as f64,
         peak_rss_bytes: process::peak_memory(),
         digest: format!("{digest:016x}"),
-    }
+    };
+    (report, network)
 }
 
 fn print(report: &Report, json: bool) -> io::Result<()> {

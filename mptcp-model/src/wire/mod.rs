@@ -16,6 +16,7 @@ pub mod mptcp;
 pub mod options;
 pub mod packet;
 pub mod parse;
+mod pattern;
 pub mod payload;
 pub mod seq;
 mod simulated;

@@ -2,14 +2,12 @@
 //! octets are computed only when a checksum, a capture or a rewriting box asks for them. Literal
 //! octets are carried where an application or a box gave them.
 //!
-//! The pattern of seed 0 is all zeros. That of any other seed is a function of seed and stream
-//! offset: octets `8 i` to `8 i + 7` are the big-endian octets of the number `i` of a SplitMix64
-//! sequence (Steele, Lea and Flood, 2014) started from the seed. Any part of a stream of any length
-//! can therefore be produced or summed without the part before it.
+//! The octets themselves, and their sums, come from [`pattern`].
 
 use bytes::Bytes;
 
 use super::checksum::Sum;
+use super::pattern;
 
 /// What a segment carries.
 ///
@@ -82,7 +80,7 @@ impl Payload {
         match self {
             Self::Empty => None,
             Self::Pattern { seed, len, offset } => {
-                (at < *len).then(|| pattern_octet(*seed, offset.wrapping_add(u64::from(at))))
+                (at < *len).then(|| pattern::octet(*seed, offset.wrapping_add(u64::from(at))))
             }
             Self::Literal(bytes) => bytes.get(at as usize).copied(),
         }
@@ -96,9 +94,8 @@ impl Payload {
         let out = &mut out[..count];
         match self {
             Self::Empty => {}
-            Self::Pattern { seed: 0, .. } => out.fill(0),
             Self::Pattern { seed, offset, .. } => {
-                fill_pattern(*seed, offset.wrapping_add(u64::from(from)), out);
+                pattern::fill(*seed, offset.wrapping_add(u64::from(from)), out);
             }
             Self::Literal(bytes) if count > 0 => {
                 out.copy_from_slice(&bytes[from as usize..from as usize + count]);
@@ -131,8 +128,8 @@ impl Payload {
     #[inline]
     pub fn sum(&self) -> u16 {
         match self {
-            Self::Empty | Self::Pattern { seed: 0, .. } => 0,
-            Self::Pattern { seed, len, offset } => pattern_sum(*seed, *offset, *len),
+            Self::Empty => 0,
+            Self::Pattern { seed, len, offset } => pattern::sum(*seed, *offset, *len),
             Self::Literal(bytes) => Sum::of(bytes).fold(),
         }
     }
@@ -173,69 +170,4 @@ impl From<Bytes> for Payload {
     fn from(octets: Bytes) -> Self {
         if octets.is_empty() { Self::Empty } else { Self::Literal(Box::new(octets)) }
     }
-}
-
-/// Word `index` of the pattern `seed`: octets `8 index` to `8 index + 7`, big-endian.
-#[inline]
-const fn pattern_word(seed: u32, index: u64) -> u64 {
-    if seed == 0 {
-        return 0;
-    }
-    // All patterns are stretches of one sequence; the odd factor spreads their beginnings over it.
-    // Offsets wrap at 2^64, so indices do at 2^61.
-    let state = (seed as u64).wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(index & (u64::MAX >> 3));
-    let mut z = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-const fn pattern_octet(seed: u32, offset: u64) -> u8 {
-    pattern_word(seed, offset / 8).to_be_bytes()[(offset % 8) as usize]
-}
-
-fn fill_pattern(seed: u32, offset: u64, out: &mut [u8]) {
-    let head = ((8 - offset % 8) % 8).min(out.len() as u64) as usize;
-    let (head, body) = out.split_at_mut(head);
-    for (octet, at) in head.iter_mut().zip(0..) {
-        *octet = pattern_octet(seed, offset.wrapping_add(at));
-    }
-    let first = offset.wrapping_add(head.len() as u64) / 8;
-    let whole = body.len() as u64 / 8;
-    let mut words = body.chunks_exact_mut(8);
-    for (octets, index) in words.by_ref().zip(0..) {
-        octets.copy_from_slice(&pattern_word(seed, first.wrapping_add(index)).to_be_bytes());
-    }
-    let tail = words.into_remainder();
-    let word = pattern_word(seed, first.wrapping_add(whole)).to_be_bytes();
-    tail.copy_from_slice(&word[..tail.len()]);
-}
-
-/// The sum of whole words, less the octets outside the range. That is the sum by stream offset; a
-/// range that starts at an odd offset has its octets in the other halves.
-fn pattern_sum(seed: u32, offset: u64, len: u32) -> u16 {
-    if len == 0 {
-        return 0;
-    }
-    let first = offset / 8;
-    let head = offset % 8;
-    // Octets before the end of the range, counted from the first octet of the first word.
-    let end = head + u64::from(len);
-    let words = end.div_ceil(8);
-    let mut sum = 0;
-    for index in 0..words {
-        sum += halves(pattern_word(seed, first.wrapping_add(index)));
-    }
-    let before = !(u64::MAX >> (8 * head));
-    let after = u64::MAX.checked_shr(8 * (end - 8 * (words - 1)) as u32).unwrap_or(0);
-    sum -= halves(pattern_word(seed, first) & before);
-    sum -= halves(pattern_word(seed, first.wrapping_add(words - 1)) & after);
-    let folded = Sum::from_partial(sum).fold();
-    if offset.is_multiple_of(2) { folded } else { folded.swap_bytes() }
-}
-
-/// The two 32-bit halves of `word`, added.
-#[inline]
-const fn halves(word: u64) -> u64 {
-    (word >> 32) + (word & 0xffff_ffff)
 }
