@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use analysis::groundtruth::{EndResult, GroundTruth, Results};
-use analysis::summary::{FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary};
+use analysis::summary::{DatagramSummary, FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary};
 use analysis::trace::HostAnalysis;
 use mptcp_model::mptcp::Mode;
 use scenarios::Scenario;
-use scenarios::run::{EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome};
+use scenarios::run::{DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome};
 use scenarios::scenario::Protocol;
 use sim_core::{Direction, DropReason, Duration, Instant};
 
@@ -81,9 +81,28 @@ fn flow(flow: &FlowOutcome) -> FlowSummary {
         error: (!errors.is_empty()).then(|| errors.join("; ")),
         reinjected_bytes: flow.reinjected_bytes(),
         subflows: flow.subflows.iter().map(|subflow| self::subflow(subflow, flow.receiver)).collect(),
+        datagrams: flow.datagrams.as_ref().map(datagrams),
     };
     summary.set_shares();
     summary
+}
+
+fn datagrams(outcome: &DatagramOutcome) -> DatagramSummary {
+    let counted = &outcome.reception;
+    let seconds = |delay: Duration| (counted.delivered > 0).then(|| delay.as_secs_f64());
+    DatagramSummary {
+        sent: outcome.sent,
+        refused: outcome.refused,
+        delivered: counted.delivered,
+        lost: outcome.lost(),
+        duplicated: counted.duplicated,
+        reordered: counted.reordered,
+        corrupted: counted.corrupted,
+        jitter_s: counted.jitter.as_secs_f64(),
+        delay_min_s: seconds(counted.delay_min),
+        delay_mean_s: seconds(counted.delay_sum).map(|sum| sum / counted.delivered as f64),
+        delay_max_s: seconds(counted.delay_max),
+    }
 }
 
 fn subflow(subflow: &scenarios::run::SubflowOutcome, receiver: FlowEnd) -> SubflowSummary {

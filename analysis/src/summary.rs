@@ -39,7 +39,7 @@ pub struct RunSummary {
 pub struct FlowSummary {
     /// Name in the scenario.
     pub name: String,
-    /// `mptcp`, `tcp`, or `fallback` for MPTCP that fell back to TCP.
+    /// `mptcp`, `tcp`, `udp`, or `fallback` for MPTCP that fell back to TCP.
     pub protocol: String,
     /// Octets received divided by the time from the call of connect() to the last octet, in bit/s.
     /// `None` if nothing was received.
@@ -58,6 +58,36 @@ pub struct FlowSummary {
     pub reinjected_bytes: u64,
     /// Subflows in the order of their creation.
     pub subflows: Vec<SubflowSummary>,
+    /// Of a UDP flow, what became of its datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams: Option<DatagramSummary>,
+}
+
+/// The datagrams of a UDP flow. Delays are those from sending to reading.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DatagramSummary {
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Datagrams the sender's socket refused, after an ICMP error or without a route.
+    pub refused: u64,
+    /// Datagrams that arrived, copies not counted.
+    pub delivered: u64,
+    /// Datagrams that did not arrive before the end of the run.
+    pub lost: u64,
+    /// Copies of datagrams that had arrived before.
+    pub duplicated: u64,
+    /// Datagrams that arrived after one that was sent later (RFC 4737).
+    pub reordered: u64,
+    /// Datagrams whose octets are not those sent.
+    pub corrupted: u64,
+    /// Interarrival jitter after the last datagram (RFC 3550, section 6.4.1), in seconds.
+    pub jitter_s: f64,
+    /// Least delay in seconds; `None` if nothing arrived.
+    pub delay_min_s: Option<f64>,
+    /// Mean delay in seconds.
+    pub delay_mean_s: Option<f64>,
+    /// Largest delay in seconds.
+    pub delay_max_s: Option<f64>,
 }
 
 /// One subflow of a flow. Octets and segments are those of the direction that carried more data.
@@ -134,7 +164,29 @@ impl fmt::Display for Summary {
             ("share %", Align::Right),
             ("retransmitted", Align::Right),
         ]);
+        let mut datagrams = Table::new(&[
+            ("flow", Align::Left),
+            ("sent", Align::Right),
+            ("delivered", Align::Right),
+            ("lost", Align::Right),
+            ("reordered", Align::Right),
+            ("duplicated", Align::Right),
+            ("jitter ms", Align::Right),
+            ("mean delay ms", Align::Right),
+        ]);
         for flow in &self.flows {
+            if let Some(counted) = &flow.datagrams {
+                datagrams.row([
+                    flow.name.clone(),
+                    counted.sent.to_string(),
+                    counted.delivered.to_string(),
+                    counted.lost.to_string(),
+                    counted.reordered.to_string(),
+                    counted.duplicated.to_string(),
+                    format!("{:.3}", counted.jitter_s * 1e3),
+                    optional(counted.delay_mean_s.map(|delay| delay * 1e3), 3),
+                ]);
+            }
             let stream = match &flow.error {
                 Some(error) => error.clone(),
                 None if flow.integrity_ok => "intact".into(),
@@ -180,7 +232,7 @@ impl fmt::Display for Summary {
                 link.backlog_max_bytes.to_string(),
             ]);
         }
-        for table in [flows, subflows, links] {
+        for table in [flows, subflows, datagrams, links] {
             if !table.is_empty() {
                 write!(f, "\n{table}")?;
             }

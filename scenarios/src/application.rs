@@ -52,6 +52,8 @@ pub enum Step {
 pub const WRITE: Bytes = Bytes(65_536);
 /// Size of a write of [`Step::SendRate`] when none is given.
 pub const RATE_WRITE: Bytes = Bytes(4_096);
+/// Payload of a datagram of UDP when none is given.
+pub const DATAGRAM: Bytes = Bytes(1_400);
 
 const STEPS: [&str; 12] = [
     "send",
@@ -160,6 +162,25 @@ pub enum Direction {
     Download,
 }
 
+/// Sending for a time, then silence for a time, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bursts {
+    /// How long it sends, above zero.
+    pub on: Duration,
+    /// How long it is silent.
+    pub off: Duration,
+}
+
+impl Bursts {
+    /// For how long of `span` it sends.
+    #[must_use]
+    pub fn sending(&self, span: Duration) -> Duration {
+        let (on, cycle) = (self.on.as_nanos(), self.on.as_nanos().saturating_add(self.off.as_nanos()).max(1));
+        let (cycles, rest) = (span.as_nanos() / cycle, span.as_nanos() % cycle);
+        Duration::from_nanos(cycles * on + rest.min(on))
+    }
+}
+
 /// How much a flow sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
@@ -200,7 +221,7 @@ pub enum Application {
         /// Pause of the client after each answer.
         interval: Duration,
     },
-    /// One end writes at a constant rate.
+    /// One end writes at a constant rate. Over UDP each write is a datagram.
     RateLimited {
         /// How much.
         bytes: Bytes,
@@ -210,6 +231,8 @@ pub enum Application {
         write: Bytes,
         /// Who sends.
         direction: Direction,
+        /// Times of sending and of silence, of UDP only.
+        bursts: Option<Bursts>,
     },
     /// Steps written out.
     Steps {
@@ -235,7 +258,7 @@ impl Application {
                 };
                 one_way(send, *direction)
             }
-            Self::RateLimited { bytes, rate, write, direction } => {
+            Self::RateLimited { bytes, rate, write, direction, .. } => {
                 one_way(Step::SendRate { bytes: *bytes, rate: *rate, write: *write }, *direction)
             }
             Self::RequestResponse { request, response, count, pause } => {

@@ -16,9 +16,12 @@ use sim_core::{NodeId, Observer, Simulation};
 
 pub(crate) use self::hosts::{HostState, interfaces};
 pub(crate) use self::routes::{address, next_priority, route, rule};
+use crate::application::Application;
+use crate::datagram::{Plan, Receiver, Sender};
 use crate::layout::Layout;
+use crate::process::Process;
 use crate::program::Program;
-use crate::scenario::{HostKind, Protocol, Scenario};
+use crate::scenario::{Flow, HostKind, Protocol, Scenario};
 use crate::words::Command;
 
 /// Why a network could not be built.
@@ -56,7 +59,7 @@ pub(crate) struct Site {
 /// The network of a scenario, with everything on it.
 #[derive(Debug)]
 pub struct Network<O: Observer<Packet> = ()> {
-    pub(crate) sim: Simulation<Packet, NetNode<Program>, O>,
+    pub(crate) sim: Simulation<Packet, NetNode<Process>, O>,
     pub(crate) layout: Layout,
     pub(crate) scenario: Scenario,
     /// Client and server of each flow.
@@ -112,9 +115,6 @@ impl<O: Observer<Packet>> Network<O> {
         let mut ends = Vec::new();
         for (index, flow) in scenario.flows.iter().enumerate() {
             let key = format!("flows[{index}]");
-            if flow.protocol == Protocol::Udp {
-                return Err(BuildError::new(format!("{key}.protocol"), "udp is not simulated"));
-            }
             let node = |field: &str, name: &str| {
                 let position = scenario.hosts.iter().position(|host| host.name == name);
                 position
@@ -125,27 +125,37 @@ impl<O: Observer<Packet>> Network<O> {
         let mut servers = Vec::new();
         for (index, &[_, node]) in ends.iter().enumerate() {
             let flow = &self.scenario.flows[index];
-            let seed = content_seed(&flow.name, "server");
-            let options = self.options(node, index, seed)?;
-            let flow = &self.scenario.flows[index];
             let any = if flow.destination.is_ipv4() {
                 std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
             } else {
                 std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
             };
             let local = SocketAddr::new(flow.listen.unwrap_or(any), flow.destination.port());
-            let program = Program::server(options, local, flow.application.steps().1);
-            servers.push(self.add_program(index, node, program, seed)?);
+            let seed = content_seed(&flow.name, "server");
+            let process = match plan(flow) {
+                Some(plan) => {
+                    Process::Receiver(Receiver::new(plan, local, content_seed(&flow.name, "client")))
+                }
+                None => {
+                    let options = self.options(node, index, seed)?;
+                    Process::Program(Program::server(options, local, flow.application.steps().1))
+                }
+            };
+            servers.push(self.add_process(index, node, process, seed)?);
         }
         for (index, &[node, _]) in ends.iter().enumerate() {
             let flow = &self.scenario.flows[index];
             let seed = content_seed(&flow.name, "client");
-            let options = self.options(node, index, seed)?;
-            let flow = &self.scenario.flows[index];
-            let bind = flow.bind.map(|address| SocketAddr::new(address, 0));
-            let program =
-                Program::client(options, flow.start, bind, flow.destination, flow.application.steps().0);
-            let client = self.add_program(index, node, program, seed)?;
+            let process = match plan(flow) {
+                Some(plan) => Process::Sender(Sender::new(plan, flow.bind, flow.destination, seed)),
+                None => {
+                    let options = self.options(node, index, seed)?;
+                    let bind = flow.bind.map(|address| SocketAddr::new(address, 0));
+                    let steps = flow.application.steps().0;
+                    Process::Program(Program::client(options, flow.start, bind, flow.destination, steps))
+                }
+            };
+            let client = self.add_process(index, node, process, seed)?;
             self.sites.push([client, servers[index]]);
         }
         Ok(())
@@ -165,16 +175,16 @@ impl<O: Observer<Packet>> Network<O> {
         }
     }
 
-    fn add_program(
+    fn add_process(
         &mut self,
         flow: usize,
         node: usize,
-        program: Program,
+        process: Process,
         seed: u32,
     ) -> Result<Site, BuildError> {
         let node = NodeId(node as u32);
         let host = self.sim.node_mut(node).host_mut().ok_or_else(|| not_a_host(flow))?;
-        host.applications.push(program);
+        host.applications.push(process);
         Ok(Site { node, application: host.applications.len() - 1, seed })
     }
 
@@ -198,7 +208,7 @@ impl<O: Observer<Packet>> Network<O> {
 
     /// The simulation.
     #[must_use]
-    pub const fn simulation(&self) -> &Simulation<Packet, NetNode<Program>, O> {
+    pub const fn simulation(&self) -> &Simulation<Packet, NetNode<Process>, O> {
         &self.sim
     }
 
@@ -211,6 +221,16 @@ impl<O: Observer<Packet>> Network<O> {
     #[must_use]
     pub fn into_observer(self) -> O {
         self.sim.into_observer()
+    }
+}
+
+/// What a UDP flow sends when; `None` for other flows.
+fn plan(flow: &Flow) -> Option<Plan> {
+    match flow.application {
+        Application::RateLimited { bytes, rate, write, bursts, .. } if flow.protocol == Protocol::Udp => {
+            Some(Plan { start: flow.start, bytes, size: write, rate, bursts })
+        }
+        _ => None,
     }
 }
 

@@ -11,12 +11,14 @@
 
 pub mod application;
 pub mod build;
+pub mod datagram;
 mod error;
 pub mod groundtruth;
 mod language;
 pub mod layout;
 pub mod library;
 mod names;
+pub mod process;
 pub mod program;
 pub mod run;
 pub mod scenario;

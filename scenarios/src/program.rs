@@ -387,7 +387,7 @@ impl Program {
 }
 
 /// How long `bytes` take at `rate`.
-fn time_of(bytes: u64, rate: Rate) -> Duration {
+pub(crate) fn time_of(bytes: u64, rate: Rate) -> Duration {
     let nanos = u128::from(bytes) * 8 * 1_000_000_000 / u128::from(rate.as_bps());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

@@ -16,11 +16,14 @@ use mptcp_model::wire::Packet;
 use sim_core::{Backlog, Direction, Duration, Instant, LinkStats, Observer};
 
 pub use self::outcome::{
-    CommandFailure, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome, StopReason, SubflowOutcome,
+    CommandFailure, DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome, StopReason,
+    SubflowOutcome,
 };
 pub use crate::build::Network;
 use crate::build::Site;
-use crate::program::{Program, Record};
+use crate::datagram::Reception;
+use crate::process::Process;
+use crate::program::Record;
 use crate::scenario::Stop;
 
 /// How often it is looked whether flows are finished.
@@ -172,16 +175,16 @@ impl<O: Observer<Packet>> Network<O> {
         let (Some(client), Some(server)) = (client, server) else { return true };
         let closed = |end: &End<'_>| end.connection.is_none_or(Connection::is_closed);
         let orphan = server.connection.is_none() && client.connection.is_none_or(Connection::is_closed);
-        client.program.is_finished()
+        client.process.is_finished()
             && closed(&client)
-            && (orphan || server.program.is_finished() && closed(&server))
+            && (orphan || server.process.is_finished() && closed(&server))
     }
 
     fn end(&self, site: Site) -> Option<End<'_>> {
         let node = self.sim.node(site.node).host()?;
-        let program = node.applications.get(site.application)?;
-        let connection = program.socket().and_then(|socket| node.host.connection(socket));
-        Some(End { program, connection })
+        let process = node.applications.get(site.application)?;
+        let connection = process.socket().and_then(|socket| node.host.connection(socket));
+        Some(End { process, connection })
     }
 
     fn sample(&mut self, at: Instant, names: &Names, recorder: &mut impl Recorder) {
@@ -195,7 +198,7 @@ impl<O: Observer<Packet>> Network<O> {
                     name: Arc::clone(&names.flows[flow]),
                     end,
                     host: Arc::clone(&names.hosts[sites[index].node.0 as usize]),
-                    bytes_read: found.program.record().received,
+                    bytes_read: found.process.record().received,
                     info: connection.info(),
                 });
             }
@@ -241,15 +244,34 @@ impl<O: Observer<Packet>> Network<O> {
             let connection = end.as_ref().and_then(|end| end.connection);
             EndOutcome {
                 host: host.clone(),
-                record: end.as_ref().map_or_else(Record::default, |end| end.program.record().clone()),
+                record: end.as_ref().map_or_else(Record::default, |end| end.process.record().clone()),
                 connection: connection.map(Connection::info),
-                integrity: connection.map_or_else(Integrity::default, |connection| *connection.integrity()),
+                integrity: match end.as_ref().map(|end| end.process) {
+                    Some(Process::Receiver(receiver)) => *receiver.integrity(),
+                    _ => connection.map_or_else(Integrity::default, |connection| *connection.integrity()),
+                },
             }
         });
         let [client, server] = &outcomes;
         let mut violations = violations(FlowEnd::Client, client, server, sites[1].seed);
         violations.extend(self::violations(FlowEnd::Server, server, client, sites[0].seed));
-        FlowOutcome::new(flow.name.clone(), flow.protocol, outcomes, self.is_finished(index), violations)
+        let name = flow.name.clone();
+        FlowOutcome {
+            datagrams: self.datagrams(sites),
+            ..FlowOutcome::new(name, flow.protocol, outcomes, self.is_finished(index), violations)
+        }
+    }
+
+    /// What became of the datagrams of a UDP flow.
+    fn datagrams(&self, sites: [Site; 2]) -> Option<DatagramOutcome> {
+        let [client, server] = sites.map(|site| self.end(site));
+        let (Process::Sender(sender), Process::Receiver(receiver)) = (client?.process, server?.process)
+        else {
+            return None;
+        };
+        let (sent, refused) = sender.datagrams();
+        let reception: Reception = receiver.reception().clone();
+        Some(DatagramOutcome { sent, refused, reception })
     }
 }
 
@@ -281,7 +303,7 @@ fn violations(name: FlowEnd, end: &EndOutcome, peer: &EndOutcome, seed: u32) -> 
 
 /// One end of a flow as it is.
 struct End<'a> {
-    program: &'a Program,
+    process: &'a Process,
     connection: Option<&'a Connection>,
 }
 

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use mptcp_model::mptcp::{Mode, SocketError};
 use mptcp_model::path_manager::CloseReason;
 use scenarios::Scenario;
-use scenarios::build::BuildError;
 use scenarios::layout::Layout;
 use scenarios::run::{FlowEnd, FlowOutcome, Network, RunOutcome, StopReason};
 use sim_core::{Direction, DropReason, Instant, PortId};
@@ -271,15 +270,6 @@ fn lost_frames_are_those_listed() {
 #[test]
 fn what_is_not_simulated_is_refused_with_its_key() {
     let build = |text: &str| Network::build(&read(text), ()).map(|_| ()).unwrap_err();
-    let udp = document(
-        1,
-        "",
-        &flow("rate_limited = { bytes = \"1 kB\", rate = \"1 Mbit/s\" }\nprotocol = \"udp\""),
-    );
-    assert_eq!(
-        build(&udp),
-        BuildError { key: "flows[0].protocol".into(), message: "udp is not simulated".into() }
-    );
     let rule = document(1, "", &steps(&["close"], &["close"]))
         .replace("from 10.0.0.1 lookup 1", "from 10.0.0.1 to 10.0.0.2 lookup 1");
     assert_eq!(build(&rule).key, "hosts.client.rules[0]");

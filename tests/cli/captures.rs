@@ -91,8 +91,19 @@ impl Capture {
     }
 }
 
+/// Whether tshark can be run. If not, this says so.
+pub(crate) fn has_tshark() -> bool {
+    let there = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
+    let required = std::env::var_os("MPTCP_SIM_REQUIRE_TSHARK").is_some();
+    assert!(there || !required, "MPTCP_SIM_REQUIRE_TSHARK is set, but tshark cannot be run");
+    if !there {
+        eprintln!("SKIPPED: tshark is not installed, captures are not checked by it");
+    }
+    there
+}
+
 #[track_caller]
-fn tshark(arguments: &[&str]) -> String {
+pub(crate) fn tshark(arguments: &[&str]) -> String {
     let output = Command::new("tshark").args(arguments).output().expect("tshark starts");
     assert!(output.status.success(), "tshark {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -102,11 +113,7 @@ fn tshark(arguments: &[&str]) -> String {
 fn captures() -> Option<&'static [Capture]> {
     static CAPTURES: OnceLock<Option<Vec<Capture>>> = OnceLock::new();
     let all = CAPTURES.get_or_init(|| {
-        let there =
-            Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
-        let required = std::env::var_os("MPTCP_SIM_REQUIRE_TSHARK").is_some();
-        assert!(there || !required, "MPTCP_SIM_REQUIRE_TSHARK is set, but tshark cannot be run");
-        there.then(|| {
+        has_tshark().then(|| {
             // Two at a time: tshark keeps one processor busy and some memory.
             let names: Vec<_> = builtin_names().collect();
             let (some, others) = names.split_at(names.len() / 2);
@@ -119,9 +126,6 @@ fn captures() -> Option<&'static [Capture]> {
             })
         })
     });
-    if all.is_none() {
-        eprintln!("SKIPPED: tshark is not installed, captures are not checked by it");
-    }
     all.as_deref()
 }
 

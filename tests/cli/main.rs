@@ -2,6 +2,7 @@
 
 mod builtins;
 mod captures;
+mod datagrams;
 mod harness;
 mod lists;
 mod replicate;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use sim_core::Instant;
 
 use super::{Host, Kind, Listener, Socket, SocketId};
-use crate::mptcp::{Attention, Connection, State};
+use crate::mptcp::{Attention, Connection, SocketError, State};
 use crate::path_manager::CloseReason;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{
@@ -311,7 +311,10 @@ impl Host {
             }
         };
         self.stats.icmp_unreachable += 1;
-        let Some((local, remote)) = quoted_flow(&message.data) else { return };
+        let Some((protocol, local, remote)) = quoted_flow(&message.data) else { return };
+        if protocol == UDP {
+            return self.datagram_unreachable(message, (local, remote), SocketError::from(reason));
+        }
         let Some((socket, subflow)) = self.find_flow(FlowKey::new(local, remote)) else { return };
         if let Some(connection) = self.connection_mut(socket)
             && connection.state() != State::Closed
@@ -323,28 +326,27 @@ impl Host {
     }
 }
 
-/// Source and destination of the TCP segment that an ICMP error quotes.
-fn quoted_flow(quote: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
-    let (src, dst, tcp): (IpAddr, IpAddr, &[u8]) = match quote.first()? >> 4 {
+/// IP protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Protocol, source and destination of the TCP segment or UDP datagram that an ICMP error quotes.
+fn quoted_flow(quote: &[u8]) -> Option<(u8, SocketAddr, SocketAddr)> {
+    let (protocol, src, dst, ports): (u8, IpAddr, IpAddr, &[u8]) = match quote.first()? >> 4 {
         4 => {
             let header = usize::from(quote[0] & 0x0f) * 4;
-            if *quote.get(9)? != 6 {
-                return None;
-            }
             let src: [u8; 4] = quote.get(12..16)?.try_into().ok()?;
             let dst: [u8; 4] = quote.get(16..20)?.try_into().ok()?;
-            (src.into(), dst.into(), quote.get(header..)?)
+            (*quote.get(9)?, src.into(), dst.into(), quote.get(header..)?)
         }
         6 => {
-            if *quote.get(6)? != 6 {
-                return None;
-            }
             let src: [u8; 16] = quote.get(8..24)?.try_into().ok()?;
             let dst: [u8; 16] = quote.get(24..40)?.try_into().ok()?;
-            (src.into(), dst.into(), quote.get(40..)?)
+            (*quote.get(6)?, src.into(), dst.into(), quote.get(40..)?)
         }
         _ => return None,
     };
-    let port = |at: usize| Some(u16::from_be_bytes(tcp.get(at..at + 2)?.try_into().ok()?));
-    Some((SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?)))
+    let port = |at: usize| Some(u16::from_be_bytes(ports.get(at..at + 2)?.try_into().ok()?));
+    let ends = (SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?));
+    matches!(protocol, TCP | UDP).then_some((protocol, ends.0, ends.1))
 }

@@ -2,13 +2,13 @@
 //!
 //! A host is a plain state machine: packets and application calls go in, packets come out of
 //! [`Host::poll_transmit`], events out of [`Host::poll_event`]; [`Host::poll_timeout`] says when it wants to
-//! be woken. Left out: raw and UDP sockets for applications (UDP packets are counted and dropped), SYN
-//! cookies, fragments.
+//! be woken. Left out: raw sockets, SYN cookies, fragments.
 
 mod demux;
 mod node;
 pub mod routing;
 mod sockets;
+mod udp;
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -22,8 +22,10 @@ use sim_core::{Instant, random::Streams};
 use self::demux::FlowKey;
 pub use self::node::{Application, HostNode, NetNode, RouterNode};
 use self::routing::Routing;
+pub use self::udp::{Datagram, HEADER as UDP_HEADER};
 use crate::mptcp::{Connection, EndpointChange, Mode, SocketEvents, SocketOptions};
 use crate::net::InterfaceId;
+use crate::net::icmp_limit::{IcmpLimiter, IcmpLimits};
 use crate::path_manager::{CloseReason, PathAction};
 use crate::wire::{Body, Packet};
 
@@ -70,6 +72,14 @@ pub struct HostStats {
     pub join_no_token: u64,
     /// Connection requests dropped because the backlog was full.
     pub listen_overflows: u64,
+    /// UDP datagrams received by sockets.
+    pub udp_in_datagrams: u64,
+    /// UDP datagrams sent.
+    pub udp_out_datagrams: u64,
+    /// UDP datagrams for a port without a socket.
+    pub udp_no_ports: u64,
+    /// ICMP destination unreachable sent.
+    pub icmp_out_unreachable: u64,
 }
 
 #[derive(Debug)]
@@ -85,6 +95,7 @@ struct Listener {
 enum Kind {
     Listener(Box<Listener>),
     Connection(Box<Connection>),
+    Datagram(Box<udp::UdpSocket>),
     Closed,
 }
 
@@ -115,6 +126,11 @@ pub struct Host {
     flows: FxHashMap<FlowKey, (SocketId, u32)>,
     recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
     tokens: FxHashMap<u32, SocketId>,
+    /// UDP sockets by port.
+    datagram_ports: FxHashMap<u16, Vec<SocketId>>,
+    icmp_limiter: IcmpLimiter,
+    /// IPv4 identification of the next ICMP error.
+    next_icmp_id: u16,
     timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
     timer_order: u64,
     active: VecDeque<SocketId>,
@@ -141,6 +157,9 @@ impl Host {
             flows: FxHashMap::default(),
             recent: [None; demux::RECENT],
             tokens: FxHashMap::default(),
+            datagram_ports: FxHashMap::default(),
+            icmp_limiter: IcmpLimiter::new(IcmpLimits::default()),
+            next_icmp_id: 0,
             timers: PriorityQueue::with_default_hasher(),
             timer_order: 0,
             active: VecDeque::new(),
@@ -508,7 +527,8 @@ impl Host {
         match &packet.body {
             Body::Tcp(segment) => self.handle_tcp(now, packet, segment),
             Body::Icmp(message) => self.handle_icmp(now, packet, message),
-            Body::Udp(_) | Body::Other { .. } => {}
+            Body::Udp(datagram) => self.handle_udp(now, packet, datagram),
+            Body::Other { .. } => {}
         }
     }
 }

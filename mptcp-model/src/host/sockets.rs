@@ -11,7 +11,7 @@ use super::{Host, Kind, Listener, SocketId};
 use crate::mptcp::{Connection, ReadOutcome, SocketError, SocketOptions};
 
 /// First and last ephemeral port (`ip_local_port_range`).
-const EPHEMERAL: (u16, u16) = (32_768, 60_999);
+pub(super) const EPHEMERAL: (u16, u16) = (32_768, 60_999);
 
 impl Host {
     /// Listen on `local`; an unspecified address means any. At most `backlog` connections wait to be
@@ -73,10 +73,7 @@ impl Host {
             Some(address) => self.routing.lookup(Some(address), remote.ip()),
             None => self.routing.connect(remote.ip()),
         }
-        .map_err(|error| match error {
-            NoRoute::Host => SocketError::HostUnreachable,
-            _ => SocketError::NetworkUnreachable,
-        })?;
+        .map_err(unreachable)?;
         let port = match local.map(|local| local.port()).filter(|&port| port != 0) {
             Some(port) => port,
             None => self.ephemeral_port(route.source, remote).ok_or(SocketError::AddressNotAvailable)?,
@@ -162,7 +159,7 @@ impl Host {
                     self.abort(socket);
                 }
             }
-            Kind::Closed => {}
+            Kind::Datagram(_) | Kind::Closed => {}
         }
     }
 
@@ -187,5 +184,13 @@ impl Host {
             connection.abort();
             self.activate(socket);
         }
+    }
+}
+
+/// What a call returns without a route.
+pub(super) const fn unreachable(error: NoRoute) -> SocketError {
+    match error {
+        NoRoute::Host => SocketError::HostUnreachable,
+        _ => SocketError::NetworkUnreachable,
     }
 }

@@ -138,6 +138,8 @@ pub enum SocketError {
     AddressInUse,
     /// EADDRNOTAVAIL.
     AddressNotAvailable,
+    /// EMSGSIZE: a datagram larger than the interface carries.
+    MessageTooLong,
 }
 
 impl fmt::Display for SocketError {
@@ -152,6 +154,7 @@ impl fmt::Display for SocketError {
             Self::NotConnected => "not connected (ENOTCONN)",
             Self::AddressInUse => "address already in use (EADDRINUSE)",
             Self::AddressNotAvailable => "cannot assign requested address (EADDRNOTAVAIL)",
+            Self::MessageTooLong => "message too long (EMSGSIZE)",
         })
     }
 }

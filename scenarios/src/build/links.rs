@@ -8,12 +8,12 @@ use sim_core::{
 
 use super::BuildError;
 use crate::layout::Layout;
-use crate::program::Program;
+use crate::process::Process;
 use crate::scenario::{self, Link, LinkDirection, Loss, Scenario};
 
 /// Connect the nodes, in the order of the layout, and plan the changes of the links.
 pub(super) fn connect<O: Observer<Packet>>(
-    sim: &mut Simulation<Packet, NetNode<Program>, O>,
+    sim: &mut Simulation<Packet, NetNode<Process>, O>,
     scenario: &Scenario,
     layout: &Layout,
 ) -> Result<(), BuildError> {
@@ -31,7 +31,7 @@ pub(super) fn connect<O: Observer<Packet>>(
 }
 
 fn plan_changes<O: Observer<Packet>>(
-    sim: &mut Simulation<Packet, NetNode<Program>, O>,
+    sim: &mut Simulation<Packet, NetNode<Process>, O>,
     link: &Link,
     id: sim_core::LinkId,
     key: &str,

@@ -294,8 +294,12 @@ tables! {
         bytes: Located<Text<Size>>,
         /// How long; this or `bytes`.
         time: Located<Text<Time>>,
-        /// Size of a write. Default: 4 KiB.
+        /// Size of a write. Default: 4 KiB; of UDP, whose writes are datagrams, 1400 B.
         write: Located<Text<Size>>,
+        /// Of UDP: how long it sends before a silence. Default: without silences.
+        on: Located<Text<Time>>,
+        /// Of UDP: how long a silence is. Default: the time of `on`.
+        off: Located<Text<Time>>,
         /// `upload` (default) or `download`.
         #[schemars(extend("enum" = ["upload", "download"]))]
         direction: Located<String>,

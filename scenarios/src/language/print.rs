@@ -253,12 +253,14 @@ fn flow(flow: &Flow) -> RawFlow {
             raw.echo =
                 Some(RawEcho { size: text(size), count: text(count), interval: text(interval) }.into());
         }
-        Application::RateLimited { bytes, rate, write, direction } => {
+        Application::RateLimited { bytes, rate, write, direction, bursts } => {
             let limited = RawRateLimited {
                 rate: text(rate),
                 bytes: text(bytes),
                 time: None,
                 write: text(write),
+                on: bursts.and_then(|bursts| text(&bursts.on)),
+                off: bursts.and_then(|bursts| text(&bursts.off)),
                 direction: side(direction),
             };
             raw.rate_limited = Some(limited.into());

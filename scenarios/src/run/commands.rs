@@ -11,7 +11,7 @@ use mptcp_model::wire::Packet;
 use sim_core::{NodeId, Observer};
 
 use crate::build::{self, HostState, Network};
-use crate::program::Program;
+use crate::process::Process;
 use crate::scenario::Event;
 use crate::words::{Command, EndpointWords, Flag};
 
@@ -39,7 +39,7 @@ impl<O: Observer<Packet>> Network<O> {
     fn on_host(
         &mut self,
         node: NodeId,
-        act: impl FnOnce(&mut HostNode<Program>, sim_core::Instant) -> Result<(), String>,
+        act: impl FnOnce(&mut HostNode<Process>, sim_core::Instant) -> Result<(), String>,
     ) -> Result<(), String> {
         self.sim.with_node(node, |node, ctx| {
             let host = node.host_mut().ok_or("routers do not obey this")?;
@@ -136,7 +136,7 @@ fn endpoint(words: &EndpointWords) -> Endpoint {
 }
 
 /// Commands about addresses, routes and rules.
-fn reroute(node: &mut HostNode<Program>, command: &Command) -> Result<(), String> {
+fn reroute(node: &mut HostNode<Process>, command: &Command) -> Result<(), String> {
     let routing = &mut node.host.routing;
     match command {
         Command::Address { dev, address, add } => {

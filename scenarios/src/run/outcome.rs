@@ -7,6 +7,7 @@ use mptcp_model::mptcp::{ConnectionInfo, Integrity, SubflowInfo};
 use mptcp_model::path_manager::CloseReason;
 use sim_core::{Direction, Duration, Instant, LinkStats};
 
+use crate::datagram::Reception;
 use crate::program::Record;
 use crate::scenario::Protocol;
 
@@ -87,6 +88,25 @@ pub struct SubflowOutcome {
     pub retransmitted_bytes: u64,
 }
 
+/// The datagrams of a UDP flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatagramOutcome {
+    /// Those the socket of the sender took.
+    pub sent: u64,
+    /// Those it refused, with ECONNREFUSED after an ICMP port unreachable, or without a route.
+    pub refused: u64,
+    /// What the receiver counted.
+    pub reception: Reception,
+}
+
+impl DatagramOutcome {
+    /// Those that were sent and did not arrive, on their way at the end of the run included.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.reception.delivered)
+    }
+}
+
 /// A flow after the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowOutcome {
@@ -110,6 +130,8 @@ pub struct FlowOutcome {
     pub subflows: Vec<SubflowOutcome>,
     /// Both programs ended and both ends of the connection are closed.
     pub finished: bool,
+    /// Of a UDP flow, what became of its datagrams.
+    pub datagrams: Option<DatagramOutcome>,
     /// What arrived and was not what was sent; empty in every correct run.
     pub violations: Vec<String>,
 }
@@ -240,6 +262,7 @@ impl FlowOutcome {
             goodput_from_first_byte_bps: None,
             completion: None,
             finished,
+            datagrams: None,
             violations,
         };
         let bytes = |subflow: &SubflowOutcome| match receiver {

@@ -3,18 +3,24 @@
 use core::ops::Range;
 use std::net::{IpAddr, SocketAddr};
 
+use mptcp_model::host::UDP_HEADER;
 use sim_core::{Bytes, Duration, Instant, Rate};
 
 use super::Context;
-use crate::application::{Amount, Application, Direction, MAX_ROUNDS, RATE_WRITE, Step};
+use crate::application::{Amount, Application, Bursts, DATAGRAM, Direction, MAX_ROUNDS, RATE_WRITE, Step};
 use crate::language::document::{RawFlow, RawRateLimited};
 use crate::language::kinds::{Address, Count, Size, StepWords, Time};
 use crate::language::value::{Located, Text};
-use crate::scenario::{Flow, Host, Protocol};
+use crate::scenario::{Flow, Host, Link, Protocol};
 
 const DIRECTIONS: [(&str, Direction); 2] = [("upload", Direction::Upload), ("download", Direction::Download)];
 
-pub(super) fn resolve(context: &mut Context<'_>, raw: &[Located<RawFlow>], hosts: &[Host]) -> Vec<Flow> {
+pub(super) fn resolve(
+    context: &mut Context<'_>,
+    raw: &[Located<RawFlow>],
+    hosts: &[Host],
+    links: &[Link],
+) -> Vec<Flow> {
     let mut flows: Vec<Flow> = Vec::new();
     for (index, located) in raw.iter().enumerate() {
         let Some(flow) = flow(context, located, index, hosts) else { continue };
@@ -36,6 +42,9 @@ pub(super) fn resolve(context: &mut Context<'_>, raw: &[Located<RawFlow>], hosts
                 flow.to
             );
             context.duplicate(&located.span, &format!("{path}.port"), message, "give each flow its own port");
+        }
+        if flow.protocol == Protocol::Udp {
+            datagrams(context, &located.span, &flow, links);
         }
         flows.push(flow);
     }
@@ -78,7 +87,7 @@ fn flow(context: &mut Context<'_>, located: &Located<RawFlow>, index: usize, hos
         }
     }
     let start = context.read_or(&format!("{path}.start"), raw.start.as_ref(), Duration::ZERO);
-    let application = application(context, located, &path);
+    let application = application(context, located, &path, protocol);
     if protocol == Protocol::Udp && !matches!(application, None | Some(Application::RateLimited { .. })) {
         let help = "use rate_limited, or protocol = \"tcp\" or \"mptcp\"";
         context.conflict(&located.span, &path, "UDP has no connection to shut down or wait for", help);
@@ -157,7 +166,30 @@ fn bound(
     Some(address)
 }
 
-fn application(context: &mut Context<'_>, located: &Located<RawFlow>, path: &str) -> Option<Application> {
+/// What UDP asks of a flow: one way, and datagrams that fit.
+fn datagrams(context: &mut Context<'_>, span: &Range<usize>, flow: &Flow, links: &[Link]) {
+    let Application::RateLimited { write, direction, .. } = flow.application else { return };
+    let path = format!("flows.{}.rate_limited", flow.name);
+    if direction == Direction::Download {
+        let help = "exchange `from` and `to`";
+        context.conflict(span, &format!("{path}.direction"), "UDP flows send from the client only", help);
+    }
+    let attached = |link: &&Link| link.a.host == flow.from || link.b.host == flow.from;
+    let mtu = links.iter().filter(attached).map(|link| link.mtu).min().unwrap_or(1_500);
+    let headers = if flow.destination.is_ipv4() { 20 } else { 40 } + UDP_HEADER;
+    let most = u64::from(u32::from(mtu).saturating_sub(headers));
+    if write.0 > most {
+        let message = format!("datagrams of {write} do not fit the MTU of {}, which is {mtu} B", flow.from);
+        context.conflict(span, &format!("{path}.write"), message, format!("write at most \"{most} B\""));
+    }
+}
+
+fn application(
+    context: &mut Context<'_>,
+    located: &Located<RawFlow>,
+    path: &str,
+    protocol: Protocol,
+) -> Option<Application> {
     let raw = &located.value;
     let steps = raw.client.is_some() || raw.server.is_some();
     let given = [
@@ -200,7 +232,7 @@ fn application(context: &mut Context<'_>, located: &Located<RawFlow>, path: &str
         return Some(Application::Echo { size: size?, count, interval });
     }
     if let Some(limited) = &raw.rate_limited {
-        return rate_limited(context, &format!("{path}.rate_limited"), limited);
+        return rate_limited(context, &format!("{path}.rate_limited"), limited, protocol);
     }
     let Some((client, server)) = raw.client.as_ref().zip(raw.server.as_ref()) else {
         let help = "give both client = [...] and server = [...]";
@@ -216,17 +248,24 @@ fn rate_limited(
     context: &mut Context<'_>,
     path: &str,
     limited: &Located<RawRateLimited>,
+    protocol: Protocol,
 ) -> Option<Application> {
-    let RawRateLimited { rate, bytes, time, write, direction } = &limited.value;
+    let RawRateLimited { rate, bytes, time, write, on, off, direction } = &limited.value;
+    let udp = protocol == Protocol::Udp;
     let rate = context.require(&limited.span, path, "rate", rate.as_ref(), "\"4 Mbit/s\"");
     let rate: Option<Rate> = rate.and_then(|rate| context.read(&format!("{path}.rate"), rate));
     let amount = amount(context, path, &limited.span, bytes.as_ref(), time.as_ref());
     let write = write.as_ref().and_then(|text| positive(context, &format!("{path}.write"), text));
     let direction = context.choice(&format!("{path}.direction"), direction.as_ref(), &DIRECTIONS);
+    let bursts = bursts(context, path, &limited.span, on.as_ref(), off.as_ref());
+    if bursts.is_some() && !udp {
+        let help = "remove on and off, or use protocol = \"udp\"";
+        context.conflict(&limited.span, path, "only UDP flows send in bursts", help);
+    }
     let rate = rate?;
     let bytes = match amount? {
         Amount::Bytes(bytes) => bytes,
-        Amount::For(span) => rate.bytes_in(span),
+        Amount::For(span) => rate.bytes_in(bursts.map_or(span, |bursts| bursts.sending(span))),
     };
     if bytes == Bytes(0) {
         context.conflict(
@@ -237,7 +276,35 @@ fn rate_limited(
         );
         return None;
     }
-    Some(Application::RateLimited { bytes, rate, write: write.unwrap_or(RATE_WRITE), direction })
+    let write = write.unwrap_or(if udp { DATAGRAM } else { RATE_WRITE });
+    Some(Application::RateLimited { bytes, rate, write, direction, bursts })
+}
+
+fn bursts(
+    context: &mut Context<'_>,
+    path: &str,
+    span: &Range<usize>,
+    on: Option<&Located<Text<Time>>>,
+    off: Option<&Located<Text<Time>>>,
+) -> Option<Bursts> {
+    let Some(text) = on else {
+        if off.is_some() {
+            let help = "add on = \"500 ms\", the time of sending, or remove off";
+            context.conflict(span, &format!("{path}.off"), "silences without times of sending", help);
+        }
+        return None;
+    };
+    let on = context.read(&format!("{path}.on"), text)?;
+    if on.is_zero() {
+        context.bad(
+            &text.span,
+            &format!("{path}.on"),
+            "a burst of no time",
+            "write a time such as \"500 ms\"",
+        );
+        return None;
+    }
+    Some(Bursts { on, off: context.read_or(&format!("{path}.off"), off, on) })
 }
 
 fn amount(

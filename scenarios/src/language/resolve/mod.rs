@@ -249,7 +249,7 @@ fn scenario(context: &mut Context<'_>, document: &Document) -> Scenario {
     }
     let (profile, hosts) = hosts::resolve(context, document);
     let links = links::resolve(context, document.links.as_deref().unwrap_or_default(), &hosts);
-    let flows = flows::resolve(context, document.flows.as_deref().unwrap_or_default(), &hosts);
+    let flows = flows::resolve(context, document.flows.as_deref().unwrap_or_default(), &hosts, &links);
     let events = hosts::events(context, document.events.as_deref().unwrap_or_default(), &hosts);
     let duration = context.read_or("duration", document.duration.as_ref(), Duration::from_secs(60));
     if let (true, Some(text)) = (duration.is_zero(), &document.duration) {
