@@ -115,6 +115,8 @@ pub(crate) enum ListKind {
     Schedulers,
     /// Path managers.
     PathManagers,
+    /// Middleboxes with their parameters.
+    Boxes,
 }
 
 #[derive(Clone, Debug, Args)]

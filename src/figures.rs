@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use analysis::groundtruth::{EndResult, GroundTruth, Results};
-use analysis::summary::{DatagramSummary, FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary};
+use analysis::summary::{
+    BoxSummary, DatagramSummary, FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary,
+};
 use analysis::trace::HostAnalysis;
 use mptcp_model::mptcp::Mode;
+use mptcp_model::net::middlebox::Counters;
 use scenarios::Scenario;
-use scenarios::run::{DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome};
+use scenarios::run::{
+    BoxOutcome, DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome,
+};
 use scenarios::scenario::Protocol;
 use sim_core::{Direction, DropReason, Duration, Instant};
 
@@ -29,6 +34,7 @@ pub(crate) fn summary(scenario: &Scenario, outcome: &RunOutcome) -> Summary {
         },
         flows: outcome.flows.iter().map(flow).collect(),
         links: outcome.links.iter().map(link).collect(),
+        boxes: outcome.boxes.iter().map(placed_box).collect(),
     }
 }
 
@@ -140,6 +146,25 @@ fn link(link: &LinkOutcome) -> LinkSummary {
         drops_loss: drops(&[DropReason::RandomLoss, DropReason::LossList]),
         drops_down: drops(&[DropReason::LinkDown]),
         backlog_max_bytes: link.stats.max_backlog.bytes.0,
+    }
+}
+
+fn placed_box(outcome: &BoxOutcome) -> BoxSummary {
+    let named =
+        |counts: &[(&str, u64)]| counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    let Counters { seen, passed, changed, dropped, held, released } = outcome.counters;
+    BoxSummary {
+        name: outcome.name.clone(),
+        kind: outcome.kind.clone(),
+        at: outcome.at.to_string(),
+        seen,
+        passed,
+        changed,
+        dropped,
+        held,
+        released,
+        drops: named(&outcome.drops),
+        details: named(&outcome.details),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use mptcp_model::net::middlebox::registry as boxes;
 use mptcp_model::{congestion, path_manager, scheduler};
 use scenarios::library;
 
@@ -10,11 +11,12 @@ use crate::failure::Failure;
 
 /// One kind, or all kinds under headings.
 pub(crate) fn text(kind: Option<ListKind>) -> Result<String, Failure> {
-    const ALL: [(&str, ListKind); 4] = [
+    const ALL: [(&str, ListKind); 5] = [
         ("Scenarios", ListKind::Scenarios),
         ("Congestion controls", ListKind::Congestion),
         ("Schedulers", ListKind::Schedulers),
         ("Path managers", ListKind::PathManagers),
+        ("Boxes", ListKind::Boxes),
     ];
     if let Some(kind) = kind {
         return one(kind);
@@ -39,6 +41,7 @@ fn one(kind: ListKind) -> Result<String, Failure> {
                 .iter()
                 .map(|info| (info.name.to_owned(), with(info.title, info.reference))),
         ),
+        ListKind::Boxes => middleboxes(),
     })
 }
 
@@ -64,6 +67,25 @@ fn congestion_controls() -> String {
             ));
         }
     }
+    aligned(rows)
+}
+
+fn middleboxes() -> String {
+    let row = |parameter: &boxes::Parameter| {
+        let unit = if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
+        let name = format!("  {}", parameter.name);
+        (name, format!("  {}{unit}: {}", parameter.meaning, parameter.kind))
+    };
+    let mut rows = Vec::new();
+    for entry in boxes::list() {
+        rows.push((entry.name.to_owned(), with(entry.title, entry.reference)));
+        rows.extend(entry.parameters.iter().map(row));
+        if entry.has_filter {
+            rows.push(("  ...".to_owned(), "  the parameters of a filter".to_owned()));
+        }
+    }
+    rows.push(("(filter)".to_owned(), "which packets a box acts on, whose list ends in ...".to_owned()));
+    rows.extend(boxes::FILTER.iter().map(row));
     aligned(rows)
 }
 

@@ -1,5 +1,6 @@
 //! The summary of a run: what goes into `summary.json`, and the same as a table for the terminal.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub struct Summary {
     pub flows: Vec<FlowSummary>,
     /// Link directions in the order of the scenario.
     pub links: Vec<LinkSummary>,
+    /// Middleboxes in the order of the scenario.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boxes: Vec<BoxSummary>,
 }
 
 /// The run as a whole.
@@ -132,6 +136,34 @@ pub struct LinkSummary {
     pub backlog_max_bytes: u64,
 }
 
+/// One middlebox. Its counters are packets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BoxSummary {
+    /// Name in the scenario.
+    pub name: String,
+    /// Which box it is.
+    pub kind: String,
+    /// Interface of the router at which it stands.
+    pub at: String,
+    /// Came in.
+    pub seen: u64,
+    /// Left as they came.
+    pub passed: u64,
+    /// Left changed.
+    pub changed: u64,
+    /// Did not leave.
+    pub dropped: u64,
+    /// Were kept for later.
+    pub held: u64,
+    /// Left on top of those that passed or were changed: answers, forgeries, what had been held.
+    pub released: u64,
+    /// Those dropped, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// What the box counts of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, u64>,
+}
+
 impl FlowSummary {
     /// Sets every subflow's `share` from the payload octets.
     pub fn set_shares(&mut self) {
@@ -232,7 +264,28 @@ impl fmt::Display for Summary {
                 link.backlog_max_bytes.to_string(),
             ]);
         }
-        for table in [flows, subflows, datagrams, links] {
+        let mut boxes = Table::new(&[
+            ("box", Align::Left),
+            ("kind", Align::Left),
+            ("at", Align::Left),
+            ("packets", Align::Right),
+            ("changed", Align::Right),
+            ("dropped", Align::Right),
+            ("why", Align::Left),
+        ]);
+        for placed in &self.boxes {
+            let why: Vec<_> = placed.drops.iter().map(|(why, count)| format!("{why} {count}")).collect();
+            boxes.row([
+                placed.name.clone(),
+                placed.kind.clone(),
+                placed.at.clone(),
+                placed.seen.to_string(),
+                placed.changed.to_string(),
+                placed.dropped.to_string(),
+                why.join(", "),
+            ]);
+        }
+        for table in [flows, subflows, datagrams, links, boxes] {
             if !table.is_empty() {
                 write!(f, "\n{table}")?;
             }
@@ -269,7 +322,7 @@ mod tests {
         };
         flow.set_shares();
         let run = RunSummary { name: "two-path".into(), seed: 7, simulated_s: 6.9, ..RunSummary::default() };
-        Summary { run, flows: vec![flow], links: Vec::new() }
+        Summary { run, flows: vec![flow], links: Vec::new(), boxes: Vec::new() }
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl<A: Agenda, O: Observer<Packet>> Network<A, O> {
             ..RouterConfig::default()
         };
         let router = Router::new(config).expect("routes lead to interfaces of the router, each once");
-        self.sim.add_node(NetNode::Router(Box::new(RouterNode { router, name: name.to_owned() })))
+        self.sim.add_node(NetNode::Router(Box::new(RouterNode::new(router, name.to_owned()))))
     }
 
     /// A link; its queues hold so many packets, the one in transmission included.

@@ -9,5 +9,6 @@ pub mod mptcp;
 pub mod net;
 pub mod path_manager;
 pub mod scheduler;
+pub mod suggest;
 pub mod tcp;
 pub mod wire;

@@ -115,7 +115,7 @@ impl FromStr for Step {
             "disconnect" => plain(Self::Disconnect),
             "snapshot" => plain(Self::Snapshot),
             _ => {
-                let help = match crate::suggest::closest(word, STEPS) {
+                let help = match mptcp_model::suggest::closest(word, STEPS) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => format!("steps: {}", STEPS.join(", ")),
                 };

@@ -11,12 +11,14 @@ use core::fmt;
 use std::net::SocketAddr;
 
 use mptcp_model::host::{HostNode, NetNode};
+use mptcp_model::net::InterfaceId;
 use mptcp_model::wire::Packet;
 use sim_core::{NodeId, Observer, Simulation};
 
 pub(crate) use self::hosts::{HostState, interfaces};
 pub(crate) use self::routes::{address, next_priority, route, rule};
 use crate::application::Application;
+use crate::boxes;
 use crate::datagram::{Plan, Receiver, Sender};
 use crate::layout::Layout;
 use crate::process::Process;
@@ -103,9 +105,27 @@ impl<O: Observer<Packet>> Network<O> {
             network.sim.add_node(node);
         }
         links::connect(&mut network.sim, scenario, &network.layout)?;
+        network.place_boxes()?;
         network.add_programs()?;
         network.warnings = warnings;
         Ok(network)
+    }
+
+    fn place_boxes(&mut self) -> Result<(), BuildError> {
+        for (index, config) in self.scenario.boxes.iter().enumerate() {
+            let key = format!("boxes[{index}]");
+            let port = self.layout.port(&config.at.host, &config.at.interface);
+            let port =
+                port.ok_or_else(|| BuildError::new(format!("{key}.at"), "no link is attached there"))?;
+            let stream = self.sim.streams().stream(&format!("box:{}", config.name));
+            let made = boxes::create(config, stream);
+            let made = made.map_err(|complaint| BuildError::new(key.as_str(), complaint.message))?;
+            let NetNode::Router(router) = self.sim.node_mut(port.node) else {
+                return Err(BuildError::new(format!("{key}.at"), "boxes stand at interfaces of routers"));
+            };
+            router.chain_mut(InterfaceId(port.port.0)).push(&config.name, made);
+        }
+        Ok(())
     }
 
     /// Servers come before clients, so that they listen first on a host that talks to itself.

@@ -7,9 +7,10 @@
 //! [`groundtruth`] reads the descriptions of reference captures. [`build`] makes a network of a scenario,
 //! [`run`] runs it.
 //!
-//! Left out: files including other files, templates, and elements that rewrite packets.
+//! Left out: files including other files, templates.
 
 pub mod application;
+mod boxes;
 pub mod build;
 pub mod datagram;
 mod error;
@@ -24,7 +25,6 @@ pub mod run;
 pub mod scenario;
 pub mod script;
 pub mod settings;
-mod suggest;
 pub mod units;
 pub mod words;
 

@@ -53,7 +53,7 @@ pub const fn list() -> &'static [Builtin] {
 /// If there is none; the error suggests the closest name.
 pub fn get(name: &str) -> Result<Builtin, UnknownBuiltin> {
     BUILTINS.iter().find(|builtin| builtin.name == name).copied().ok_or_else(|| {
-        let help = match crate::suggest::closest(name, BUILTINS.iter().map(|builtin| builtin.name)) {
+        let help = match mptcp_model::suggest::closest(name, BUILTINS.iter().map(|builtin| builtin.name)) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("there are: {}", BUILTINS.iter().map(|b| b.name).collect::<Vec<_>>().join(", ")),
         };

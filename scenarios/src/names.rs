@@ -1,4 +1,14 @@
-//! The names of algorithms a scenario may use.
+//! The names of algorithms a scenario may use: those of the model's registries.
+
+use std::sync::LazyLock;
+
+use mptcp_model::path_manager::registry::PATH_MANAGERS;
+use mptcp_model::scheduler;
+
+static SCHEDULERS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| scheduler::list().iter().map(|info| info.name).collect());
+static MANAGERS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| PATH_MANAGERS.iter().map(|entry| entry.name).collect());
 
 /// Names of the algorithms there are. The default lists those of the model.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +25,8 @@ impl Default for KnownNames<'static> {
     fn default() -> Self {
         Self {
             congestion_controls: &["reno", "cubic", "lia", "olia", "balia", "wvegas", "ewtcp", "coupled"],
-            schedulers: &["default", "minrtt", "roundrobin", "redundant", "blest", "ecf"],
-            path_managers: &["none", "kernel", "fullmesh", "ndiffports"],
+            schedulers: &SCHEDULERS,
+            path_managers: &MANAGERS,
         }
     }
 }

@@ -12,19 +12,20 @@ use std::sync::Arc;
 
 use mptcp_model::host::NetNode;
 use mptcp_model::mptcp::{Connection, ConnectionInfo, Integrity};
+use mptcp_model::net::InterfaceId;
 use mptcp_model::wire::Packet;
 use sim_core::{Backlog, Direction, Duration, Instant, LinkStats, Observer};
 
 pub use self::outcome::{
-    CommandFailure, DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome, StopReason,
-    SubflowOutcome,
+    BoxOutcome, CommandFailure, DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome,
+    StopReason, SubflowOutcome,
 };
 pub use crate::build::Network;
 use crate::build::Site;
 use crate::datagram::Reception;
 use crate::process::Process;
 use crate::program::Record;
-use crate::scenario::Stop;
+use crate::scenario::{BoxConfig, Stop};
 
 /// How often it is looked whether flows are finished.
 const CHECK: Duration = Duration::from_millis(100);
@@ -227,6 +228,7 @@ impl<O: Observer<Packet>> Network<O> {
         RunOutcome {
             flows: (0..self.sites.len()).map(|flow| self.flow_outcome(flow)).collect(),
             links: links.collect(),
+            boxes: self.boxes(),
             hosts: hosts.map(|node| (node.host.name().to_owned(), *node.host.stats())).collect(),
             command_failures,
             events: self.sim.events(),
@@ -234,6 +236,23 @@ impl<O: Observer<Packet>> Network<O> {
             ended_at: self.sim.now(),
             stop,
         }
+    }
+
+    fn boxes(&self) -> Vec<BoxOutcome> {
+        let outcome = |config: &BoxConfig| {
+            let port = self.layout.port(&config.at.host, &config.at.interface)?;
+            let chain = self.sim.node(port.node).router()?.chain(InterfaceId(port.port.0))?;
+            let named = |name: &str| name == config.name;
+            Some(BoxOutcome {
+                name: config.name.clone(),
+                kind: config.kind.clone(),
+                at: config.at.clone(),
+                counters: *chain.counters().find(|(name, _)| named(name))?.1,
+                drops: chain.drops(&config.name).collect(),
+                details: chain.elements().find(|(name, _)| named(name))?.1.details(),
+            })
+        };
+        self.scenario.boxes.iter().filter_map(outcome).collect()
     }
 
     fn flow_outcome(&self, index: usize) -> FlowOutcome {

@@ -35,6 +35,8 @@ pub struct Scenario {
     pub hosts: Vec<Host>,
     /// Links, in the order of the file.
     pub links: Vec<Link>,
+    /// Boxes at interfaces of routers, in the order of the file.
+    pub boxes: Vec<BoxConfig>,
     /// Flows, in the order of the file.
     pub flows: Vec<Flow>,
     /// Commands to hosts, in the order of the file.
@@ -245,6 +247,31 @@ pub struct LinkChange {
     pub loss: Option<Vec<Loss>>,
     /// Up or down; a link that is down refuses packets, those inside still arrive.
     pub up: Option<bool>,
+}
+
+/// A middlebox at an interface of a router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxConfig {
+    /// Name.
+    pub name: String,
+    /// Name in the registry of boxes.
+    pub kind: String,
+    /// Where it stands.
+    pub at: Port,
+    /// Its near side.
+    pub near: NearSide,
+    /// Its parameters, with their units.
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// What the near side of a box is: the private side of a NAT, the protected one of a firewall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NearSide {
+    /// The router: what leaves by the interface goes forward.
+    #[default]
+    Router,
+    /// The link: what arrives by the interface goes forward.
+    Link,
 }
 
 /// A flow between two hosts.

@@ -147,7 +147,7 @@ fn parse(what: &str, example: &str, units: &[(&str, u128)], text: &str) -> Resul
         ));
     }
     let Some((_, scale)) = units.iter().find(|(name, _)| *name == unit) else {
-        let help = match crate::suggest::closest(unit, units.iter().map(|(name, _)| *name)) {
+        let help = match mptcp_model::suggest::closest(unit, units.iter().map(|(name, _)| *name)) {
             Some(near) => format!("did you mean \"{near}\"? units: {}", names()),
             None => format!("units of a {what}: {}", names()),
         };
@@ -279,7 +279,7 @@ pub fn queue_size(text: &str) -> Result<QueueSize, Complaint> {
         _ => {
             let known = ["packets", "BDP", "B", "kB", "KiB", "MB", "MiB", "unlimited"];
             let word = split(text).map_or(text, |(_, unit)| unit);
-            let near = crate::suggest::closest(word, known)
+            let near = mptcp_model::suggest::closest(word, known)
                 .map_or_else(String::new, |n| format!("did you mean \"{n}\"? "));
             Err(Complaint::new(
                 format!("\"{text}\" is not a queue size"),

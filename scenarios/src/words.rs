@@ -97,7 +97,7 @@ impl<'a> Words<'a> {
     }
 
     fn unknown(&self, word: &str, known: &[&str]) -> Complaint {
-        let help = match crate::suggest::closest(word, known.iter().copied()) {
+        let help = match mptcp_model::suggest::closest(word, known.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("words here: {}", known.join(", ")),
         };

@@ -63,11 +63,11 @@ fn misspelt_names_get_a_suggestion() {
         ("to = \"server\"", "to = \"sever\"", "did you mean \"server\"?"),
         ("flags = [\"subflow\"]", "flags = [\"sublow\"]", "did you mean \"subflow\"?"),
         ("to = \"server\"", "to = \"server\"\ncongestion_control = \"cubik\"", "did you mean \"cubic\"?"),
-        ("to = \"server\"", "to = \"server\"\nscheduler = \"roundrobbin\"", "did you mean \"roundrobin\"?"),
+        ("to = \"server\"", "to = \"server\"\nscheduler = \"minrt\"", "did you mean \"minrtt\"?"),
         (
             "[hosts.client.mptcp]",
-            "[hosts.client.mptcp]\npath_manager = \"fulmesh\"",
-            "did you mean \"fullmesh\"?",
+            "[hosts.client.mptcp]\npath_manager = \"ndifports\"",
+            "did you mean \"ndiffports\"?",
         ),
     ] {
         let error = error(from, to);
@@ -113,6 +113,39 @@ fn networks_that_cannot_work_are_refused() {
     }
 }
 
+#[test]
+fn algorithms_that_are_not_simulated_are_refused_when_the_file_is_read() {
+    let names = KnownNames { schedulers: &["default"], path_managers: &["kernel"], ..KnownNames::default() };
+    let read = |text: &str| Scenario::from_toml_with(text, "file.toml", &names);
+    let hosts = "[hosts.a]\n[hosts.b]\n[hosts.r]\nkind = \"router\"\n";
+    assert!(read(hosts).is_ok());
+    let errors = read(&format!("[defaults]\nprofile = \"linux-oot\"\n{hosts}")).unwrap_err();
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 2, "{errors}");
+    assert!(
+        texts[0].contains("path manager of this profile, \"fullmesh\", is not simulated")
+            && texts[0].contains("set path_manager in [defaults.mptcp]; path managers: kernel"),
+        "{errors}"
+    );
+    assert!(texts[1].contains("\"minrtt\", is not simulated"), "{errors}");
+    assert_eq!(errors.iter().next().unwrap().place().line_column().0, 2);
+    let chosen = "[defaults.mptcp]\npath_manager = \"kernel\"\nscheduler = \"default\"\n";
+    assert!(read(&format!("[defaults]\nprofile = \"linux-oot\"\n{chosen}{hosts}")).is_ok());
+    let errors = read(&format!("{hosts}[hosts.a.mptcp]\nscheduler = \"blest\"\n")).unwrap_err();
+    assert!(errors.to_string().contains("there is no scheduler \"blest\"; schedulers: default"), "{errors}");
+}
+
+#[test]
+fn the_names_are_those_of_the_registries() {
+    let names = KnownNames::default();
+    for info in mptcp_model::scheduler::list() {
+        assert!(names.schedulers.contains(&info.name), "{}", info.name);
+    }
+    for entry in mptcp_model::path_manager::registry::PATH_MANAGERS {
+        assert!(names.path_managers.contains(&entry.name), "{}", entry.name);
+    }
+}
+
 // PM-13
 #[test]
 fn endpoints_have_ids_of_their_own_and_are_at_most_eight() {
@@ -151,10 +184,10 @@ fn overrides_change_the_scenario_and_are_checked_like_the_file() {
     let plain = wifi_lte.scenario().unwrap();
     assert_eq!(load(wifi_lte.text, &[]).as_ref(), Ok(&plain));
     let changed =
-        load(wifi_lte.text, &["links.wifi.rate=5 Mbit/s", "seed=9", "flows.bulk.scheduler=blest"]).unwrap();
+        load(wifi_lte.text, &["links.wifi.rate=5 Mbit/s", "seed=9", "flows.bulk.scheduler=minrtt"]).unwrap();
     assert_eq!((changed.name.as_str(), changed.seed), ("wifi-lte", 9));
     assert_eq!(changed.link("wifi").unwrap().ab.rate.unwrap().as_bps(), 5_000_000);
-    assert_eq!(changed.flows[0].scheduler.as_deref(), Some("blest"));
+    assert_eq!(changed.flows[0].scheduler.as_deref(), Some("minrtt"));
     let message = |text: &str, overrides: &[&str]| load(text, overrides).unwrap_err().to_string();
     assert!(message(wifi_lte.text, &["links.wifi.rate=5"]).contains("has no unit"));
     assert!(message(wifi_lte.text, &["links.wfi.rate=5 Mbit/s"]).contains("did you mean \"wifi\""));

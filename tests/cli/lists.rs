@@ -30,9 +30,22 @@ fn every_algorithm_is_listed_with_its_source() {
 }
 
 #[test]
+fn every_box_is_listed_with_its_parameters() {
+    let list = mptcp_sim(&["list", "boxes"]).succeeded().stdout;
+    for entry in mptcp_model::net::middlebox::registry::list() {
+        assert!(list.lines().any(|line| line.split_whitespace().next() == Some(entry.name)), "{list}");
+        for parameter in entry.all_parameters() {
+            let is_it = |line: &str| line.starts_with(&format!("  {} ", parameter.name));
+            assert!(list.lines().any(is_it), "{}:\n{list}", parameter.name);
+        }
+    }
+    assert!(list.contains("RFC 5382") && list.contains("syn-ack"), "{list}");
+}
+
+#[test]
 fn the_schema_is_json_and_knows_the_tables() {
     let schema: Value = serde_json::from_str(&mptcp_sim(&["schema"]).succeeded().stdout).unwrap();
-    for key in ["hosts", "links", "flows", "events"] {
+    for key in ["hosts", "links", "boxes", "flows", "events"] {
         assert!(schema["properties"].get(key).is_some(), "{key}");
     }
 }

@@ -6,6 +6,7 @@
 
 mod demux;
 mod node;
+mod router_node;
 pub mod routing;
 mod sockets;
 mod udp;
@@ -20,7 +21,8 @@ use rustc_hash::{FxHashMap, FxHasher};
 use sim_core::{Instant, random::Streams};
 
 use self::demux::FlowKey;
-pub use self::node::{Application, HostNode, NetNode, RouterNode};
+pub use self::node::{Application, HostNode, NetNode};
+pub use self::router_node::RouterNode;
 use self::routing::Routing;
 pub use self::udp::{Datagram, HEADER as UDP_HEADER};
 use crate::mptcp::{Connection, EndpointChange, Mode, SocketEvents, SocketOptions};

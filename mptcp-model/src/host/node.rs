@@ -1,13 +1,13 @@
-//! Hosts and routers as nodes of a simulation, and the applications that run on hosts.
+//! Hosts as nodes of a simulation, with the applications that run on them; and nodes that are hosts or routers.
 
 use core::fmt;
 use std::collections::VecDeque;
 
 use sim_core::{Context, Instant, Node, Observer, Parcel, PortId};
 
-use super::{Host, SocketId};
+use super::{Host, RouterNode, SocketId};
 use crate::mptcp::SocketEvents;
-use crate::net::{InterfaceId, Router, Verdict};
+use crate::net::InterfaceId;
 use crate::wire::Packet;
 
 /// A program on a host. It acts when it starts, when one of its sockets has something for it, and when its
@@ -102,35 +102,6 @@ impl<A: Application> HostNode<A> {
     }
 }
 
-/// A router as a node: ports are its interfaces, in order.
-#[derive(Debug)]
-pub struct RouterNode {
-    /// The router.
-    pub router: Router,
-    /// Name.
-    pub name: String,
-}
-
-impl RouterNode {
-    fn handle<O: Observer<Packet>>(
-        &mut self,
-        ctx: &mut Context<'_, Packet, O>,
-        port: PortId,
-        parcel: Parcel,
-    ) {
-        let now = ctx.now();
-        match self.router.handle(now, InterfaceId(port.0), ctx.packet_mut(&parcel)) {
-            Verdict::Forward(interface) => ctx.forward(PortId(interface.0), parcel),
-            Verdict::Deliver => ctx.release(parcel),
-            Verdict::Reply(interface, reply) => {
-                ctx.discard(parcel, sim_core::DropReason::NoRoute);
-                ctx.send(PortId(interface.0), *reply);
-            }
-            Verdict::Drop(_) => ctx.discard(parcel, sim_core::DropReason::Filter),
-        }
-    }
-}
-
 /// A node of a network of hosts and routers.
 #[derive(Debug)]
 pub enum NetNode<A> {
@@ -157,6 +128,15 @@ impl<A> NetNode<A> {
             Self::Router(_) => None,
         }
     }
+
+    /// The router, if it is one.
+    #[must_use]
+    pub fn router(&self) -> Option<&RouterNode> {
+        match self {
+            Self::Router(router) => Some(router),
+            Self::Host(_) => None,
+        }
+    }
 }
 
 impl<A: Application> Node<Packet> for NetNode<A> {
@@ -178,8 +158,9 @@ impl<A: Application> Node<Packet> for NetNode<A> {
     }
 
     fn handle_wakeup<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
-        if let Self::Host(node) = self {
-            node.wake(ctx);
+        match self {
+            Self::Host(node) => node.wake(ctx),
+            Self::Router(node) => node.wake(ctx),
         }
     }
 }

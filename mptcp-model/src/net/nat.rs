@@ -291,19 +291,19 @@ impl Nat {
         if icmp::is_error(&packet) {
             if !self.translate_outbound_error(&mut packet) {
                 self.stats.refused_outbound += 1;
-                return Verdict::Dropped;
+                return Verdict::Dropped("refused_outbound");
             }
             out.push(Output::now(Direction::Forward, packet));
             return Verdict::Changed;
         }
         let Some(ends) = Ends::of(&packet, Direction::Forward) else {
             self.stats.untranslatable += 1;
-            return Verdict::Dropped;
+            return Verdict::Dropped("untranslatable");
         };
         let is_hairpin = self.config.pool.contains(&ends.dst.ip());
         if is_hairpin && !self.config.hairpinning {
             self.stats.refused_outbound += 1;
-            return Verdict::Dropped;
+            return Verdict::Dropped("refused_outbound");
         }
         let external = match self.table.outbound(now, &self.config, &mut self.stats, ends, &packet) {
             Ok(external) => external,
@@ -312,11 +312,11 @@ impl Nat {
                 if self.config.unknown_outbound == UnknownOutbound::Reset {
                     out.extend(refusal(&packet).map(|reset| Output::now(Direction::Backward, reset)));
                 }
-                return Verdict::Dropped;
+                return Verdict::Dropped("refused_outbound");
             }
             Err(Refused::Exhausted) => {
                 self.stats.exhausted += 1;
-                return Verdict::Dropped;
+                return Verdict::Dropped("exhausted");
             }
         };
         set_src(&mut packet, external);
@@ -336,21 +336,21 @@ impl Nat {
         if icmp::is_error(&packet) {
             if !self.translate_inbound_error(&mut packet) {
                 self.stats.refused_inbound += 1;
-                return Verdict::Dropped;
+                return Verdict::Dropped("refused_inbound");
             }
             out.push(Output::now(Direction::Backward, packet));
             return Verdict::Changed;
         }
         let Some(ends) = Ends::of(&packet, Direction::Backward) else {
             self.stats.untranslatable += 1;
-            return Verdict::Dropped;
+            return Verdict::Dropped("untranslatable");
         };
         let Some(internal) = self.table.inbound(now, &self.config, &mut self.stats, ends, &packet) else {
             self.stats.refused_inbound += 1;
             if self.config.unknown_inbound == UnknownInbound::Reset {
                 out.extend(refusal(&packet).map(|reset| Output::now(Direction::Forward, reset)));
             }
-            return Verdict::Dropped;
+            return Verdict::Dropped("refused_inbound");
         };
         set_dst(&mut packet, internal);
         out.push(Output::now(Direction::Backward, packet));

@@ -131,7 +131,7 @@ pub(super) fn router(
         .map(|(_, prefix, hop)| StaticRoute { prefix, target: RouteTarget::NextHops(vec![hop]) })
         .collect();
     let router = Router::new(config).map_err(|error| BuildError::new(format!("{key}.routes"), error))?;
-    Ok(RouterNode { router, name: host.name.clone() })
+    Ok(RouterNode::new(router, host.name.clone()))
 }
 
 impl HostState {

@@ -50,6 +50,8 @@ tables! {
         hosts: BTreeMap<String, Located<RawHost>>,
         /// Links between interfaces.
         links: Vec<Located<RawLink>>,
+        /// Middleboxes at interfaces of routers.
+        boxes: Vec<Located<RawBox>>,
         /// Flows.
         flows: Vec<Located<RawFlow>>,
         /// Commands to hosts during the run.
@@ -212,6 +214,21 @@ tables! {
         state: Located<String>,
         /// New losses.
         loss: Located<RawLoss>,
+    }
+
+    /// A middlebox at an interface of a router.
+    RawBox {
+        /// Name. Default: `box1`, `box2`, ...
+        name: Located<String>,
+        /// Which box, as `mptcp-sim list boxes` calls it. Required.
+        kind: Located<String>,
+        /// Interface of a router, `router:interface`. Required.
+        at: Located<String>,
+        /// Near side: `router` (default) or `link`.
+        #[schemars(extend("enum" = ["router", "link"]))]
+        near: Located<String>,
+        /// Parameters of the box.
+        parameters: Located<BTreeMap<String, Located<Text<Free>>>>,
     }
 
     /// A flow: exactly one of `bulk`, `request_response`, `echo`, `rate_limited`, or `client` and `server`.

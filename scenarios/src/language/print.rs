@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sim_core::{Duration, Instant};
 
 use super::document::{
-    Defaults, Document, RawBulk, RawCapture, RawChange, RawDirection, RawEcho, RawEndpoint, RawEvent,
+    Defaults, Document, RawBox, RawBulk, RawCapture, RawChange, RawDirection, RawEcho, RawEndpoint, RawEvent,
     RawFlow, RawGilbertElliott, RawHost, RawInterface, RawLink, RawLoss, RawOutput, RawRateLimited,
     RawRequestResponse,
 };
@@ -13,8 +13,8 @@ use super::kinds::Free;
 use super::value::{Kind, Located, Text};
 use crate::application::{Amount, Application, Direction};
 use crate::scenario::{
-    EndpointConfig, Event, Flow, Host, HostKind, Link, LinkChange, LinkDirection, LinkType, Loss, Parameter,
-    Protocol, QueueLimit, RpFilter, Scenario, Stop,
+    BoxConfig, EndpointConfig, Event, Flow, Host, HostKind, Link, LinkChange, LinkDirection, LinkType, Loss,
+    NearSide, Parameter, Protocol, QueueLimit, RpFilter, Scenario, Stop,
 };
 use crate::settings::{RawLimits, RawMptcp, RawTcp};
 use crate::units::QueueSize;
@@ -59,6 +59,7 @@ pub(super) fn document(scenario: &Scenario) -> Document {
         defaults: Some(Defaults { profile: word(scenario.profile.name()), ..Defaults::default() }),
         hosts: Some(scenario.hosts.iter().map(|item| (item.name.clone(), host(item).into())).collect()),
         links: list(&scenario.links, |item| link(item).into()),
+        boxes: list(&scenario.boxes, |item| placed_box(item).into()),
         flows: list(&scenario.flows, |item| flow(item).into()),
         events: list(&scenario.events, |Event { at, host, command }| {
             RawEvent { at: text(&since(*at)), host: word(host), command: text(command) }.into()
@@ -204,6 +205,19 @@ fn change(change: &LinkChange) -> RawChange {
         delay: change.delay.as_ref().map(Text::of),
         state: change.up.and_then(|up| word(if up { "up" } else { "down" })),
         loss: change.loss.as_deref().map(|list| losses(list).into()),
+    }
+}
+
+fn placed_box(config: &BoxConfig) -> RawBox {
+    RawBox {
+        name: word(&config.name),
+        kind: word(&config.kind),
+        at: word(config.at.to_string()),
+        near: word(match config.near {
+            NearSide::Router => "router",
+            NearSide::Link => "link",
+        }),
+        parameters: parameters(&config.parameters).map(Located::from),
     }
 }
 

@@ -7,6 +7,7 @@ use super::document::Document;
 /// Keys that must be there, by table.
 const REQUIRED: &[(&str, &[&str])] = &[
     ("RawLink", &["name", "a", "b"]),
+    ("RawBox", &["kind", "at"]),
     ("RawFlow", &["from", "to"]),
     ("RawEvent", &["at", "host", "command"]),
     ("RawChange", &["at"]),

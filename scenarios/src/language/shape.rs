@@ -11,7 +11,7 @@ use super::kinds;
 use super::schema::{dereference, schema};
 use super::value::Scalar;
 use crate::error::{Place, ScenarioError, Source};
-use crate::suggest::closest;
+use mptcp_model::suggest::closest;
 
 /// The schema, made once.
 pub(super) fn root() -> &'static Value {

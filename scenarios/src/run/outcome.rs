@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use mptcp_model::host::HostStats;
 use mptcp_model::mptcp::{ConnectionInfo, Integrity, SubflowInfo};
+use mptcp_model::net::middlebox::Counters;
 use mptcp_model::path_manager::CloseReason;
 use sim_core::{Direction, Duration, Instant, LinkStats};
 
 use crate::datagram::Reception;
 use crate::program::Record;
-use crate::scenario::Protocol;
+use crate::scenario::{Port, Protocol};
 
 /// An end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +148,23 @@ pub struct LinkOutcome {
     pub stats: LinkStats,
 }
 
+/// A box after the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxOutcome {
+    /// Name.
+    pub name: String,
+    /// Name in the registry.
+    pub kind: String,
+    /// Where it stands.
+    pub at: Port,
+    /// What it did.
+    pub counters: Counters,
+    /// Packets it dropped, by reason.
+    pub drops: Vec<(&'static str, u64)>,
+    /// What it counts of its own.
+    pub details: Vec<(&'static str, u64)>,
+}
+
 /// A command to a host that failed, as it would have on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandFailure {
@@ -167,6 +185,8 @@ pub struct RunOutcome {
     pub flows: Vec<FlowOutcome>,
     /// Links in the order of the scenario, both directions of each.
     pub links: Vec<LinkOutcome>,
+    /// Boxes in the order of the scenario.
+    pub boxes: Vec<BoxOutcome>,
     /// Counters of end hosts by name.
     pub hosts: Vec<(String, HostStats)>,
     /// Commands that failed.

@@ -7,9 +7,9 @@
 use core::str::FromStr;
 
 use super::sysctl::Sysctl;
-use crate::suggest;
 use crate::units::Complaint;
 use crate::words;
+use mptcp_model::suggest;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]

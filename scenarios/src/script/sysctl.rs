@@ -3,8 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::suggest;
 use crate::units::Complaint;
+use mptcp_model::suggest;
 
 /// A setting by its sysctl name, with a value of the right form.
 #[derive(Clone, Debug, PartialEq, Eq)]

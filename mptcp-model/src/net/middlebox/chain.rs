@@ -20,6 +20,8 @@ pub struct Chain {
     /// Packets that go on later, in order of time and then of arrival.
     delayed: BTreeMap<(Instant, u64), Moving>,
     order: u64,
+    /// Packets dropped by all boxes.
+    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -27,6 +29,8 @@ struct Slot {
     name: String,
     element: Box<dyn Middlebox>,
     counters: Counters,
+    /// Packets dropped, by reason.
+    drops: BTreeMap<&'static str, u64>,
 }
 
 /// A packet in the gap before box number `gap`.
@@ -46,7 +50,12 @@ impl Chain {
 
     /// Appends a box on the far side.
     pub fn push(&mut self, name: impl Into<String>, element: Box<dyn Middlebox>) {
-        self.boxes.push(Slot { name: name.into(), element, counters: Counters::default() });
+        self.boxes.push(Slot {
+            name: name.into(),
+            element,
+            counters: Counters::default(),
+            drops: BTreeMap::new(),
+        });
     }
 
     /// Number of boxes.
@@ -64,6 +73,18 @@ impl Chain {
     /// The boxes by name, from the near side to the far side, with what they did.
     pub fn counters(&self) -> impl Iterator<Item = (&str, &Counters)> {
         self.boxes.iter().map(|slot| (slot.name.as_str(), &slot.counters))
+    }
+
+    /// Why the box called `name` dropped packets, and how many.
+    pub fn drops(&self, name: &str) -> impl Iterator<Item = (&'static str, u64)> {
+        let slot = self.boxes.iter().find(|slot| slot.name == name);
+        slot.into_iter().flat_map(|slot| slot.drops.iter().map(|(reason, count)| (*reason, *count)))
+    }
+
+    /// Packets dropped by all boxes together.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// The boxes themselves, by name and in the same order.
@@ -122,14 +143,18 @@ impl Chain {
                 out.push((direction, packet));
                 continue;
             };
-            let Slot { element, counters, .. } = &mut self.boxes[index];
+            let Slot { element, counters, drops, .. } = &mut self.boxes[index];
             let verdict = element.handle(now, direction, packet, &mut self.outputs);
             counters.seen += 1;
             let on_top = self.outputs.len() as u64;
             let (counter, own) = match verdict {
                 Verdict::Passed => (&mut counters.passed, 1),
                 Verdict::Changed => (&mut counters.changed, 1),
-                Verdict::Dropped => (&mut counters.dropped, 0),
+                Verdict::Dropped(reason) => {
+                    *drops.entry(reason).or_default() += 1;
+                    self.dropped += 1;
+                    (&mut counters.dropped, 0)
+                }
                 Verdict::Held => (&mut counters.held, 0),
             };
             *counter += 1;

@@ -29,7 +29,7 @@ impl Middlebox for Dropper {
         out: &mut Vec<Output>,
     ) -> Verdict {
         if self.matcher.matches(now, direction, &packet) {
-            return Verdict::Dropped;
+            return Verdict::Dropped("filter");
         }
         out.push(Output::now(direction, packet));
         Verdict::Passed

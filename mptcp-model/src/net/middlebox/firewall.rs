@@ -13,6 +13,9 @@ use super::flow::{FlowKey, refusal, segment, segment_mut, seq_end, shifted};
 use super::{Direction, Middlebox, Output, Verdict};
 use crate::wire::{Packet, Seq, TcpOptions, TcpSegment};
 
+/// Why a connection from outside is refused.
+const UNSOLICITED: &str = "unsolicited";
+
 /// What happens to a packet that is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -251,23 +254,23 @@ impl Middlebox for Firewall {
         let (Some(flow), Some(arrived)) = (FlowKey::of(&packet, direction), segment(&packet)) else {
             if direction == Direction::Backward && !self.config.other_inbound {
                 self.stats.unsolicited += 1;
-                return Verdict::Dropped;
+                return Verdict::Dropped(UNSOLICITED);
             }
             out.push(Output::now(direction, packet));
             return Verdict::Passed;
         };
         if let Err(reason) = self.judge(now, direction, flow, arrived) {
-            let (counter, may_reset) = match reason {
-                Reason::Unsolicited => (&mut self.stats.unsolicited, true),
-                Reason::Unknown => (&mut self.stats.unknown, true),
-                Reason::OutOfWindow => (&mut self.stats.out_of_window, false),
-                Reason::Options => (&mut self.stats.options, true),
+            let (counter, why, may_reset) = match reason {
+                Reason::Unsolicited => (&mut self.stats.unsolicited, UNSOLICITED, true),
+                Reason::Unknown => (&mut self.stats.unknown, "unknown", true),
+                Reason::OutOfWindow => (&mut self.stats.out_of_window, "out_of_window", false),
+                Reason::Options => (&mut self.stats.options, "options", true),
             };
             *counter += 1;
             if may_reset && self.config.refusal == Refusal::Reset {
                 out.extend(refusal(&packet).map(|reset| Output::now(direction.reverse(), reset)));
             }
-            return Verdict::Dropped;
+            return Verdict::Dropped(why);
         }
         let blanked = match (&self.config.options, segment_mut(&mut packet)) {
             (OptionPolicy::Blank(known), Some(segment)) => blank_others(&mut segment.options, known),

@@ -33,6 +33,7 @@ pub mod payload;
 pub mod proactive_ack;
 pub mod registry;
 pub mod reset;
+pub mod reversed;
 pub mod split;
 pub mod syn_proxy;
 #[cfg(test)]
@@ -95,8 +96,8 @@ pub enum Verdict {
     Passed,
     /// It leaves changed, perhaps in several pieces.
     Changed,
-    /// It is gone.
-    Dropped,
+    /// It is gone, for this reason: one word, or several joined by underscores.
+    Dropped(&'static str),
     /// It is kept for later.
     Held,
 }

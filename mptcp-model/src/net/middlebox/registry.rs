@@ -9,9 +9,10 @@ use sim_core::{Duration, Instant};
 
 use super::filter::{EndFilter, Filter, Kinds, Matcher, OptionCondition, OptionSet, Subtype};
 use super::{Direction, Middlebox};
-use crate::congestion::registry::{Parameters, Value, closest};
+use crate::congestion::registry::{Parameters, Value};
 use crate::net::Prefix;
 use crate::net::nat::{PortForward, Protocol};
+use crate::suggest::closest;
 
 mod table;
 
@@ -280,7 +281,7 @@ pub fn create(
         let known: Vec<_> = BOXES.iter().map(|entry| entry.name).collect();
         return Err(CreateError::UnknownBox {
             name: name.to_owned(),
-            suggestion: closest(name, &known),
+            suggestion: closest(name, known.iter().copied()),
             known,
         });
     };
@@ -309,7 +310,7 @@ impl Resolved {
                 return Err(CreateError::UnknownParameter {
                     name: entry.name,
                     parameter: name.to_owned(),
-                    suggestion: closest(name, &known),
+                    suggestion: closest(name, known.iter().copied()),
                     known,
                 });
             }

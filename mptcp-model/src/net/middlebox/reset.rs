@@ -99,6 +99,6 @@ impl Middlebox for ResetInjector {
         }
         out.extend(forward.map(|reset| Output::now(direction, reset)));
         out.extend(backward.map(|reset| Output::now(direction.reverse(), reset)));
-        if self.config.swallow { Verdict::Dropped } else { Verdict::Passed }
+        if self.config.swallow { Verdict::Dropped("reset") } else { Verdict::Passed }
     }
 }

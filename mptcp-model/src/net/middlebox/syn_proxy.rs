@@ -87,12 +87,12 @@ impl SynProxy {
     }
 
     fn client_sent(&mut self, flow: FlowKey, mut packet: Packet, out: &mut Vec<Output>) -> Verdict {
-        let Some(arrived) = segment(&packet) else { return Verdict::Dropped };
+        let Some(arrived) = segment(&packet) else { return Verdict::Dropped("not_tcp") };
         let (flags, ack) = (arrived.flags, arrived.ack);
         if flags.syn() && !flags.ack() {
             let welcome = self.welcome(flow, &packet);
             out.extend(welcome.map(|packet| Output::now(Direction::Backward, packet)));
-            return Verdict::Dropped;
+            return Verdict::Dropped("answered");
         }
         let call = self.call(&packet);
         let Some(state) = self.flows.get_mut(&flow) else {
@@ -101,7 +101,7 @@ impl SynProxy {
         };
         match &mut state.phase {
             Phase::Answered if !flags.ack() || flags.rst() || ack != state.own.wrapping_add(1) => {
-                Verdict::Dropped
+                Verdict::Dropped("bad_answer")
             }
             Phase::Answered => {
                 state.phase = Phase::Calling(vec![packet]);
@@ -113,7 +113,7 @@ impl SynProxy {
                     waiting.push(packet);
                     Verdict::Held
                 } else {
-                    Verdict::Dropped
+                    Verdict::Dropped("full")
                 }
             }
             Phase::Joined(shift) => {
@@ -149,7 +149,7 @@ impl SynProxy {
                     }
                     out.push(Output::now(Direction::Forward, packet));
                 }
-                Verdict::Dropped
+                Verdict::Dropped("answered")
             }
             Phase::Calling(_) if arrived.flags.rst() => {
                 // Refused: the client learns it as a reset of the connection it has.
@@ -158,7 +158,7 @@ impl SynProxy {
                 out.push(Output::now(Direction::Backward, packet));
                 Verdict::Changed
             }
-            _ => Verdict::Dropped,
+            _ => Verdict::Dropped("unexpected"),
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn resolve(context: &mut Context<'_>, document: &Document) -> (Profil
         }
     }
     let mut owners = BTreeMap::new();
-    let hosts = document
+    let hosts: Vec<Host> = document
         .hosts
         .iter()
         .flatten()
@@ -61,7 +61,38 @@ pub(super) fn resolve(context: &mut Context<'_>, document: &Document) -> (Profil
             host(context, &base, name, &raw.value, &path, &mut owners)
         })
         .collect();
+    profile_is_known(context, defaults.profile.as_ref(), profile, &hosts);
     (profile, hosts)
+}
+
+/// A profile may stand for a kernel whose algorithms are not simulated: then hosts must choose others.
+fn profile_is_known(
+    context: &mut Context<'_>,
+    written: Option<&Located<String>>,
+    profile: Profile,
+    hosts: &[Host],
+) {
+    let usual = MptcpSettings::of_profile(profile);
+    let names = context.names;
+    let span = written.map_or(0..0, |written| written.span.clone());
+    for (key, what, usual, known, of) in [
+        (
+            "path_manager",
+            "path manager",
+            &usual.path_manager,
+            names.path_managers,
+            (|host| &host.mptcp.path_manager) as fn(&Host) -> &String,
+        ),
+        ("scheduler", "scheduler", &usual.scheduler, names.schedulers, |host| &host.mptcp.scheduler),
+    ] {
+        let is_left = |host: &&Host| host.kind == HostKind::Host && of(host) == usual;
+        if known.contains(&usual.as_str()) || !hosts.iter().any(|host| is_left(&host)) {
+            continue;
+        }
+        let message = format!("the {what} of this profile, \"{usual}\", is not simulated");
+        let help = format!("set {key} in [defaults.mptcp]; {what}s: {}", known.join(", "));
+        context.conflict(&span, "defaults.profile", message, help);
+    }
 }
 
 fn host(

@@ -1,6 +1,7 @@
 //! Gives a document its meaning: names become references that exist, texts become quantities, what is
 //! not said becomes the default. All errors are collected before giving up.
 
+mod boxes;
 mod flows;
 mod hosts;
 mod links;
@@ -249,6 +250,7 @@ fn scenario(context: &mut Context<'_>, document: &Document) -> Scenario {
     }
     let (profile, hosts) = hosts::resolve(context, document);
     let links = links::resolve(context, document.links.as_deref().unwrap_or_default(), &hosts);
+    let boxes = boxes::resolve(context, document.boxes.as_deref().unwrap_or_default(), &hosts, &links);
     let flows = flows::resolve(context, document.flows.as_deref().unwrap_or_default(), &hosts, &links);
     let events = hosts::events(context, document.events.as_deref().unwrap_or_default(), &hosts);
     let duration = context.read_or("duration", document.duration.as_ref(), Duration::from_secs(60));
@@ -271,6 +273,7 @@ fn scenario(context: &mut Context<'_>, document: &Document) -> Scenario {
         output: output(context, document.output.as_ref()),
         hosts,
         links,
+        boxes,
         flows,
         events,
     }

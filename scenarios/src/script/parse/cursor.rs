@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::script::error::{Position, ScriptError};
-use crate::suggest;
+use mptcp_model::suggest;
 
 /// Words replaced by values given on the command line (`-D NAME=value`).
 pub type Definitions = BTreeMap<String, String>;
