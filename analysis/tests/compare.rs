@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use analysis::compare::{Comparison, Tolerances, Verdict, compare};
 use analysis::groundtruth::{GroundTruth, GroundTruthError, Results};
 use analysis::summary::{FlowSummary, Summary};
-use analysis::trace::{FlowDirection, SignalEvent};
+use analysis::trace::{FlowDirection, HostAnalysis, SignalEvent};
 
 fn case(name: &str) -> GroundTruth {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.json"));
@@ -255,6 +255,40 @@ fn cases_without_yardstick_are_shown_not_judged() {
 }
 
 #[test]
+fn a_case_in_which_the_kernel_stalls_after_mp_fail_is_judged_up_to_it() {
+    let mut truth = case(ECHO);
+    truth.yardstick = Some(false);
+    let fault = |results: &mut Results, kind: &str| {
+        for host in results.analysis.values_mut() {
+            let mut event = host.events.iter().find(|event| event.kind == "MP_CAPABLE").unwrap().clone();
+            event.kind = kind.into();
+            event.t = host.events.last().unwrap().t;
+            host.events.push(event);
+        }
+    };
+    fault(&mut truth.results, "MP_FAIL");
+    let mut simulated = truth.results.clone();
+    // What comes later is not judged, nor is any figure.
+    fault(&mut simulated, "REMOVE_ADDR");
+    simulated.flows.clear();
+    let comparison = compare(&truth, &simulated, &Tolerances::default());
+    assert_eq!(comparison.verdict, Verdict::Pass, "\n{comparison}");
+    assert!(comparison.count(Verdict::Pass) > 20 && comparison.note.starts_with("judged until MP_FAIL"));
+    // Without MP_FAIL, or with something before it that differs, it fails.
+    for host in simulated.analysis.values_mut() {
+        host.events.retain(|event| event.kind != "MP_FAIL");
+    }
+    let comparison = compare(&truth, &simulated, &Tolerances::default());
+    assert_eq!(comparison.verdict, Verdict::Fail, "\n{comparison}");
+    assert!(
+        comparison
+            .rows
+            .iter()
+            .all(|row| { row.verdict != Verdict::Fail || row.aspect.ends_with("c>s signalling") })
+    );
+}
+
+#[test]
 fn the_table_has_aligned_columns_and_json_survives_a_round_trip() {
     let comparison = changed(ECHO, |_| {});
     let text = comparison.to_string();
@@ -302,7 +336,9 @@ fn every_reference_case_passes_against_itself() {
         if path.extension().is_some_and(|extension| extension == "json") {
             let truth = load(&path);
             let comparison = compare(&truth, &truth.results, &Tolerances::default());
-            let expected = if truth.is_yardstick() { Verdict::Pass } else { Verdict::Info };
+            let failed = |host: &HostAnalysis| host.events.iter().any(|event| event.kind == "MP_FAIL");
+            let judged = truth.is_yardstick() || truth.results.analysis.values().any(failed);
+            let expected = if judged { Verdict::Pass } else { Verdict::Info };
             assert_eq!(comparison.verdict, expected, "\n{comparison}");
         }
     }

@@ -6,8 +6,12 @@
 //! late and everything after follows from that instant. The run lasts ten seconds longer than the real one.
 //!
 //! A `veth` link becomes a link without rate, with a delay of 15 us. Neighbour entries are dropped, as the
-//! simulator knows every neighbour. What the language cannot express is listed, not guessed: packet
-//! filters and address translation (`nft`), payload rewriting (`mangle`), unknown settings and commands.
+//! simulator knows every neighbour. Address translation, the packet filters in use and payload rewriting become
+//! boxes. What the language cannot express is listed, not guessed: other rules of `nft`, unknown settings and
+//! commands.
+
+mod boxes;
+mod settings;
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -209,7 +213,7 @@ pub fn import(json: &str) -> Result<GroundTruth, ImportError> {
         return Err(ImportError::Schema { found: header.schema });
     }
     let case: Case = serde_json::from_str(json)?;
-    let mut import = Import { case: &case, unsupported: Vec::new() };
+    let mut import = Import { case: &case, unsupported: Vec::new(), path_manager: None, scheduler: None };
     let document = import.document();
     let unsupported = import.unsupported;
     let text = document.to_string();
@@ -220,6 +224,8 @@ pub fn import(json: &str) -> Result<GroundTruth, ImportError> {
 struct Import<'a> {
     case: &'a Case,
     unsupported: Vec<Unsupported>,
+    path_manager: Option<String>,
+    scheduler: Option<String>,
 }
 
 fn seconds(value: f64) -> String {
@@ -246,9 +252,11 @@ impl Import<'_> {
 
     fn document(&mut self) -> Table {
         let case = self.case;
+        self.algorithms();
         let hosts =
             case.topology.hosts.iter().map(|(name, spec)| (name.clone(), self.host(name, spec))).collect();
         let links = case.topology.links.iter().map(|link| self.link(link)).collect();
+        let boxes = self.boxes();
         let flows = case.flows_spec.iter().map(|flow| self.flow(flow)).collect();
         let events = self.events();
         let profile = if case.mptcp_version.is_some() { "linux-oot" } else { "linux-upstream" };
@@ -269,6 +277,7 @@ impl Import<'_> {
             ("defaults", Some(Value::Table(table([("profile", string(profile))])))),
             ("hosts", Some(Value::Table(hosts))),
             ("links", Some(Value::Array(links))),
+            ("boxes", (!boxes.is_empty()).then_some(Value::Array(boxes))),
             ("flows", Some(Value::Array(flows))),
             ("events", Some(Value::Array(events))),
             ("capture", Some(Value::Table(capture))),
@@ -316,9 +325,6 @@ impl Import<'_> {
             let written = config.rules.iter().map(|rule| rule.replace('\t', " "));
             rules.extend(written.filter(|rule| !implicit.iter().any(|implicit| rule.ends_with(implicit))));
             routes.extend(config.routes.iter().map(|route| route.trim().to_owned()));
-            if config.nft.is_some() {
-                self.unsupported(format!("host_config.{name}.nft"), "packet filter or address translation");
-            }
         }
         Value::Table(table([
             ("kind", string(if spec.router { "router" } else { "host" })),
@@ -329,102 +335,6 @@ impl Import<'_> {
             ("tcp", Some(Value::Table(tcp))),
             ("mptcp", Some(Value::Table(mptcp))),
         ]))
-    }
-
-    /// Settings of the out-of-tree stack, the same on all hosts.
-    fn global_config(&mut self, mptcp: &mut Table) {
-        let case = self.case;
-        let mut set = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                mptcp.insert(key.to_owned(), value);
-            }
-        };
-        set("version", case.mptcp_version.map(|version| Value::Integer(version.into())));
-        set("checksum_enabled", case.checksum.map(|checksum| Value::Integer(checksum.into())));
-        let retries =
-            case.global_config.get("net.mptcp.mptcp_syn_retries").and_then(|value| value.parse().ok());
-        set("syn_retrans_before_tcp_fallback", retries.map(Value::Integer));
-        let managers = [("default", "none")];
-        let schedulers = [("default", "minrtt")];
-        let rename = |name: &String, names: &[(&str, &str)]| {
-            names
-                .iter()
-                .find(|(from, _)| from == name)
-                .map_or_else(|| name.clone(), |(_, to)| (*to).to_owned())
-        };
-        set("path_manager", case.path_manager.as_ref().and_then(|name| string(rename(name, &managers))));
-        set("scheduler", case.scheduler.as_ref().and_then(|name| string(rename(name, &schedulers))));
-        let parameters = |module: &str| -> Option<Value> {
-            let prefix = format!("{module}/parameters/");
-            let table: Table = case
-                .global_config
-                .iter()
-                .filter_map(|(key, value)| {
-                    let value = match value.as_str() {
-                        "Y" => Value::Boolean(true),
-                        "N" => Value::Boolean(false),
-                        number => {
-                            number.parse().map_or_else(|_| Value::String(number.to_owned()), Value::Integer)
-                        }
-                    };
-                    Some((key.strip_prefix(&prefix)?.to_owned(), value))
-                })
-                .collect();
-            (!table.is_empty()).then_some(Value::Table(table))
-        };
-        if let Some(name) = &case.path_manager {
-            set("path_manager_parameters", parameters(&format!("mptcp_{name}")));
-        }
-        if case.scheduler.as_deref() == Some("roundrobin") {
-            set("scheduler_parameters", parameters("mptcp_rr"));
-        }
-    }
-
-    fn sysctl(&mut self, path: &str, key: &str, value: &str, tcp: &mut Table, mptcp: &mut Table) {
-        let integer =
-            || value.parse().map(Value::Integer).unwrap_or_else(|_| Value::String(value.to_owned()));
-        if let Some(key) = key.strip_prefix("net.ipv4.") {
-            let (key, value) = match key {
-                "tcp_rto_min_us" => ("tcp_rto_min", Value::String(format!("{value} us"))),
-                "tcp_comp_sack_delay_ns" => ("tcp_comp_sack_delay", Value::String(format!("{value} ns"))),
-                "tcp_limit_output_bytes" => (key, Value::String(format!("{value} B"))),
-                "tcp_congestion_control" | "tcp_rmem" | "tcp_wmem" => (key, Value::String(value.to_owned())),
-                "tcp_moderate_rcvbuf"
-                | "tcp_sack"
-                | "tcp_dsack"
-                | "tcp_timestamps"
-                | "tcp_window_scaling"
-                | "tcp_ecn"
-                | "tcp_recovery"
-                | "tcp_early_retrans"
-                | "tcp_frto"
-                | "tcp_reordering"
-                | "tcp_slow_start_after_idle"
-                | "tcp_syn_retries"
-                | "tcp_synack_retries"
-                | "tcp_retries2"
-                | "tcp_comp_sack_nr"
-                | "tcp_autocorking" => (key, integer()),
-                _ => return self.unsupported(path, format!("setting {value}")),
-            };
-            tcp.insert(key.to_owned(), value);
-        } else if let Some(key) = key.strip_prefix("net.mptcp.") {
-            let value = match key {
-                "add_addr_timeout" | "close_timeout" | "blackhole_timeout" => {
-                    Value::String(format!("{value} s"))
-                }
-                "path_manager" | "scheduler" => Value::String(value.to_owned()),
-                "enabled"
-                | "checksum_enabled"
-                | "allow_join_initial_addr_port"
-                | "stale_loss_cnt"
-                | "syn_retrans_before_tcp_fallback" => integer(),
-                _ => return self.unsupported(path, format!("setting {value}")),
-            };
-            mptcp.insert(key.to_owned(), value);
-        } else {
-            self.unsupported(path, format!("setting {value}"));
-        }
     }
 
     fn mptcp(&mut self, name: &str, config: &HostConfig, mptcp: &mut Table) {
@@ -467,10 +377,8 @@ impl Import<'_> {
             self.unsupported(format!("{path}.kind"), format!("link of kind {}", link.kind));
         }
         let veth = link.ab.is_none() && link.ba.is_none();
-        let mut side = |name: &str, spec: &Option<PipeSpec>| {
-            spec.as_ref().map(|spec| Value::Table(self.direction(&format!("{path}.{name}"), spec)))
-        };
-        let (ab, ba) = (side("ab", &link.ab), side("ba", &link.ba));
+        let side = |spec: &Option<PipeSpec>| spec.as_ref().map(|spec| Value::Table(Self::direction(spec)));
+        let (ab, ba) = (side(&link.ab), side(&link.ba));
         let changes = self.relays(&link.name);
         Value::Table(table([
             ("name", string(&link.name)),
@@ -486,13 +394,7 @@ impl Import<'_> {
         ]))
     }
 
-    fn direction(&mut self, path: &str, spec: &PipeSpec) -> Table {
-        if let Some(nth) = spec.mangle {
-            self.unsupported(
-                format!("{path}.mangle"),
-                format!("rewrites the payload of every {nth}th segment"),
-            );
-        }
+    fn direction(spec: &PipeSpec) -> Table {
         let queue = match (spec.queue_bytes, spec.queue_pkts) {
             (Some(bytes), _) => print_size(Bytes(bytes)),
             (None, Some(packets)) => format!("{packets} packets"),

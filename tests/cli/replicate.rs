@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::{mptcp_sim, mptcp_sim_at, scratch};
+use crate::harness::{Results, mptcp_sim, mptcp_sim_at, scratch};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.json"))
@@ -22,6 +22,24 @@ fn measured_signalling_is_reproduced() {
         for word in ["real", "simulated", "verdict", "pass: "] {
             assert!(outcome.stdout.contains(word), "no {word}:\n{}", outcome.stdout);
         }
+    }
+}
+
+/// A middlebox on one path strips MP_JOIN from the SYN; another drops every SYN with an option of MPTCP.
+#[test]
+fn measured_middleboxes_are_reproduced() {
+    for (name, drops) in [("f4-strip-join-path2", 0), ("f7-drop-mpcapable-syn", 3)] {
+        let directory = scratch();
+        let outcome =
+            mptcp_sim_at(directory.path(), &["replicate", fixture(name).to_str().unwrap(), "--out", "out"]);
+        assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+        assert!(!outcome.stdout.contains("left out"), "{}", outcome.stdout);
+        let results = Results::read(directory.path().join("out").join(name));
+        let dropped: u64 = results.summary.boxes.iter().map(|placed| placed.dropped).sum();
+        let reasons: u64 = results.summary.boxes.iter().filter_map(|placed| placed.drops.get("filter")).sum();
+        let changed: u64 = results.summary.boxes.iter().map(|placed| placed.changed).sum();
+        assert_eq!((dropped, reasons), (drops, drops), "{:?}", results.summary.boxes);
+        assert_eq!(changed > 0, drops == 0, "{:?}", results.summary.boxes);
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Both sides are [`Results`]: analyses of captures made by the same code, results of the flows and
 //! counters of the links. Each aspect becomes one [`Row`]; the case passes if no row fails. Cases
-//! that are no yardstick are shown with all verdicts `info`.
+//! that are no yardstick are shown with all verdicts `info`, but for those in which an MP_FAIL tells
+//! where the fault is that the kernel does not get over: they are judged up to it, that is by the
+//! handshakes and by the signalling of each direction up to its first MP_FAIL.
 //!
 //! What is compared. *Protocol*, per host, subflow and direction: SYN parameters, outcome of every
 //! handshake and join, the sequence of signalling events, the sets of option layouts and of DSS
@@ -128,7 +130,7 @@ pub struct Comparison {
     pub title: String,
     /// `Fail` if a row fails; `Info` if the case is no yardstick.
     pub verdict: Verdict,
-    /// Why the case is not judged; empty if it is.
+    /// Why the case is not judged, or not to its end; empty if it is.
     pub note: String,
     /// All aspects.
     pub rows: Vec<Row>,
@@ -138,19 +140,25 @@ pub struct Comparison {
 #[must_use]
 pub fn compare(truth: &GroundTruth, simulated: &Results, tolerances: &Tolerances) -> Comparison {
     let mut rows = Vec::new();
-    protocol::compare(&truth.results, simulated, &mut rows);
+    let until_fault = !truth.is_yardstick() && protocol::has_fault(&truth.results);
+    protocol::compare(&truth.results, simulated, until_fault, &mut rows);
     figures::compare(truth, simulated, tolerances, &mut rows);
     let mut note = String::new();
-    let mut verdict = Verdict::Pass;
     if !truth.is_yardstick() {
-        note = truth.yardstick_why.clone().unwrap_or_else(|| "no yardstick".into());
-        verdict = Verdict::Info;
-        for row in &mut rows {
+        let why = truth.yardstick_why.as_deref().unwrap_or("no yardstick");
+        note =
+            if until_fault { format!("judged until MP_FAIL: {why}") } else { format!("not judged: {why}") };
+        for row in rows.iter_mut().filter(|row| !(until_fault && protocol::is_before_fault(&row.aspect))) {
             row.verdict = Verdict::Info;
         }
-    } else if rows.iter().any(|row| row.verdict == Verdict::Fail) {
-        verdict = Verdict::Fail;
     }
+    let verdict = if rows.iter().any(|row| row.verdict == Verdict::Fail) {
+        Verdict::Fail
+    } else if truth.is_yardstick() || until_fault {
+        Verdict::Pass
+    } else {
+        Verdict::Info
+    };
     Comparison { name: truth.name.clone(), title: truth.title.clone(), verdict, note, rows }
 }
 
@@ -188,7 +196,7 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.name, self.title)?;
         if !self.note.is_empty() {
-            writeln!(f, "not judged: {}", self.note)?;
+            writeln!(f, "{}", self.note)?;
         }
         let mut table = Table::new(&[
             ("aspect", Align::Left),

@@ -6,22 +6,45 @@ use crate::trace::{DirectionAnalysis, FlowDirection, HostAnalysis, SubflowAnalys
 use super::canonical::{CLASSES, Layouts, events, first_difference, matched};
 use super::{Row, Verdict};
 
-pub(super) fn compare(real: &Results, simulated: &Results, rows: &mut Vec<Row>) {
+/// The event behind which a case that is no yardstick is not judged.
+const FAULT: &str = "MP_FAIL";
+
+/// Whether some host saw the fault.
+pub(super) fn has_fault(real: &Results) -> bool {
+    real.analysis.values().any(|host| host.events.iter().any(|event| event.kind == FAULT))
+}
+
+/// Whether an aspect is decided before the fault.
+pub(super) fn is_before_fault(aspect: &str) -> bool {
+    ["subflows", "outcome", "SYN count", "SYN parameters", "signalling", "SYN options", "SYN/ACK options"]
+        .iter()
+        .any(|end| aspect.ends_with(end))
+}
+
+/// Both sequences up to the event that is the first fault of the real one.
+fn until_fault<'a>(real: &'a [String], simulated: &'a [String]) -> (&'a [String], &'a [String]) {
+    match real.iter().position(|event| event.contains(FAULT)) {
+        Some(at) => (&real[..=at], &simulated[..simulated.len().min(at + 1)]),
+        None => (real, simulated),
+    }
+}
+
+pub(super) fn compare(real: &Results, simulated: &Results, cut: bool, rows: &mut Vec<Row>) {
     for (name, real) in &real.analysis {
         let Some(simulated) = simulated.analysis.get(name) else {
             rows.push(Row::exact(format!("{name} capture"), "present".into(), "absent".into()));
             continue;
         };
-        host(name, real, simulated, rows);
+        host(name, real, simulated, cut, rows);
     }
 }
 
-fn host(name: &str, real: &HostAnalysis, simulated: &HostAnalysis, rows: &mut Vec<Row>) {
+fn host(name: &str, real: &HostAnalysis, simulated: &HostAnalysis, cut: bool, rows: &mut Vec<Row>) {
     let count = |host: &HostAnalysis| host.subflows.len().to_string();
     rows.push(Row::exact(format!("{name} subflows"), count(real), count(simulated)));
     for pair in matched(real, simulated) {
         match pair {
-            (Some(index), Some(partner)) => subflow(name, (real, index), (simulated, partner), rows),
+            (Some(index), Some(partner)) => subflow(name, (real, index), (simulated, partner), cut, rows),
             (Some(index), None) => {
                 let subflow = &real.subflows[index];
                 rows.push(Row::exact(format!("{name} #{index}"), endpoints(subflow), "absent".into()));
@@ -36,7 +59,13 @@ fn host(name: &str, real: &HostAnalysis, simulated: &HostAnalysis, rows: &mut Ve
     rows.push(Row::exact(format!("{name} ICMP"), icmp(real), icmp(simulated)));
 }
 
-fn subflow(name: &str, real: (&HostAnalysis, usize), simulated: (&HostAnalysis, usize), rows: &mut Vec<Row>) {
+fn subflow(
+    name: &str,
+    real: (&HostAnalysis, usize),
+    simulated: (&HostAnalysis, usize),
+    cut: bool,
+    rows: &mut Vec<Row>,
+) {
     let (a, b) = (&real.0.subflows[real.1], &simulated.0.subflows[simulated.1]);
     let label = format!("{name} #{}", real.1);
     rows.push(Row::exact(format!("{label} outcome"), outcome(real.0, a), outcome(simulated.0, b)));
@@ -47,11 +76,10 @@ fn subflow(name: &str, real: (&HostAnalysis, usize), simulated: (&HostAnalysis, 
         let label = format!("{label} {direction}");
         let syn = |way: &DirectionAnalysis| way.syn.as_ref().map_or_else(|| "none".into(), syn_text);
         rows.push(Row::exact(format!("{label} SYN parameters"), syn(a_way), syn(b_way)));
-        rows.push(signalling(
-            &label,
-            &events(real.0, real.1, direction),
-            &events(simulated.0, simulated.1, direction),
-        ));
+        let heard = (events(real.0, real.1, direction), events(simulated.0, simulated.1, direction));
+        let (a_events, b_events) =
+            if cut { until_fault(&heard.0, &heard.1) } else { (&heard.0[..], &heard.1[..]) };
+        rows.push(signalling(&label, a_events, b_events));
         for class in CLASSES {
             let layouts = (Layouts::of(a, direction, class), Layouts::of(b, direction, class));
             if layouts.0.is_empty() && layouts.1.is_empty() {
