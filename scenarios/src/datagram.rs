@@ -275,7 +275,7 @@ impl Receiver {
         self.end = self.end.max(number + 1);
         reception.delay_min = if reception.delivered == 0 { delay } else { reception.delay_min.min(delay) };
         reception.delay_max = reception.delay_max.max(delay);
-        reception.delay_sum = reception.delay_sum + delay;
+        reception.delay_sum += delay;
         reception.delivered += 1;
         if let Some(last) = self.last_delay.replace(delay) {
             let difference = delay.as_nanos().abs_diff(last.as_nanos());
