@@ -25,6 +25,8 @@ pub mod run;
 pub mod scenario;
 pub mod script;
 pub mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod units;
 pub mod words;
 

@@ -250,6 +250,12 @@ impl Host {
         self.connections().all(|(_, connection)| connection.is_finished())
     }
 
+    /// Flows and tokens that packets are told apart by; none are left when all connections are over.
+    #[must_use]
+    pub fn bindings(&self) -> (usize, usize) {
+        (self.flows.len(), self.tokens.len())
+    }
+
     fn is_active(&self, socket: SocketId) -> bool {
         self.sockets.get(socket.0 as usize).is_some_and(|entry| entry.queued)
     }

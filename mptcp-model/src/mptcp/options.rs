@@ -215,7 +215,7 @@ impl Connection {
     }
 
     /// The DSS of a segment: DATA_ACK always, mapping with data, DATA_FIN once all data was handed down.
-    #[inline]
+    #[inline(always)]
     pub(super) fn dss(&self, plan: &Plan, fin: bool) -> Dss {
         let position = self.keys.remote_base.wrapping_add(self.recv.next);
         let data_ack = Some(if self.use_long_ack {
@@ -242,6 +242,7 @@ impl Connection {
         Dss { data_fin, data_ack, mapping }
     }
 
+    #[inline(always)]
     fn dss_mapping(&self, data: u64, ssn: u32, len: u16, sum: u16) -> DssMapping {
         let dsn = self.keys.local_base.wrapping_add(data);
         DssMapping {

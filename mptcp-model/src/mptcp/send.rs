@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use sim_core::{Duration, Instant};
 
-use super::{Connection, Mode, Stage, State};
+use super::{Connection, Mode, Stage, State, Subflow};
 use crate::scheduler::SchedulerView;
 use crate::tcp::Mapping;
 
@@ -211,7 +211,9 @@ impl Connection {
     }
 
     fn pick_subflow(&mut self, views: &[SchedulerView]) -> Option<(usize, bool)> {
-        let window = self.send.window_end.saturating_sub(self.send.nxt);
+        // What is sent again lies before the edge even when nothing new does.
+        let fragment = self.send.fragments.get(self.send.pending)?;
+        let window = self.send.window_end.saturating_sub(fragment.start + u64::from(fragment.sent));
         let pick = self.scheduler.pick(window, views)?;
         self.send.burst = i64::from(pick.burst);
         Some((pick.index, pick.exact))
@@ -295,7 +297,8 @@ impl Connection {
     /// DATA_ACK up to position `una`, with the window it grants.
     pub(crate) fn data_acked(&mut self, now: Instant, una: u64, window: u64) {
         let una = if una > self.send.nxt { self.send.una } else { una };
-        self.send.window_end = self.send.window_end.max(una.max(self.send.una) + window);
+        // The window counts from the DATA_ACK it came with, which the faster path may have overtaken.
+        self.send.window_end = self.send.window_end.max(una + window);
         if una > self.send.una {
             self.send.una = una;
             self.clean_fragments(now);
@@ -330,7 +333,7 @@ impl Connection {
             send.recovery = None;
         }
         if cleaned {
-            if send.una >= send.nxt && !send.fin_enabled() {
+            if send.una >= send.nxt && !send.has_pending() && !send.fin_enabled() {
                 send.timer = None;
             } else {
                 self.reset_send_timer(now);
@@ -425,9 +428,26 @@ impl Connection {
             }
         }
         self.push_pending(now);
+        self.probe_window();
         if self.send.timer.is_none() {
             self.reset_send_timer(now);
         }
+    }
+
+    /// Everything sent is acknowledged and the window is closed: the octet before it goes out once more, so
+    /// that the peer tells its window should the update have been lost (`mptcp_sendmsg_frag`, WND-06). Until
+    /// it is acknowledged the subflow repeats it.
+    fn probe_window(&mut self) {
+        let send = &self.send;
+        let closed = send.has_pending() && send.una == send.nxt && send.window_end <= send.nxt;
+        let Some(data) = send.una.checked_sub(1).filter(|_| closed) else { return };
+        let idle = |subflow: &Subflow| subflow.is_active() && subflow.flow.queues_empty();
+        let Some(index) = self.subflows.iter().position(idle) else { return };
+        let sum = if self.checksum { self.payload(data, 1).sum() } else { 0 };
+        let flow = &mut self.subflows[index].flow;
+        let start = flow.queue.write_end;
+        flow.append(1, Mapping { data, start, len: 1, sum });
+        flow.mark_push();
     }
 
     /// An idle subflow for retransmission (`mptcp_subflow_get_retrans`); those without progress become

@@ -219,7 +219,7 @@ impl Flow {
                     return Some(plan);
                 }
             }
-            Some(Forced::Probe) => return Some(self.zero_window_probe()),
+            Some(Forced::Probe) => return Some(self.window_probe(now, mss)),
             None => {}
         }
         if self.rexmit == Rexmit::Lost {
@@ -647,7 +647,19 @@ impl Flow {
         }
     }
 
-    fn zero_window_probe(&self) -> Plan {
+    /// What the persist timer sends (`tcp_write_wakeup`): as much as a window smaller than a segment allows
+    /// (RFC 9293, section 3.8.6.2.1), or a probe of a closed one.
+    fn window_probe(&mut self, now: Instant, mss: u32) -> Plan {
+        let room = (self.snd_una + self.snd_wnd).saturating_sub(self.snd_nxt);
+        if let Some(chunk) = self.queue.unsent.front()
+            && room > 0
+        {
+            let limit = u64::from(chunk.len.min(mss)).min(room);
+            self.burst_start = chunk.start;
+            self.burst_end = chunk.start + limit;
+            self.burst_push = true;
+            return self.next_of_burst(now, mss);
+        }
         self.plain(PlanKind::Probe, self.snd_una.saturating_sub(1), TcpFlags::ACK)
     }
 

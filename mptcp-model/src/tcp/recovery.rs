@@ -936,10 +936,11 @@ impl Flow {
         }
     }
 
-    /// Whether the flow can no longer move data: used by owners that look for other ways.
+    /// Whether the flow repairs a timeout and should be given no more data. Without SACK it stays in `Loss`
+    /// until data is acknowledged that was sent afterwards (RFC 6582, section 3.2), so then it needs some.
     #[must_use]
     pub fn in_loss(&self) -> bool {
-        self.ca_state == CaState::Loss
+        self.ca_state == CaState::Loss && (self.sack_ok || self.snd_una != self.high_seq)
     }
 
     pub(crate) fn force(&mut self, forced: Forced) {

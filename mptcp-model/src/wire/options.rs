@@ -397,7 +397,7 @@ impl TcpOptions {
     }
 
     /// NOP NOP timestamps, as in nearly every segment without MPTCP.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_timestamps(val: u32, ecr: u32) -> Self {
         let mut out = Self::EMPTY;
         out.octets[..4].copy_from_slice(&[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
@@ -409,7 +409,7 @@ impl TcpOptions {
 
     /// NOP NOP timestamps and a DSS without checksum, padded with NOPs: what nearly every segment carries,
     /// at fixed places. `None` if the DSS has another layout.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_timestamps_and_dss(val: u32, ecr: u32, dss: &Dss) -> Option<Self> {
         let mut out = Self::with_timestamps(val, ecr);
         let octets = &mut out.octets;

@@ -55,7 +55,7 @@ const fn place(seed: u32, offset: u64) -> usize {
     let block = offset / BLOCK as u64;
     // The odd factor spreads the beginnings of the streams over the sequence.
     let rotation = split_mix((seed as u64).wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(block));
-    (rotation as usize % BLOCK & !1) + (offset % BLOCK as u64) as usize
+    ((rotation as usize % BLOCK) & !1) + (offset % BLOCK as u64) as usize
 }
 
 /// The octet at `offset` of the stream `seed`.

@@ -2,7 +2,7 @@
 //! octets are computed only when a checksum, a capture or a rewriting box asks for them. Literal
 //! octets are carried where an application or a box gave them.
 //!
-//! The octets themselves, and their sums, come from [`pattern`].
+//! The octets themselves, and their sums, come from `pattern`.
 
 use bytes::Bytes;
 
