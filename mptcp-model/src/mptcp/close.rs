@@ -243,6 +243,10 @@ impl Connection {
         }
         let view = subflow.view();
         self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
+        // A peer that fell back would take data sent again for new data.
+        if self.leave_stripped_path(now) {
+            return;
+        }
         self.reinject_all();
         self.push_pending(now);
     }
@@ -354,7 +358,7 @@ impl Connection {
         }
         let view = subflow.view();
         subflow.stage = Stage::Gone;
-        subflow.third_ack_timer = None;
+        subflow.answer_timer = None;
         let error = SocketError::from(reason);
         let reset_due = subflow.flow.reset_due;
         subflow.flow.finish(reason);
@@ -384,21 +388,5 @@ impl Connection {
         } else {
             self.fail(error);
         }
-    }
-
-    /// Data arrived that no mapping covers (FB-04, DSS-04).
-    pub(crate) fn unmapped(&mut self, now: Instant, index: usize, arrival: &crate::tcp::Arrival) {
-        let first_data = arrival.start == 1;
-        if self.subflows[index].role == Role::Initial && first_data && self.subflows.len() == 1 {
-            self.fall_back();
-            self.deliver_plain(index, arrival);
-        } else {
-            self.refuse_subflow(now, index, 1);
-        }
-    }
-
-    /// A data checksum was wrong: with other subflows, this one is reset (FB-07).
-    pub(crate) fn checksum_failed(&mut self, now: Instant, index: usize) {
-        self.refuse_subflow(now, index, 6);
     }
 }

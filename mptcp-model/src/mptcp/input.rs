@@ -8,8 +8,9 @@ use super::{Attention, Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, Flow, Mapping, ReceiveSpace, SynOptions};
+use crate::tcp::{Arrival, Flow, ReceiveSpace, SynOptions};
 use crate::wire::checksum::Sum;
+use crate::wire::mptcp::reset_reason;
 use crate::wire::options::ParsedOptions;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, Payload, TcpSegment};
 
@@ -43,8 +44,15 @@ impl Connection {
             if outcome.established {
                 alive = self.subflow_synchronized(now, index, segment);
             }
-            if alive && parsed_mptcp(&parsed) && self.mode == Mode::Multipath {
-                alive = self.take_options(now, index, segment, &parsed);
+            if alive && self.mode == Mode::Multipath {
+                if parsed_mptcp(&parsed) {
+                    let undelivered = deliveries
+                        .first()
+                        .map_or(self.subflows[index].flow.recv.rcv_nxt, |arrival| arrival.start);
+                    alive = self.take_options(now, index, segment, &parsed, undelivered);
+                } else {
+                    self.subflows[index].stripped_at = Some(now);
+                }
             }
             if alive && self.mode == Mode::Multipath {
                 alive = self.check_confirmation(now, index, segment, &parsed);
@@ -142,6 +150,9 @@ impl Connection {
             (Role::Join, true) => self.join_synack(now, index, segment),
             (Role::Join, false) => self.join_third_ack(now, index, segment),
         };
+        if self.mode == Mode::Plain {
+            self.subflows[index].stage = Stage::Confirmed;
+        }
         self.rebuild_views();
         if alive && self.subflows[index].role == Role::Initial {
             self.state = State::Established;
@@ -218,27 +229,6 @@ impl Connection {
         self.keys.remote_base = material.idsn.wrapping_add(1);
     }
 
-    /// Continue as plain TCP (FB-05). What was mapped stays in the order of the initial subflow.
-    pub(crate) fn fall_back(&mut self) {
-        self.subflows[0].flow.wants_space = false;
-        self.mode = Mode::Plain;
-        self.send.timer = None;
-        let rest: Vec<u32> =
-            self.send.fragments.iter().skip(self.send.pending).map(|part| part.len - part.sent).collect();
-        self.send.fragments.clear();
-        self.send.pending = 0;
-        let initial = &mut self.subflows[0];
-        initial.stage = Stage::Confirmed;
-        initial.signals.clear();
-        for len in rest {
-            initial.flow.append(len, Mapping::default());
-        }
-        initial.flow.mark_push();
-        if self.send.fin_queued {
-            initial.flow.close_send();
-        }
-    }
-
     fn join_synack(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> bool {
         let (local_key, remote_key) = (self.keys.local, self.keys.remote.unwrap_or_default());
         let version = self.version;
@@ -262,8 +252,9 @@ impl Connection {
         subflow.peer_backup = backup;
         subflow.remote_id = address_id;
         subflow.stage = Stage::Unconfirmed;
+        self.fallback_allowed = false;
         // The third ACK is repeated until the fourth arrives (JOIN-03).
-        subflow.third_ack_timer = Some(now + subflow.flow.rtt.rto());
+        subflow.answer_timer = Some(now + subflow.flow.rtt.rto());
         self.sync_sndbuf();
         true
     }
@@ -290,6 +281,7 @@ impl Connection {
         }
         let subflow = &mut self.subflows[index];
         subflow.stage = Stage::Confirmed;
+        self.fallback_allowed = false;
         // The fourth ACK tells the peer that it may send.
         subflow.flow.recv.ack_immediately();
         let view = subflow.view();
@@ -383,7 +375,7 @@ impl Connection {
     fn confirm(&mut self, index: usize) {
         let subflow = &mut self.subflows[index];
         subflow.stage = Stage::Confirmed;
-        subflow.third_ack_timer = None;
+        subflow.answer_timer = None;
         let view = subflow.view();
         self.path_events.push_back(PathEvent::SubflowEstablished(view));
         if subflow.role == Role::Initial && !self.path_manager_started {
@@ -394,15 +386,20 @@ impl Connection {
         self.sync_sndbuf();
     }
 
-    /// DSS and the other MPTCP options of a segment. Returns whether the subflow lives on.
+    /// DSS and the other MPTCP options of a segment, whose data in order starts at offset `undelivered`.
+    /// Returns whether the subflow lives on.
     fn take_options(
         &mut self,
         now: Instant,
         index: usize,
         segment: &TcpSegment,
         parsed: &ParsedOptions,
+        undelivered: u64,
     ) -> bool {
         if let Some(dss) = &parsed.dss {
+            if dss.mapping.is_some_and(|mapping| mapping.len == 0) {
+                return self.take_infinite_mapping(now, index, undelivered);
+            }
             self.take_dss(now, index, dss);
         } else if parsed.mptcp_other
             && !segment.payload.is_empty()
@@ -412,7 +409,7 @@ impl Connection {
             self.use_long_ack = true;
         }
         if parsed.mptcp_other && !segment.flags.syn() {
-            return self.take_signals(now, index, segment);
+            return self.take_signals(now, index, segment, undelivered);
         }
         true
     }
@@ -464,23 +461,27 @@ impl Connection {
         let before = self.recv.unread;
         if let [arrival] = &arrivals[..] {
             // Nearly always: it need not move.
-            match self.mode {
-                Mode::Multipath => self.deliver_mapped(now, index, arrival),
-                _ => self.deliver_plain(index, arrival),
-            }
+            self.deliver_arrival(now, index, arrival);
             arrivals.clear();
         }
         for arrival in arrivals.drain(..) {
-            match self.mode {
-                Mode::Multipath => self.deliver_mapped(now, index, &arrival),
-                _ => self.deliver_plain(index, &arrival),
-            }
+            self.deliver_arrival(now, index, &arrival);
         }
         if self.recv.unread > before {
             self.events.readable = true;
         }
         if self.mode == Mode::Multipath {
             self.check_data_fin();
+        }
+    }
+
+    fn deliver_arrival(&mut self, now: Instant, index: usize, arrival: &Arrival) {
+        match (self.mode, self.subflows[index].stage) {
+            (Mode::Plain | Mode::Offered, _) => self.deliver_plain(index, arrival),
+            (Mode::Multipath, Stage::Failing) => self.subflows[index].unverified.push(arrival.clone()),
+            // A reset is due: what followed the reason for it is not to be trusted.
+            (Mode::Multipath, Stage::Gone) => {}
+            (Mode::Multipath, _) => self.deliver_mapped(now, index, arrival),
         }
     }
 
@@ -502,8 +503,11 @@ impl Connection {
     }
 
     pub(super) fn deliver_mapped(&mut self, now: Instant, index: usize, arrival: &Arrival) {
-        if let Some(mapping) = arrival.map {
-            self.note_mapping(index, &mapping, arrival.start);
+        let noted = arrival.map.map_or(Noted::InForce, |map| self.note_mapping(index, &map, arrival.start));
+        if noted == Noted::Broken {
+            // DSS-15
+            self.refuse_subflow(now, index, reset_reason::MPTCP);
+            return;
         }
         let map = self.subflows[index].rx_map;
         let offset = arrival.start.wrapping_sub(map.start);
@@ -514,6 +518,11 @@ impl Connection {
             return;
         }
         let covered = (map.len - offset).min(u64::from(len)) as u32;
+        if noted == Noted::Conflicts && covered == len {
+            // DSS-03
+            self.unmapped(now, index, arrival);
+            return;
+        }
         if map.checksum.is_some() {
             self.hold_for_checksum(now, index, arrival, covered);
         } else {
@@ -528,26 +537,37 @@ impl Connection {
             let rest = Arrival {
                 start: arrival.start + u64::from(covered),
                 payload: arrival.payload.slice(covered, len - covered),
-                map: None,
+                // What the mapping in force left over is for the one that did not fit it.
+                map: arrival.map.filter(|_| noted == Noted::Conflicts),
                 truesize: 0,
             };
-            self.deliver_mapped(now, index, &rest);
+            self.deliver_arrival(now, index, &rest);
         }
     }
 
-    fn note_mapping(&mut self, index: usize, mapping: &DssMapping, near: u64) {
+    /// Takes the mapping of data at offset `near` into force, unless one in force says otherwise.
+    fn note_mapping(&mut self, index: usize, mapping: &DssMapping, near: u64) -> Noted {
         if mapping.ssn == 0 || mapping.len == 0 {
-            return;
+            return Noted::InForce;
+        }
+        if mapping.checksum.is_some() != self.checksum {
+            return Noted::Broken;
         }
         let start =
             (near as i64 + i64::from(mapping.ssn.wrapping_sub(near as u32).cast_signed())).max(0) as u64;
         let current = &self.subflows[index].rx_map;
         if current.start == start && current.wire_len == mapping.len && current.len > 0 {
-            return;
+            return Noted::InForce;
         }
+        let (current_start, current_len, shift) =
+            (current.start, current.len, current.data.wrapping_sub(current.start));
         // Data with a 64-bit number is answered in kind, a lone DATA_FIN is not (DSS-06).
         self.use_long_ack |= matches!(mapping.dsn, DataNumber::Long(_));
-        let Some(data) = self.remote_position(mapping.dsn) else { return };
+        let Some(data) = self.remote_position(mapping.dsn) else { return Noted::InForce };
+        let within = near >= current_start && near < current_start + current_len;
+        if within && (data.wrapping_sub(start) != shift || near < start) {
+            return Noted::Conflicts;
+        }
         let end = data + u64::from(mapping.len);
         // A DATA_FIN counts in the length but is not data.
         let fin = self.recv.fin_at.is_some_and(|at| at + 1 == end);
@@ -559,34 +579,38 @@ impl Connection {
             checksum: mapping.checksum,
             wire_len: mapping.len,
         };
-        subflow.unverified.clear();
+        if start != current_start {
+            subflow.unverified.clear();
+        }
+        Noted::InForce
     }
 
     /// With checksums, a mapping is delivered once it is complete and verified (DSS-14).
     fn hold_for_checksum(&mut self, now: Instant, index: usize, arrival: &Arrival, covered: u32) {
         let subflow = &mut self.subflows[index];
-        subflow.unverified.push((arrival.payload.slice(0, covered), arrival.truesize));
-        let held: u64 = subflow.unverified.iter().map(|(payload, _)| u64::from(payload.len())).sum();
+        let piece = Arrival { payload: arrival.payload.slice(0, covered), ..arrival.clone() };
+        subflow.unverified.push(piece);
+        let held: u64 = subflow.unverified.iter().map(|piece| u64::from(piece.payload.len())).sum();
         let map = subflow.rx_map;
         if held < map.len {
             return;
         }
         let pieces = std::mem::take(&mut subflow.unverified);
         let mut sum = Sum::new();
-        for (payload, _) in &pieces {
-            sum = sum.payload(payload);
+        for piece in &pieces {
+            sum = sum.payload(&piece.payload);
         }
         let dsn = self.keys.remote_base.wrapping_add(map.data);
         let expected = crypto::dss_checksum(dsn, map.start as u32, map.wire_len, sum.fold());
         if Some(expected) != map.checksum {
             self.stats.checksum_errors += 1;
-            self.checksum_failed(now, index);
+            self.checksum_failed(now, index, pieces);
             return;
         }
         let mut at = map.data;
-        for (payload, truesize) in &pieces {
-            self.deliver_at(at, payload, *truesize);
-            at += u64::from(payload.len());
+        for piece in &pieces {
+            self.deliver_at(at, &piece.payload, piece.truesize);
+            at += u64::from(piece.payload.len());
         }
     }
 
@@ -617,6 +641,17 @@ impl Connection {
             self.subflow_ended(now, index, CloseReason::Normal);
         }
     }
+}
+
+/// What became of the mapping of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    /// It is in force, or is none of data.
+    InForce,
+    /// The one in force covers the same data otherwise, and stays (DSS-03).
+    Conflicts,
+    /// It has a checksum without need, or none where it must.
+    Broken,
 }
 
 fn parsed_mptcp(parsed: &ParsedOptions) -> bool {

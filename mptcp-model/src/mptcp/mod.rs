@@ -4,9 +4,10 @@
 //!
 //! Positions in the two data streams count from 0; data sequence numbers exist only in options.
 //!
-//! Left out so far: version 0, infinite mappings and MP_FAIL, opportunistic retransmission.
+//! Left out so far: version 0, opportunistic retransmission.
 
 mod close;
+mod fallback;
 mod info;
 mod input;
 mod options;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use sim_core::{Instant, random::Stream};
 
 pub use self::close::ReadOutcome;
+use self::fallback::InfiniteMapping;
 pub use self::info::{ConnectionInfo, SubflowInfo};
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
@@ -261,6 +263,9 @@ pub struct Connection {
     /// DATA_ACKs carry 64 bits, because the peer sent data with a 64-bit number (DSS-06).
     pub(crate) use_long_ack: bool,
     pub(crate) peer_denies_join: bool,
+    /// No other subflow was ever joined, and nothing retransmitted at this level (FB-13).
+    pub(crate) fallback_allowed: bool,
+    pub(crate) infinite: Option<InfiniteMapping>,
     pub(crate) subflows: Vec<Subflow>,
     pub(crate) views: Vec<PathView>,
     pub(crate) coupled: bool,
@@ -316,6 +321,8 @@ impl Connection {
             checksum: options.mptcp.as_ref().is_some_and(|config| config.checksum),
             use_long_ack: false,
             peer_denies_join: false,
+            fallback_allowed: true,
+            infinite: None,
             subflows: Vec::new(),
             views: Vec::new(),
             coupled,
@@ -426,8 +433,11 @@ impl Connection {
             stale: false,
             stale_count: 0,
             stale_at: now,
-            third_ack_timer: None,
-            third_ack_tries: 0,
+            answer_timer: None,
+            answer_tries: 0,
+            answer_until: now,
+            failed_dsn: None,
+            stripped_at: None,
             rx_map: subflow::RxMap::default(),
             unverified: Vec::new(),
             signals: VecDeque::new(),

@@ -115,7 +115,10 @@ impl Connection {
             self.reset_options(index, options);
             return;
         }
-        let mptcp = if self.mode == Mode::Multipath { self.mptcp_part(index, plan) } else { Part::None };
+        let mptcp = match self.mode {
+            Mode::Multipath => self.mptcp_part(index, plan),
+            _ => self.fallback_part(index, plan),
+        };
         let reserved = mptcp.padded_len();
         let flow = &self.subflows[index].flow;
         if flow.sack_ok && flow.recv.has_sacks() {
@@ -156,8 +159,21 @@ impl Connection {
         {
             fits(options.push_mptcp(&MpOption::FastClose { receiver_key }));
         }
+        if let Some(dsn) = subflow.failed_dsn {
+            fits(options.push_mptcp(&MpOption::Fail { dsn }));
+        }
         let reason = subflow.reset_reason.unwrap_or(0);
         fits(options.push_mptcp(&MpOption::TcpRst { flags: 0, reason }));
+    }
+
+    /// What a connection that fell back still has to say: its MP_FAIL, and the infinite mapping.
+    fn fallback_part(&mut self, index: usize, plan: &Plan) -> Part {
+        if plan.kind == PlanKind::Ack
+            && let Some(option) = self.subflows[index].signals.pop_front()
+        {
+            return Part::Other(option);
+        }
+        self.infinite_dss().map_or(Part::None, Part::Dss)
     }
 
     /// The MPTCP options of an established segment.
@@ -178,7 +194,7 @@ impl Connection {
                 None => {}
             }
         }
-        if subflow.initiated && subflow.stage != Stage::Confirmed && plan.burst_start == 1 {
+        if subflow.initiated && subflow.stage == Stage::Unconfirmed && plan.burst_start == 1 {
             match subflow.role {
                 Role::Initial if !fin => return Part::Other(self.capable_ack(plan)),
                 Role::Initial => {}
@@ -242,10 +258,16 @@ impl Connection {
         Dss { data_fin, data_ack, mapping }
     }
 
+    /// A data sequence number as this side writes it in mappings.
+    #[inline]
+    pub(super) fn data_number(&self, dsn: u64) -> DataNumber {
+        DataNumber::Long(dsn)
+    }
+
     fn dss_mapping(&self, data: u64, ssn: u32, len: u16, sum: u16) -> DssMapping {
         let dsn = self.keys.local_base.wrapping_add(data);
         DssMapping {
-            dsn: DataNumber::Long(dsn),
+            dsn: self.data_number(dsn),
             ssn,
             len,
             checksum: self.checksum.then(|| crypto::dss_checksum(dsn, ssn, len, sum)),

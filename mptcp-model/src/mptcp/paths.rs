@@ -220,8 +220,15 @@ impl Connection {
         }
     }
 
-    /// ADD_ADDR, REMOVE_ADDR, MP_PRIO and MP_FASTCLOSE. Returns whether the subflow lives on.
-    pub(crate) fn take_signals(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> bool {
+    /// ADD_ADDR, REMOVE_ADDR, MP_PRIO and MP_FAIL of a segment whose data in order starts at offset
+    /// `undelivered`. Returns whether the subflow lives on.
+    pub(crate) fn take_signals(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        undelivered: u64,
+    ) -> bool {
         for option in segment.options.mptcp() {
             match option {
                 MpOption::AddAddr { nibble, address_id, address, port, hmac } => {
@@ -242,6 +249,7 @@ impl Connection {
                     let event = PathEvent::PriorityReceived { subflow: subflow.id, backup };
                     self.path_events.push_back(event);
                 }
+                MpOption::Fail { .. } => return self.take_fail(now, index, undelivered),
                 _ => {}
             }
         }

@@ -284,7 +284,7 @@ impl Connection {
 
     /// Octets that the DSS of a data segment takes, padded (`mptcp_established_options_dss`).
     pub(crate) fn dss_room(&self) -> u32 {
-        if self.mode != Mode::Multipath {
+        if self.mode != Mode::Multipath && self.infinite.is_none() {
             return 0;
         }
         let ack = if self.use_long_ack { 8 } else { 4 };
@@ -394,6 +394,9 @@ impl Connection {
     /// The connection-level timer fired (`__mptcp_retrans`).
     pub(crate) fn send_timeout(&mut self, now: Instant) {
         self.send.timer = None;
+        if self.leave_stripped_path(now) {
+            return;
+        }
         let target = self.pick_retransmitter(now);
         let Some(&fragment) = self.send.fragments.front() else {
             if self.send.fin_enabled() {
@@ -417,6 +420,7 @@ impl Connection {
             }
             if done > 0 {
                 self.subflows[index].flow.mark_push();
+                self.fallback_allowed = false;
                 self.stats.retransmits += 1;
                 self.stats.reinjected_bytes += u64::from(done);
                 if let Some(first) = self.send.fragments.front_mut() {
@@ -494,6 +498,7 @@ impl Connection {
         if self.send.fragments.is_empty() {
             return false;
         }
+        self.fallback_allowed = false;
         self.send.recovery = Some(self.send.nxt);
         self.send.pending = 0;
         self.send.burst = 0;

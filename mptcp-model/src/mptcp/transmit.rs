@@ -92,7 +92,7 @@ impl Connection {
         let subflow = &self.subflows[index];
         let flow = &subflow.flow;
         let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
-            && (self.mode == Mode::Plain || subflow.stage == Stage::Confirmed)
+            && subflow.stage == Stage::Confirmed
             && self.mode != Mode::Offered
             && subflow.signals.is_empty()
             && flow.ts_ok
