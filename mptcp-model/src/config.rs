@@ -105,6 +105,9 @@ pub struct MptcpConfig {
     pub stale_loss_cnt: u8,
     /// How long a connection without subflows lives (`close_timeout`).
     pub close_timeout: Duration,
+    /// The habits of the out-of-tree kernel: 32-bit data sequence numbers, a mapping for each segment, a DSS
+    /// besides MP_CAPABLE and addresses, DATA_FIN with FIN on one subflow, MP_FASTCLOSE on an ACK.
+    pub out_of_tree: bool,
 }
 
 impl TcpConfig {
@@ -199,6 +202,7 @@ impl MptcpConfig {
             syn_retrans_before_tcp_fallback: 2,
             stale_loss_cnt: 4,
             close_timeout: Duration::from_secs(60),
+            out_of_tree: false,
         };
         match profile {
             Profile::LinuxUpstream | Profile::Rfc => upstream,
@@ -206,6 +210,7 @@ impl MptcpConfig {
                 version: 0,
                 checksum: true,
                 add_addr_timeout: Duration::ZERO,
+                out_of_tree: true,
                 syn_retrans_before_tcp_fallback: 3,
                 ..upstream
             },

@@ -140,6 +140,7 @@ pub struct Host {
     events: VecDeque<HostEvent>,
     streams: Streams,
     connections_made: u64,
+    given_numbers: VecDeque<u64>,
     next_port: u16,
     /// Owner of sockets made from now on.
     pub current_owner: u32,
@@ -169,10 +170,16 @@ impl Host {
             events: VecDeque::new(),
             streams,
             connections_made: 0,
+            given_numbers: VecDeque::new(),
             next_port: 32_768 + ports.below(28_232) as u16,
             current_owner: 0,
             stats: HostStats::default(),
         }
+    }
+
+    /// The next connection made takes these instead of random numbers, in the order of [`Draws`].
+    pub fn give_numbers(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        self.given_numbers = numbers.into_iter().collect();
     }
 
     /// Name.
@@ -211,6 +218,25 @@ impl Host {
         }
         self.routing.set_interface_up(interface, up);
         self.routes_changed();
+    }
+
+    /// Own addresses on interfaces that are up, as path managers see them.
+    fn local_addresses(&self) -> Vec<IpAddr> {
+        self.routing.addresses().filter(|address| !address.is_loopback()).collect()
+    }
+
+    /// Tell the connections that addresses came or went.
+    pub fn addresses_changed(&mut self, now: Instant) {
+        let addresses = self.local_addresses();
+        for index in 0..self.sockets.len() {
+            let socket = SocketId(index as u32);
+            let Some(connection) = self.connection_mut(socket) else { continue };
+            if connection.mode() == Mode::Multipath {
+                connection.set_local_addresses(addresses.clone());
+                connection.run_path_manager(now);
+                self.activate(socket);
+            }
+        }
     }
 
     /// Forget remembered routes: rules, routes or addresses changed.

@@ -5,7 +5,7 @@ use sim_core::Instant;
 
 use super::subflow::RxMap;
 use super::{Attention, Connection, Mode, Role, Stage, State};
-use crate::crypto;
+use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::input::Surroundings;
 use crate::tcp::{Arrival, Flow, ReceiveSpace, SynOptions};
@@ -61,7 +61,7 @@ impl Connection {
                 self.deliver(now, index, &mut deliveries);
                 if self.mode != Mode::Multipath {
                     self.plain_progress(now, index, outcome.fin);
-                } else if outcome.fin {
+                } else if outcome.fin && !self.stays_half_closed() {
                     self.subflow_fin(now, index);
                 }
                 self.acknowledge_if_due(now, index);
@@ -121,15 +121,61 @@ impl Connection {
     /// The SYN of a passive open: does it offer MPTCP (CAP-07, CAP-08, CAP-09)?
     pub(crate) fn take_capable_syn(&mut self, segment: &TcpSegment) {
         let offer = segment.options.mptcp().find_map(|option| match option {
-            MpOption::Capable { version, flags, sender_key: None, .. } => Some((version, flags)),
+            // MAL-04: the key belongs to version 0 alone.
+            MpOption::Capable { version, flags, sender_key, receiver_key: None, .. }
+                if sender_key.is_some() == (version == 0) =>
+            {
+                Some((version, flags, sender_key))
+            }
             _ => None,
         });
-        match offer {
-            Some((version, flags)) if self.mode == Mode::Offered && version >= 1 && flags & 0x5f == 0x01 => {
+        let answer = offer.and_then(|(offered, flags, key)| Some((self.version_for(offered)?, flags, key)));
+        match answer {
+            Some((version, flags, key)) if self.mode == Mode::Offered && capable(version, flags) => {
+                self.speak(version);
                 self.checksum |= flags & 0x80 != 0;
-                self.peer_denies_join = flags & 0x20 != 0;
+                self.peer_denies_join = version == Version::V1 && flags & 0x20 != 0;
+                if let Some(key) = key {
+                    self.set_remote_key(key);
+                }
             }
             _ => self.mode = Mode::Plain,
+        }
+    }
+
+    /// The version to answer an offer with (CAP-09, CAP-10): the one offered or the highest below that this
+    /// host has; upstream Linux has version 1 only.
+    const fn version_for(&self, offered: u8) -> Option<Version> {
+        match (self.version, offered) {
+            (Version::V1, 1..) => Some(Version::V1),
+            (Version::V0, _) => Some(Version::V0),
+            (Version::V1, 0) if self.out_of_tree => Some(Version::V0),
+            (Version::V1, 0) => None,
+        }
+    }
+
+    /// The connection speaks `version` from now on.
+    fn speak(&mut self, version: Version) {
+        if self.version != version {
+            self.version = version;
+            self.keys.derive(version);
+        }
+    }
+
+    /// The window of a SYN/ACK holds whole segments, as the peer will send them (TCP-04); the out-of-tree
+    /// kernel counts the DSS too, and in version 0 later windows grow from a multiple of the scale, as the
+    /// captures show.
+    pub(super) fn fit_first_window(&mut self) {
+        if !self.out_of_tree || self.mode == Mode::Plain {
+            return;
+        }
+        let room = self.dss_octets();
+        let flow = &mut self.subflows[0].flow;
+        let mss = u64::from(flow.mss_now(room));
+        flow.recv.rcv_wnd = flow.recv.window_clamp.min(65_535) / mss * mss;
+        flow.recv.ssthresh = flow.recv.rcv_wnd;
+        if self.version == Version::V0 {
+            flow.recv.ssthresh &= !((1 << flow.rcv_wscale) - 1);
         }
     }
 
@@ -174,20 +220,25 @@ impl Connection {
         if self.mode != Mode::Offered {
             return;
         }
-        let number = self.version.number();
+        let lowest = if self.out_of_tree { Version::V0 } else { self.version };
+        let known = lowest.number()..=self.version.number();
         let answer = segment.options.mptcp().find_map(|option| match option {
             MpOption::Capable { version, flags, sender_key: Some(key), receiver_key: None, .. }
-                if version == number && flags & 0x5f == 0x01 =>
+                if known.contains(&version) =>
             {
-                Some((flags, key))
+                Some((Version::from_number(version)?, flags, key))
             }
             _ => None,
         });
-        match answer {
-            Some((flags, key)) => {
+        match answer.filter(|&(version, flags, _)| capable(version, flags)) {
+            Some((version, flags, key)) => {
+                self.speak(version);
                 self.checksum |= flags & 0x80 != 0;
-                self.peer_denies_join = flags & 0x20 != 0;
+                self.peer_denies_join = version == Version::V1 && flags & 0x20 != 0;
                 self.set_remote_key(key);
+                if self.out_of_tree {
+                    self.path_events.push_back(PathEvent::Opened);
+                }
                 self.mode = Mode::Multipath;
                 self.subflows[0].stage = Stage::Unconfirmed;
             }
@@ -199,13 +250,15 @@ impl Connection {
         if self.mode != Mode::Offered {
             return;
         }
-        let local = self.keys.local;
+        let (local, announced, version) = (self.keys.local, self.keys.remote, self.version);
         let keys = segment.options.mptcp().find_map(|option| match option {
             MpOption::Capable { sender_key: Some(sender), receiver_key: Some(receiver), .. }
-                if receiver == local =>
+                if receiver == local && announced.is_none_or(|key| key == sender) =>
             {
                 Some(sender)
             }
+            // The ACK with the keys was lost; version 0 had the key in the SYN.
+            MpOption::Dss(_) if version == Version::V0 => announced,
             _ => None,
         });
         match keys {
@@ -350,13 +403,20 @@ impl Connection {
                 }
                 true
             }
+            Stage::Unconfirmed
+                if self.out_of_tree && subflow.role == Role::Initial && subflow.flow.snd_una <= 1 =>
+            {
+                // Only the acknowledgment of data tells it.
+                true
+            }
             Stage::Unconfirmed if !segment.flags.syn() => {
                 let acked = parsed.dss.is_some_and(|dss| dss.data_ack.is_some());
                 let added = parsed.mptcp_other
                     && segment
                         .options
                         .mptcp()
-                        .any(|option| matches!(option, MpOption::AddAddr { hmac: Some(_), .. }));
+                        .any(|option| matches!(option, MpOption::AddAddr { hmac: Some(_), .. }))
+                    && !self.out_of_tree;
                 if acked || added {
                     self.confirm(index);
                     return true;
@@ -415,6 +475,11 @@ impl Connection {
     }
 
     fn take_dss(&mut self, now: Instant, index: usize, dss: &Dss) {
+        if self.out_of_tree
+            && let Some(number) = dss.data_ack
+        {
+            self.take_data_ack(now, index, number);
+        }
         if let Some(mapping) = &dss.mapping
             && dss.data_fin
             && mapping.len > 0
@@ -426,10 +491,12 @@ impl Connection {
                 self.recv.fin_at.get_or_insert(at);
             }
             if mapping.ssn == 0 {
-                self.check_data_fin();
+                self.check_data_fin(index);
             }
         }
-        if let Some(number) = dss.data_ack {
+        if let Some(number) = dss.data_ack
+            && !self.out_of_tree
+        {
             self.take_data_ack(now, index, number);
         }
     }
@@ -454,7 +521,7 @@ impl Connection {
     fn deliver(&mut self, now: Instant, index: usize, arrivals: &mut Vec<Arrival>) {
         if arrivals.is_empty() {
             if self.mode == Mode::Multipath {
-                self.check_data_fin();
+                self.check_data_fin(index);
             }
             return;
         }
@@ -471,7 +538,7 @@ impl Connection {
             self.events.readable = true;
         }
         if self.mode == Mode::Multipath {
-            self.check_data_fin();
+            self.check_data_fin(index);
         }
     }
 
@@ -641,6 +708,16 @@ impl Connection {
             self.subflow_ended(now, index, CloseReason::Normal);
         }
     }
+}
+
+/// Whether the flags of MP_CAPABLE ask for what can be had (CAP-07, CAP-08): no extensibility and the one
+/// HMAC of the version, among possibly others in version 0.
+const fn capable(version: Version, flags: u8) -> bool {
+    let mask = match version {
+        Version::V0 => 0x41,
+        Version::V1 => 0x5f,
+    };
+    flags & mask == 0x01
 }
 
 /// What became of the mapping of a segment.

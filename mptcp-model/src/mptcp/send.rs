@@ -252,9 +252,9 @@ impl Connection {
         let extra = self.dss_room();
         let flow = &mut self.subflows[index].flow;
         let mss = flow.mss_now(extra);
-        let goal = flow.size_goal(mss);
+        let goal = if self.out_of_tree { mss } else { flow.size_goal(mss) };
         let room = flow.tail_room(data, goal);
-        if room == 0 {
+        if room == 0 && !self.out_of_tree {
             // The tail keeps its mapping; what follows goes into a new one.
             flow.mark_push();
         }
@@ -264,7 +264,8 @@ impl Connection {
         if len == 0 {
             return 0;
         }
-        let sum = if self.checksum { self.mapping_sum(index, room > 0, data, len) } else { 0 };
+        let sum =
+            if self.checksum && !self.out_of_tree { self.mapping_sum(index, room > 0, data, len) } else { 0 };
         let flow = &mut self.subflows[index].flow;
         if room > 0 {
             flow.extend_tail(len, sum);
@@ -286,6 +287,16 @@ impl Connection {
     pub(crate) fn dss_room(&self) -> u32 {
         if self.mode != Mode::Multipath && self.infinite.is_none() {
             return 0;
+        }
+        self.dss_octets()
+    }
+
+    /// As [`dss_room`](Self::dss_room), of a connection that speaks MPTCP.
+    #[inline]
+    pub(super) fn dss_octets(&self) -> u32 {
+        if self.out_of_tree {
+            // Room for a checksum is kept in any case.
+            return 20;
         }
         let ack = if self.use_long_ack { 8 } else { 4 };
         let checksum = if self.checksum { 2 } else { 0 };
@@ -402,7 +413,11 @@ impl Connection {
             if self.send.fin_enabled() {
                 // Repeat the DATA_FIN, backing off (CLOSE-03).
                 self.send.fin_retries += 1;
-                self.ack_all_subflows();
+                if self.out_of_tree {
+                    self.send_data_fin(false);
+                } else {
+                    self.ack_all_subflows();
+                }
                 let factor = 1u64 << self.send.fin_retries.min(9);
                 self.send.timer = Some(now + (TIMEOUT_MIN * factor).min(Duration::from_secs(120)));
             }

@@ -73,6 +73,8 @@ pub struct Subflow {
     pub(crate) answer_until: Instant,
     /// Data sequence number of a mapping whose checksum failed.
     pub(crate) failed_dsn: Option<u64>,
+    /// The third ACK with both keys left.
+    pub(crate) keys_sent: bool,
     /// When the last acknowledgment without any MPTCP option arrived.
     pub(crate) stripped_at: Option<Instant>,
     pub(crate) rx_map: RxMap,

@@ -47,6 +47,7 @@ impl Connection {
             if subflow.answer_timer.is_some_and(|at| at <= now) {
                 match subflow.stage {
                     Stage::Failing => self.repeat_fail(now, index),
+                    Stage::Confirmed => self.repeat_fastclose(now, index),
                     _ => self.repeat_third_ack(now, index),
                 }
             }

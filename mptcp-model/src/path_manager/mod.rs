@@ -5,6 +5,7 @@
 use core::fmt;
 
 pub mod endpoints;
+pub mod fullmesh;
 pub mod kernel;
 pub mod ndiffports;
 pub mod none;
@@ -91,6 +92,9 @@ pub struct ConnectionView<'a> {
 pub enum PathEvent {
     /// The connection is confirmed on this side: subflows may be opened and addresses announced.
     Established,
+    /// The initial subflow is established here, but the peer has not confirmed it. Out-of-tree stacks only,
+    /// where addresses are announced at once.
+    Opened,
     /// ADD_ADDR accepted from the peer (HMAC verified in v1); the connection sends the echo itself, before
     /// the actions are executed.
     AnnounceReceived {
@@ -226,6 +230,12 @@ pub trait PathManager: fmt::Debug + Send {
 
     /// Whether a join from the peer may be accepted now.
     fn accepts_join(&self, view: &ConnectionView<'_>) -> bool;
+
+    /// Id under which a join to or from `address` of this host goes, if the manager numbers addresses.
+    fn address_id(&self, address: IpAddr) -> Option<u8> {
+        let _ = address;
+        None
+    }
 
     /// Something happened; what shall be done is appended to `actions`, in order.
     fn on_event(

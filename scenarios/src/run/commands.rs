@@ -59,8 +59,9 @@ impl<O: Observer<Packet>> Network<O> {
             router.router.set_interface_up(interface, up);
             return Ok(());
         }
-        self.on_host(node, |host, _| {
+        self.on_host(node, |host, now| {
             host.host.set_interface_up(interface, up);
+            host.host.addresses_changed(now);
             Ok(())
         })
     }
