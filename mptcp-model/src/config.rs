@@ -149,7 +149,13 @@ impl TcpConfig {
         };
         match profile {
             Profile::LinuxUpstream => linux,
-            Profile::LinuxOot => Self { syn_linear_timeouts: 0, core_rmem_max: 212_992, ..linux },
+            // The reference captures come from a kernel with HZ=1000.
+            Profile::LinuxOot => Self {
+                syn_linear_timeouts: 0,
+                core_rmem_max: 212_992,
+                timer_tick: Some(Duration::from_millis(1)),
+                ..linux
+            },
             Profile::Rfc => Self {
                 syn_linear_timeouts: 0,
                 rto_min: Duration::from_secs(1),

@@ -229,7 +229,7 @@ impl Host {
         entry.pending += 1;
         let options = entry.options.clone();
         let mut connection = Connection::accept(options, now, local, remote, mss, segment, stream);
-        connection.set_local_addresses(self.local_addresses());
+        connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
         let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
         self.sockets[socket.0 as usize].parent = Some(listener);
         self.register_token(socket);

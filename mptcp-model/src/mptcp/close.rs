@@ -99,7 +99,9 @@ impl Connection {
             _ => return,
         };
         self.send.fin_queued = true;
-        self.forget_opening_joins();
+        if !self.out_of_tree {
+            self.forget_opening_joins();
+        }
         self.check_data_fin_send(now);
     }
 
@@ -198,7 +200,7 @@ impl Connection {
 
     /// A connection that is being closed takes no new subflow: a join under way is forgotten, and whatever
     /// answers it meets a reset (JOIN-21).
-    fn forget_opening_joins(&mut self) {
+    pub(super) fn forget_opening_joins(&mut self) {
         for subflow in &mut self.subflows {
             if subflow.stage == Stage::Opening && subflow.initiated {
                 subflow.stage = Stage::Gone;

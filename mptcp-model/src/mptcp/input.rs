@@ -165,12 +165,12 @@ impl Connection {
     /// The window of a SYN/ACK holds whole segments, as the peer will send them (TCP-04); the out-of-tree
     /// kernel counts the DSS too, and in version 0 later windows grow from a multiple of the scale, as the
     /// captures show.
-    pub(super) fn fit_first_window(&mut self) {
+    pub(super) fn fit_first_window(&mut self, index: usize) {
         if !self.out_of_tree || self.mode == Mode::Plain {
             return;
         }
         let room = self.dss_octets();
-        let flow = &mut self.subflows[0].flow;
+        let flow = &mut self.subflows[index].flow;
         let mss = u64::from(flow.mss_now(room));
         flow.recv.rcv_wnd = flow.recv.window_clamp.min(65_535) / mss * mss;
         flow.recv.ssthresh = flow.recv.rcv_wnd;
@@ -329,7 +329,7 @@ impl Connection {
             self.stats.join_hmac_failures += 1;
             return self.refuse_subflow(now, index, 1);
         }
-        if self.state != State::Established || !self.may_accept_join(Some(index)) {
+        if !self.takes_joins() || !self.may_accept_join(Some(index)) {
             return self.refuse_subflow(now, index, 3);
         }
         let subflow = &mut self.subflows[index];
@@ -342,6 +342,11 @@ impl Connection {
         self.path_events.push_back(PathEvent::SubflowEstablished(view));
         self.sync_sndbuf();
         true
+    }
+
+    /// The out-of-tree kernel takes joins until its own application closes (JOIN-21).
+    fn takes_joins(&self) -> bool {
+        self.state == State::Established || (self.out_of_tree && self.state == State::CloseWait)
     }
 
     /// A passive join: the SYN was matched to this connection by its token (JOIN-08 to JOIN-10).
@@ -358,7 +363,7 @@ impl Connection {
             MpOption::JoinSyn { backup, address_id, nonce, .. } => Some((backup, address_id, nonce)),
             _ => None,
         })?;
-        if self.mode != Mode::Multipath || self.state != State::Established || !self.may_accept_join(None) {
+        if self.mode != Mode::Multipath || !self.takes_joins() || !self.may_accept_join(None) {
             return None;
         }
         let params = self.flow_params(local, remote, mss);
@@ -373,6 +378,7 @@ impl Connection {
             SynOptions::from_parsed(&parsed),
         );
         let index = self.add_subflow(flow, Role::Join, false, (local_id, address_id), now);
+        self.fit_first_window(index);
         let own_nonce = self.rng.next_u32();
         let subflow = &mut self.subflows[index];
         subflow.remote_nonce = nonce;

@@ -16,6 +16,7 @@ mod options;
 mod paths;
 mod predicted;
 mod receive;
+mod reinject;
 mod send;
 mod subflow;
 mod timers;
@@ -298,6 +299,7 @@ pub struct Connection {
     pub(crate) path_manager_started: bool,
     /// Addresses of this host on interfaces that are up.
     pub(crate) local_addresses: Vec<IpAddr>,
+    pub(crate) backup_addresses: Vec<IpAddr>,
     pub(crate) closing: oot::OotClose,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
@@ -355,6 +357,7 @@ impl Connection {
             remote_addresses: Vec::new(),
             path_manager_started: false,
             local_addresses: Vec::new(),
+            backup_addresses: Vec::new(),
             closing: oot::OotClose::default(),
             events: SocketEvents::default(),
             error: None,
@@ -415,7 +418,7 @@ impl Connection {
         );
         connection.add_subflow(flow, Role::Initial, false, (0, 0), now);
         connection.take_capable_syn(segment);
-        connection.fit_first_window();
+        connection.fit_first_window(0);
         connection
     }
 

@@ -85,6 +85,7 @@ impl Connection {
 
     /// Our DATA_FIN was acknowledged while the peer's is outstanding: every subflow is closed.
     pub(super) fn oot_fin_acked(&mut self) {
+        self.forget_opening_joins();
         self.close_subflows();
         self.closing.fin_goes_first = self.subflows.iter().any(|subflow| {
             let flow = &subflow.flow;

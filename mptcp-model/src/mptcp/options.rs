@@ -218,6 +218,7 @@ impl Connection {
         if self.out_of_tree && plan.kind == PlanKind::Ack {
             match subflow.signals.pop_front() {
                 Some(option @ MpOption::FastClose { .. }) => return Part::Other(option),
+                Some(option @ MpOption::Prio { .. }) => return Part::Both(self.dss(plan, fin), option),
                 Some(option) => return Part::Before(option, self.dss(plan, fin)),
                 None => {}
             }

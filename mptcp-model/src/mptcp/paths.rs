@@ -22,6 +22,7 @@ impl Connection {
             peer_denies_join: self.peer_denies_join,
             subflows,
             local_addresses: &self.local_addresses,
+            backup_addresses: &self.backup_addresses,
         }
     }
 
@@ -63,6 +64,7 @@ impl Connection {
                 peer_denies_join: self.peer_denies_join,
                 subflows: &subflows,
                 local_addresses: &self.local_addresses,
+                backup_addresses: &self.backup_addresses,
             };
             self.path_manager.on_event(now, &event, &view, &mut actions);
             self.path_actions = actions;
@@ -81,7 +83,7 @@ impl Connection {
         let mut wanted = Vec::new();
         for action in std::mem::take(&mut self.path_actions) {
             match action {
-                PathAction::CreateSubflow { .. } if self.state == State::Established => wanted.push(action),
+                PathAction::CreateSubflow { .. } if self.may_open_subflow() => wanted.push(action),
                 // A connection that is being closed opens nothing (JOIN-21).
                 PathAction::CreateSubflow { .. } => {}
                 PathAction::Announce { id, address, port } => self.announce(now, id, address, port),
@@ -92,6 +94,11 @@ impl Connection {
             }
         }
         wanted
+    }
+
+    /// The out-of-tree kernel opens subflows until its DATA_FIN is acknowledged.
+    fn may_open_subflow(&self) -> bool {
+        self.state == State::Established || (self.out_of_tree && self.state == State::FinWait1)
     }
 
     /// Open a subflow from `local` to `remote`: a SYN with MP_JOIN is due.
@@ -178,8 +185,10 @@ impl Connection {
             let option = MpOption::AddAddr { nibble, address_id: id, address, port, hmac: None };
             return self.send_signal(option);
         }
-        let hmac =
-            crypto::add_addr_hmac(self.keys.local, self.keys.remote.unwrap_or_default(), id, address, port);
+        // What the out-of-tree kernel sends it does not accept itself, nor does anyone else (case o1-echo-version1).
+        let compute =
+            if self.out_of_tree { crypto::add_addr_hmac_out_of_tree } else { crypto::add_addr_hmac };
+        let hmac = compute(self.keys.local, self.keys.remote.unwrap_or_default(), id, address, port);
         let option = MpOption::AddAddr { nibble: 0, address_id: id, address, port, hmac: Some(hmac) };
         self.send_signal(option);
     }
@@ -290,15 +299,25 @@ impl Connection {
         }
     }
 
-    /// Addresses of this host that are up. Those that came or went are events for the path manager.
-    pub(crate) fn set_local_addresses(&mut self, addresses: Vec<IpAddr>) {
+    /// Addresses of this host that are up, and which of them serve as backup. Changes are events for the path
+    /// manager.
+    pub(crate) fn set_local_addresses(&mut self, addresses: Vec<IpAddr>, backups: Vec<IpAddr>) {
         if self.path_manager_started {
+            let changed = addresses.iter().filter(|address| {
+                self.local_addresses.contains(address)
+                    && backups.contains(address) != self.backup_addresses.contains(address)
+            });
+            self.path_events.extend(changed.map(|&address| PathEvent::LocalAddressPriority {
+                address,
+                backup: backups.contains(&address),
+            }));
             let gone = self.local_addresses.iter().filter(|known| !addresses.contains(known));
             self.path_events.extend(gone.map(|&address| PathEvent::LocalAddressDown(address)));
             let new = addresses.iter().filter(|new| !self.local_addresses.contains(new));
             self.path_events.extend(new.map(|&address| PathEvent::LocalAddressUp(address)));
         }
         self.local_addresses = addresses;
+        self.backup_addresses = backups;
     }
 
     fn announcement_echoed(&mut self, id: u8, address: IpAddr) {
@@ -343,7 +362,11 @@ impl Connection {
             let subflow = &self.subflows[index];
             if subflow.stage != Stage::Gone && subflow.remote_id == id {
                 let id = subflow.id;
-                self.close_subflow(now, id);
+                if self.out_of_tree {
+                    let _: bool = self.refuse_subflow(now, index, 0);
+                } else {
+                    self.close_subflow(now, id);
+                }
             }
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct SendStream {
     pub(crate) timer: Option<Instant>,
     pub(crate) timeout: Duration,
     pub(crate) fin_retries: u32,
+    /// What is to be sent again: the subflow that had it, first position and end.
+    pub(crate) reinject: VecDeque<(usize, u64, u64)>,
     /// The application waits for room.
     pub(crate) starved: bool,
 }
@@ -67,6 +69,7 @@ impl SendStream {
             timer: None,
             timeout: TIMEOUT_MIN,
             fin_retries: 0,
+            reinject: VecDeque::new(),
             starved: false,
         }
     }
@@ -176,6 +179,9 @@ impl Connection {
     }
 
     fn distribute(&mut self, now: Instant) {
+        if !self.send.reinject.is_empty() {
+            self.serve_reinjections();
+        }
         let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
         let extra = self.dss_room();
         for (index, subflow) in self.subflows.iter().enumerate() {
@@ -183,6 +189,7 @@ impl Connection {
                 views.push(subflow.scheduler_view(index, extra));
             }
         }
+        let copies = self.scheduler.copies();
         let mut pushed: Option<usize> = None;
         while self.send.has_pending() {
             let Some((index, exact)) = self.pick_subflow(&views) else { break };
@@ -191,9 +198,20 @@ impl Connection {
             {
                 self.subflows[before].flow.mark_push();
             }
+            let next = self
+                .send
+                .fragments
+                .get(self.send.pending)
+                .map_or(0, |part| part.start + u64::from(part.sent));
             let copied = self.push_to(index, exact);
             if copied == 0 {
                 break;
+            }
+            if copies {
+                self.copy_to_others(index, next, copied);
+                for view in &mut views {
+                    *view = self.subflows[view.index].scheduler_view(view.index, extra);
+                }
             }
             pushed = Some(index);
             // Only this subflow has changed.
@@ -248,7 +266,7 @@ impl Connection {
     }
 
     /// Map up to `len` octets from position `data` to a subflow (`mptcp_sendmsg_frag`). Returns how many.
-    fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
+    pub(super) fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
         let extra = self.dss_room();
         let flow = &mut self.subflows[index].flow;
         let mss = flow.mss_now(extra);
@@ -394,7 +412,10 @@ impl Connection {
             if subflow.stale_count > 0 || !subflow.is_active() {
                 continue;
             }
-            if let Some((at, _)) = subflow.flow.xmit_timer {
+            if self.out_of_tree {
+                // Whatever the subflows backed off to (`mptcp_set_rto`).
+                longest = longest.max(subflow.flow.rtt.srtt() * 2);
+            } else if let Some((at, _)) = subflow.flow.xmit_timer {
                 longest = longest.max(at.saturating_since(now));
             }
         }

@@ -40,6 +40,9 @@ impl Connection {
                 if let Some(rto) = outcome.rto {
                     let subflow = self.subflows[index].id;
                     self.path_events.push_back(PathEvent::RetransmissionTimeout { subflow, rto });
+                    if self.out_of_tree && self.mode == Mode::Multipath {
+                        self.reinject_from(index);
+                    }
                 }
                 self.subflow_state_changed(now, index);
             }

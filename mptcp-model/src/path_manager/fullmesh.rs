@@ -4,7 +4,7 @@
 //! addresses take effect after half a second, as the kernel's worker sees them.
 //!
 //! Left out: several subflows for each pair (`num_subflows`), the retry of failed joins
-//! (`create_on_err`), duplicate address detection, the backup flag of interfaces.
+//! (`create_on_err`), duplicate address detection.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,6 +17,14 @@ const WORKER: Duration = Duration::from_millis(500);
 /// Most remote addresses remembered (ADDR-20).
 const REMOTE_MAX: usize = 8;
 
+/// What became of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Up,
+    Down,
+    Priority(bool),
+}
+
 /// Every own address with every remote one.
 #[derive(Clone, Debug, Default)]
 pub struct FullMesh {
@@ -28,7 +36,7 @@ pub struct FullMesh {
     established: bool,
     started: bool,
     /// Address changes that the worker has not seen, and when it will.
-    changes: Vec<(Instant, IpAddr, bool)>,
+    changes: Vec<(Instant, IpAddr, Change)>,
 }
 
 impl FullMesh {
@@ -74,7 +82,7 @@ impl FullMesh {
                         local_port: None,
                         remote,
                         remote_id,
-                        backup: false,
+                        backup: view.backup_addresses.contains(&address),
                     });
                 }
             }
@@ -91,25 +99,31 @@ impl FullMesh {
         actions.push(PathAction::Withdraw { id });
     }
 
-    fn note_change(&mut self, now: Instant, address: IpAddr, up: bool, actions: &mut Vec<PathAction>) {
-        self.changes.push((now + WORKER, address, up));
+    fn note_change(&mut self, now: Instant, address: IpAddr, change: Change, actions: &mut Vec<PathAction>) {
+        self.changes.push((now + WORKER, address, change));
         actions.push(PathAction::WakeAt(self.changes[0].0));
     }
 
     fn work(&mut self, now: Instant, view: &ConnectionView<'_>, actions: &mut Vec<PathAction>) {
-        while let Some(&(at, address, up)) = self.changes.first() {
+        while let Some(&(at, address, change)) = self.changes.first() {
             if at > now {
                 actions.push(PathAction::WakeAt(at));
                 return;
             }
             self.changes.remove(0);
             let known = self.own.iter().any(|&(_, own)| own == address);
-            if up && !known {
-                let id = self.number(address);
-                actions.push(PathAction::Announce { id, address, port: None });
-                self.join(view, actions);
-            } else if !up {
-                self.lose(address, view, actions);
+            match change {
+                Change::Up if known => {}
+                Change::Up => {
+                    let id = self.number(address);
+                    actions.push(PathAction::Announce { id, address, port: None });
+                    self.join(view, actions);
+                }
+                Change::Down => self.lose(address, view, actions),
+                Change::Priority(backup) => {
+                    let from = view.subflows.iter().filter(|subflow| subflow.local.ip() == address);
+                    actions.extend(from.map(|subflow| PathAction::SetBackup { subflow: subflow.id, backup }));
+                }
             }
         }
     }
@@ -153,8 +167,11 @@ impl PathManager for FullMesh {
                 self.join(view, actions);
             }
             PathEvent::RemoveReceived { id } => self.remote.retain(|&(known, _)| known != id || known == 0),
-            PathEvent::LocalAddressUp(address) => self.note_change(now, address, true, actions),
-            PathEvent::LocalAddressDown(address) => self.note_change(now, address, false, actions),
+            PathEvent::LocalAddressUp(address) => self.note_change(now, address, Change::Up, actions),
+            PathEvent::LocalAddressDown(address) => self.note_change(now, address, Change::Down, actions),
+            PathEvent::LocalAddressPriority { address, backup } => {
+                self.note_change(now, address, Change::Priority(backup), actions);
+            }
             PathEvent::Wake => self.work(now, view, actions),
             _ => {}
         }
@@ -175,6 +192,7 @@ mod tests {
         side: Side,
         subflows: Vec<SubflowView>,
         addresses: Vec<IpAddr>,
+        backups: Vec<IpAddr>,
     }
 
     impl Bed {
@@ -190,7 +208,7 @@ mod tests {
                 backup: false,
             };
             let addresses = vec![ip("10.0.1.2"), ip("10.0.2.2")];
-            Self { manager: FullMesh::new(), side, subflows: vec![initial], addresses }
+            Self { manager: FullMesh::new(), side, subflows: vec![initial], addresses, backups: Vec::new() }
         }
 
         fn event(&mut self, millis: u64, event: PathEvent) -> Vec<PathAction> {
@@ -201,6 +219,7 @@ mod tests {
                 peer_denies_join: false,
                 subflows: &self.subflows,
                 local_addresses: &self.addresses,
+                backup_addresses: &self.backups,
             };
             let mut actions = Vec::new();
             self.manager.on_event(Instant::from_nanos(millis * 1_000_000), &event, &view, &mut actions);
@@ -236,6 +255,19 @@ mod tests {
             ]
         );
         assert_eq!(bed.manager.address_id(ip("10.0.1.2")), Some(2));
+    }
+
+    #[test]
+    fn a_backup_interface_marks_its_joins_and_its_subflows() {
+        // PRIO-07; reference cases o1-mp-prio, o5-backup-bulk
+        let mut bed = Bed::new(Side::Client);
+        bed.backups.push(ip("10.0.2.2"));
+        let actions = bed.event(0, PathEvent::Established);
+        assert!(matches!(actions[1], PathAction::CreateSubflow { backup: true, .. }), "{actions:?}");
+        let change = PathEvent::LocalAddressPriority { address: ip("10.0.1.2"), backup: true };
+        assert_eq!(bed.event(800, change), [PathAction::WakeAt(Instant::from_nanos(1_300_000_000))]);
+        let set = PathAction::SetBackup { subflow: SubflowId(0), backup: true };
+        assert_eq!(bed.event(1_300, PathEvent::Wake), [set]);
     }
 
     #[test]

@@ -365,6 +365,7 @@ impl PathManager for KernelPathManager {
             | PathEvent::PriorityReceived { .. }
             | PathEvent::RetransmissionTimeout { .. }
             | PathEvent::LocalAddressUp(_)
+            | PathEvent::LocalAddressPriority { .. }
             | PathEvent::LocalAddressDown(_) => return,
         }
         if core::mem::take(&mut self.established_pending) {

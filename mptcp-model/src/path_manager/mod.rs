@@ -85,6 +85,8 @@ pub struct ConnectionView<'a> {
     pub subflows: &'a [SubflowView],
     /// Addresses of this host on interfaces that are up.
     pub local_addresses: &'a [IpAddr],
+    /// Those of them whose interface serves as backup.
+    pub backup_addresses: &'a [IpAddr],
 }
 
 /// What happens to a connection.
@@ -138,6 +140,13 @@ pub enum PathEvent {
     },
     /// An address of this host came up.
     LocalAddressUp(IpAddr),
+    /// The interface of an address became a backup, or a regular one again.
+    LocalAddressPriority {
+        /// The address.
+        address: IpAddr,
+        /// New backup flag.
+        backup: bool,
+    },
     /// An address of this host went away.
     LocalAddressDown(IpAddr),
     /// `ip mptcp endpoint add`.

@@ -206,3 +206,103 @@ fn a_join_nobody_knows_gets_a_reset_without_options() {
     assert_eq!(reset.short(), "s1 R.");
     assert_eq!((segment.seq.0, segment.window, segment.options.len()), (0, 0, 0));
 }
+
+fn transfer(scheduler: &'static str, path_manager: &'static str) -> Pair {
+    let config = out_of_tree(0);
+    let mut pair = Pair::new(&Setup { scheduler, path_manager, ..setup(config.clone(), config) });
+    pair.run_ms(25);
+    pair.send(10);
+    pair.run_ms(200);
+    pair.send(400_000);
+    pair.run_ms(2_000);
+    assert_eq!(pair.read, 400_010, "{scheduler} {path_manager}");
+    assert_eq!(pair.server_connection().integrity().corrupted, 0);
+    pair
+}
+
+fn payload_of(pair: &Pair, index: usize) -> u64 {
+    pair.connection().subflows()[index].info().flow.stats.bytes_sent
+}
+
+#[test]
+fn the_mesh_is_joined_from_and_to_every_address() {
+    // PM-07, JOIN-25; ids and pairs as in reference case o1-echo-two-by-two
+    let pair = transfer("minrtt", "fullmesh");
+    let subflows = pair.connection().subflows();
+    let pairs: Vec<_> = subflows
+        .iter()
+        .map(|subflow| {
+            let info = subflow.info();
+            (info.local.ip().to_string(), info.remote.ip().to_string(), info.local_id)
+        })
+        .collect();
+    assert_eq!(pairs[0], ("10.0.1.1".to_owned(), "10.0.1.2".to_owned(), 0));
+    assert!(pairs.contains(&("10.0.2.1".to_owned(), "10.0.2.2".to_owned(), 3)), "{pairs:?}");
+    assert_eq!(pairs.len(), 4);
+}
+
+#[test]
+fn a_lost_address_is_withdrawn_and_answered_by_a_reset() {
+    // ADDR-10, ADDR-14, PM-07; reference case o1-addr-down-up
+    let mut pair = transfer("minrtt", "fullmesh");
+    let from = pair.log.len();
+    let now = pair.now;
+    let second = mptcp_model::net::InterfaceId(1);
+    pair.client.set_interface_up(second, false);
+    pair.client.addresses_changed(now);
+    pair.run_ms(1_000);
+    let story = pair.story(from);
+    assert!(story.contains(&"c0 . REMOVE_ADDR4 DSS8".to_owned()), "{story:?}");
+    assert!(story.iter().any(|line| line.starts_with("s1 R. DSS8")), "{story:?}");
+    let removal =
+        pair.log[from..].iter().find(|line| line.short().contains("REMOVE_ADDR")).expect("a removal");
+    assert_eq!((removal.at.saturating_since(now)).as_millis(), 500);
+    let now = pair.now;
+    let from = pair.log.len();
+    pair.client.set_interface_up(second, true);
+    pair.client.addresses_changed(now);
+    pair.run_ms(1_000);
+    assert!(pair.story(from).iter().any(|line| line.contains("ADD_ADDR8 DSS8")), "{:?}", pair.story(from));
+}
+
+#[test]
+fn a_backup_interface_is_announced_by_mp_prio() {
+    // PRIO-01, PRIO-07; reference case o1-mp-prio
+    let mut pair = transfer("minrtt", "fullmesh");
+    let from = pair.log.len();
+    let now = pair.now;
+    let second = mptcp_model::net::InterfaceId(1);
+    pair.client.set_interface_use(now, second, mptcp_model::host::InterfaceUse::Backup);
+    pair.run_ms(1_000);
+    let prios: Vec<_> = pair.story(from).into_iter().filter(|line| line.contains("MP_PRIO")).collect();
+    assert_eq!(prios.len(), 2, "{prios:?}");
+    assert!(prios.iter().all(|line| line.ends_with("DSS8 MP_PRIO3")), "{prios:?}");
+    let backups = pair.server_connection().subflows().iter().filter(|subflow| subflow.is_backup()).count();
+    assert_eq!(backups, 2);
+}
+
+#[test]
+fn schedulers_differ_in_what_the_second_subflow_carries() {
+    // SCHED-02, SCHED-03
+    let turns = transfer("roundrobin", "kernel");
+    let (first, second) = (payload_of(&turns, 0), payload_of(&turns, 1));
+    assert!(first.abs_diff(second) < 40_000, "{first} {second}");
+    let copied = transfer("redundant", "kernel");
+    let duplicates = copied.server_connection().stats().duplicate_bytes;
+    assert!(duplicates > 200_000, "{duplicates}");
+    assert!(payload_of(&copied, 0) + payload_of(&copied, 1) > 700_000);
+}
+
+#[test]
+fn a_timeout_sends_what_is_outstanding_on_the_other_subflow() {
+    // DSS-24, FSM-39; reference case o5-blackhole-path1
+    let mut pair = transfer("minrtt", "kernel");
+    let from = pair.log.len();
+    pair.filter = Box::new(|_, wire, _| if wire == 0 { Fate::Drop } else { Fate::Pass });
+    pair.send(200_000);
+    pair.run_ms(900);
+    assert_eq!(pair.read, 600_010, "all arrives on the second path");
+    assert!(pair.connection().stats().reinjected_bytes > 0);
+    assert_eq!(pair.server_connection().integrity().corrupted, 0);
+    assert!(pair.log[from..].iter().any(|line| line.wire == 0 && !line.segment().payload.is_empty()));
+}
