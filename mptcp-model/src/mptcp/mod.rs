@@ -9,6 +9,7 @@
 mod close;
 mod draws;
 mod fallback;
+mod handshake;
 mod info;
 mod input;
 mod oot;

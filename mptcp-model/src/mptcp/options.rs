@@ -179,7 +179,7 @@ impl Connection {
         let subflow = &self.subflows[index];
         if self.version == Version::V0 || self.out_of_tree {
             // No reasons in version 0; the out-of-tree kernel acknowledges on its resets.
-            if self.out_of_tree && self.keys.remote.is_some() && options.len() > 0 {
+            if self.out_of_tree && self.keys.remote.is_some() && !options.is_empty() {
                 let position = self.keys.remote_base.wrapping_add(self.recv.next);
                 let data_ack = Some(DataNumber::Short(position as u32));
                 fits(options.push_dss(&Dss { data_ack, ..Dss::default() }));

@@ -272,11 +272,9 @@ impl Connection {
                 MpOption::Prio { backup, address_id: Some(id) } if self.version == Version::V0 => {
                     self.take_prio_of_address(id, backup);
                 }
-                MpOption::FastClose { receiver_key } => {
-                    if receiver_key == self.keys.local {
-                        self.fastclosed_by_ack();
-                        return false;
-                    }
+                MpOption::FastClose { receiver_key } if receiver_key == self.keys.local => {
+                    self.fastclosed_by_ack();
+                    return false;
                 }
                 MpOption::Prio { backup, address_id: None } => {
                     let subflow = &mut self.subflows[index];

@@ -47,23 +47,7 @@ fn at(millis: u64) -> Instant {
     Instant::ZERO + Duration::from_millis(millis)
 }
 
-/// What a host has to send. On the way from the client lies a router, and a NAT before two of its addresses.
-fn take(host: &mut Host, now: Instant, from_client: bool) -> Vec<Packet> {
-    let mut packets = Vec::new();
-    while let Some((_, mut packet)) = host.poll_transmit(now) {
-        if from_client {
-            packet.ip.ttl -= 1;
-            let translation = TRANSLATIONS.iter().find(|(inside, _)| packet.ip.src.to_string() == *inside);
-            if let (Some((_, port)), Body::Tcp(segment)) = (translation, &mut packet.body) {
-                packet.ip.src = NAT.parse().unwrap();
-                segment.src_port = *port;
-            }
-        }
-        packets.push(packet);
-    }
-    packets
-}
-
+/// Both hosts; on the way from the client lie a router, and a NAT before two of its addresses.
 struct Talk {
     client: Host,
     server: Host,
@@ -73,7 +57,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn from_client(&mut self, now: Instant) -> Vec<Packet> {
+    fn client_sends(&mut self, now: Instant) -> Vec<Packet> {
         let mut raw = Vec::new();
         while let Some((_, packet)) = self.client.poll_transmit(now) {
             raw.push(packet);
@@ -92,19 +76,22 @@ impl Talk {
         raw
     }
 
-    fn from_server(&mut self, now: Instant) -> Vec<Packet> {
-        let packets = take(&mut self.server, now, false);
+    fn server_sends(&mut self, now: Instant) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        while let Some((_, packet)) = self.server.poll_transmit(now) {
+            packets.push(packet);
+        }
         self.seen.extend(packets.iter().cloned());
         packets
     }
 
-    fn to_server(&mut self, now: Instant, packets: &[Packet]) {
+    fn server_gets(&mut self, now: Instant, packets: &[Packet]) {
         for packet in packets {
             self.server.handle_packet(now, InterfaceId(0), packet);
         }
     }
 
-    fn to_client(&mut self, now: Instant, packets: &[Packet]) {
+    fn client_gets(&mut self, now: Instant, packets: &[Packet]) {
         for packet in packets {
             let mut packet = packet.clone();
             let Body::Tcp(segment) = &mut packet.body else { panic!("not TCP") };
@@ -145,41 +132,41 @@ fn converse() -> Vec<Packet> {
     let mut talk = Talk { client, server, inside: Vec::new(), seen: Vec::new() };
 
     // The clock of the client ticks once, after the SYN; that of the server when the capture says so.
-    let syn = talk.from_client(at(0));
-    talk.to_server(at(0), &syn);
-    let synack = talk.from_server(at(0));
-    talk.to_client(at(1), &synack);
-    let opening = talk.from_client(at(1));
+    let syn = talk.client_sends(at(0));
+    talk.server_gets(at(0), &syn);
+    let synack = talk.server_sends(at(0));
+    talk.client_gets(at(1), &synack);
+    let opening = talk.client_sends(at(1));
     assert_eq!(talk.client.write(at(1), socket, 5), Ok(5));
-    let hello = talk.from_client(at(1));
-    talk.to_server(at(2), &opening);
-    talk.to_server(at(2), &hello);
-    let acked = talk.from_server(at(2));
+    let hello = talk.client_sends(at(1));
+    talk.server_gets(at(2), &opening);
+    talk.server_gets(at(2), &hello);
+    let acked = talk.server_sends(at(2));
     let accepted: SocketId = talk.server.accept(listener).expect("a connection");
     assert_eq!(talk.server.read(at(2), accepted, 100).unwrap().len, 5);
     assert_eq!(talk.server.write(at(2), accepted, 5), Ok(5));
-    let echo = talk.from_server(at(2));
+    let echo = talk.server_sends(at(2));
     talk.server.close(at(2), accepted);
-    let fin = talk.from_server(at(2));
-    talk.to_client(at(1), &acked);
-    let joins = talk.from_client(at(1));
-    talk.to_server(at(2), &joins);
-    let refusals = talk.from_server(at(2));
-    talk.to_client(at(1), &refusals);
-    talk.to_client(at(1), &echo);
-    let got = talk.from_client(at(1));
-    talk.to_client(at(1), &fin);
+    let fin = talk.server_sends(at(2));
+    talk.client_gets(at(1), &acked);
+    let joins = talk.client_sends(at(1));
+    talk.server_gets(at(2), &joins);
+    let refusals = talk.server_sends(at(2));
+    talk.client_gets(at(1), &refusals);
+    talk.client_gets(at(1), &echo);
+    let got = talk.client_sends(at(1));
+    talk.client_gets(at(1), &fin);
     let read = talk.client.read(at(1), socket, 100).unwrap();
     assert_eq!((read.len, talk.client.read(at(1), socket, 100).unwrap().end), (5, true));
     talk.client.close(at(1), socket);
-    let last = talk.from_client(at(1));
-    talk.to_server(at(9), &got);
-    talk.to_server(at(9), &last);
-    let closing = talk.from_server(at(9));
-    talk.to_client(at(1), &closing);
-    let end = talk.from_client(at(1));
-    talk.to_server(at(9), &end);
-    talk.from_server(at(9));
+    let last = talk.client_sends(at(1));
+    talk.server_gets(at(9), &got);
+    talk.server_gets(at(9), &last);
+    let closing = talk.server_sends(at(9));
+    talk.client_gets(at(1), &closing);
+    let end = talk.client_sends(at(1));
+    talk.server_gets(at(9), &end);
+    talk.server_sends(at(9));
     talk.seen
 }
 
