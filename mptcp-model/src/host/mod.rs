@@ -191,7 +191,7 @@ impl Host {
         }
     }
 
-    /// The next connection made takes these instead of random numbers, in the order of [`Draws`].
+    /// The next connection made takes these instead of random numbers, in the order of [`Draws`](crate::mptcp::Draws).
     pub fn give_numbers(&mut self, numbers: impl IntoIterator<Item = u64>) {
         self.given_numbers = numbers.into_iter().collect();
     }
