@@ -105,6 +105,9 @@ pub struct MptcpConfig {
     pub stale_loss_cnt: u8,
     /// How long a connection without subflows lives (`close_timeout`).
     pub close_timeout: Duration,
+    /// The habits of the out-of-tree kernel: 32-bit data sequence numbers, a mapping for each segment, a DSS
+    /// besides MP_CAPABLE and addresses, DATA_FIN with FIN on one subflow, MP_FASTCLOSE on an ACK.
+    pub out_of_tree: bool,
 }
 
 impl TcpConfig {
@@ -146,7 +149,13 @@ impl TcpConfig {
         };
         match profile {
             Profile::LinuxUpstream => linux,
-            Profile::LinuxOot => Self { syn_linear_timeouts: 0, core_rmem_max: 212_992, ..linux },
+            // The reference captures come from a kernel with HZ=1000.
+            Profile::LinuxOot => Self {
+                syn_linear_timeouts: 0,
+                core_rmem_max: 212_992,
+                timer_tick: Some(Duration::from_millis(1)),
+                ..linux
+            },
             Profile::Rfc => Self {
                 syn_linear_timeouts: 0,
                 rto_min: Duration::from_secs(1),
@@ -199,6 +208,7 @@ impl MptcpConfig {
             syn_retrans_before_tcp_fallback: 2,
             stale_loss_cnt: 4,
             close_timeout: Duration::from_secs(60),
+            out_of_tree: false,
         };
         match profile {
             Profile::LinuxUpstream | Profile::Rfc => upstream,
@@ -206,6 +216,7 @@ impl MptcpConfig {
                 version: 0,
                 checksum: true,
                 add_addr_timeout: Duration::ZERO,
+                out_of_tree: true,
                 syn_retrans_before_tcp_fallback: 3,
                 ..upstream
             },

@@ -159,6 +159,26 @@ pub fn add_addr_hmac(
     address: IpAddr,
     port: Option<u16>,
 ) -> u64 {
+    let (message, end) = add_addr_message(address_id, address, port);
+    hmac(Version::V1, local_key, remote_key, &message[..end + 2]).rightmost_64()
+}
+
+/// As [`add_addr_hmac`], but as v0.96 of the out-of-tree line sends it: a missing port is left out.
+#[must_use]
+pub fn add_addr_hmac_out_of_tree(
+    local_key: u64,
+    remote_key: u64,
+    address_id: u8,
+    address: IpAddr,
+    port: Option<u16>,
+) -> u64 {
+    let (message, end) = add_addr_message(address_id, address, port);
+    let end = if port.is_some() { end + 2 } else { end };
+    hmac(Version::V1, local_key, remote_key, &message[..end]).rightmost_64()
+}
+
+/// Id, address and port, and where the port begins.
+fn add_addr_message(address_id: u8, address: IpAddr, port: Option<u16>) -> ([u8; 19], usize) {
     let mut message = [0; 19];
     message[0] = address_id;
     let end = match address {
@@ -172,7 +192,7 @@ pub fn add_addr_hmac(
         }
     };
     message[end..end + 2].copy_from_slice(&port.unwrap_or(0).to_be_bytes());
-    hmac(Version::V1, local_key, remote_key, &message[..end + 2]).rightmost_64()
+    (message, end)
 }
 
 /// The checksum of a mapping (RFC 8684, section 3.3): over the 64-bit `dsn` even where the wire

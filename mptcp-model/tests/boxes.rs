@@ -7,9 +7,10 @@ mod pair;
 use std::collections::BTreeMap;
 
 use mptcp_model::congestion::registry::Parameters;
-use mptcp_model::mptcp::Mode;
+use mptcp_model::mptcp::{Mode, SocketError};
 use mptcp_model::net::InterfaceId;
 use mptcp_model::net::middlebox::{Chain, Counters, Direction, registry};
+use mptcp_model::path_manager::CloseReason;
 use mptcp_model::wire::{Body, MpOption, Packet, verify_checksums};
 use pair::{Pair, Setup};
 use sim_core::random::Streams;
@@ -347,6 +348,151 @@ fn mappings_lost_in_the_middle_are_sent_on_the_other_subflow() {
             assert!(through.counters(wire).changed > 0);
         }
     }
+}
+
+#[test]
+fn mappings_lost_in_the_middle_of_a_lone_subflow_mean_tcp() {
+    // MBOX-05, FB-04: the receiver falls back at once; the sender when its data is acknowledged by TCP alone
+    for action in ["blank", "remove"] {
+        let given = parameters().with("packets", "data").with("action", action).with("start", 0.1);
+        let through = transfer(1, 0, "options", given);
+        assert!(through.counters(0).changed > 0);
+        through.arrived_intact(TOTAL);
+        assert_eq!(through.modes(), (Mode::Plain, Mode::Plain));
+    }
+}
+
+#[test]
+fn data_acks_lost_in_the_middle_of_a_lone_subflow_mean_tcp() {
+    // MBOX-06, FB-03: the sender falls back and says so by an infinite mapping, which the receiver obeys
+    let given = parameters().with("packets", "ack").with("direction", "backward").with("start", 0.06);
+    let through = transfer(1, 0, "options", given);
+    through.arrived_intact(TOTAL);
+    assert_eq!(through.modes(), (Mode::Plain, Mode::Plain));
+    assert!(infinite_mappings(&through, Direction::Forward) > 0);
+    assert_eq!(through.pair.connection().stats().retransmits, 0, "nothing was sent twice");
+}
+
+fn infinite_mappings(through: &Through, direction: Direction) -> usize {
+    let infinite = |option: &MpOption| match option {
+        MpOption::Dss(dss) => dss.mapping.is_some_and(|mapping| mapping.len == 0),
+        _ => false,
+    };
+    through.mptcp_options(direction).filter(|(_, option)| infinite(option)).count()
+}
+
+fn failures(through: &Through, direction: Direction) -> Vec<u64> {
+    let dsn = |option| match option {
+        MpOption::Fail { dsn } => Some(dsn),
+        _ => None,
+    };
+    through.mptcp_options(direction).filter_map(|(_, option)| dsn(option)).collect()
+}
+
+fn with_checksums(wires: usize) -> Setup {
+    let mut setup = Setup { wires, ..Setup::default() };
+    setup.client_config.checksum = true;
+    setup.server_config.checksum = true;
+    setup
+}
+
+#[test]
+fn a_failed_checksum_on_a_lone_subflow_means_tcp() {
+    // FB-08, FB-09, MBOX-11, MAL-30; reference case f5 up to MP_FAIL
+    for skip in [5.0, 20.0, 50.0] {
+        let mut through = Through::new(&with_checksums(1), TOTAL);
+        let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", skip);
+        through.put(0, "payload", &once.with("limit", 1.0));
+        through.run(Duration::from_secs(20));
+        assert_eq!(through.modes(), (Mode::Plain, Mode::Plain), "skip {skip}");
+        assert_eq!(through.pair.read, TOTAL, "TCP delivers what the box made of it");
+        assert!(through.pair.server_end);
+        let corrupted = through.pair.server_connection().integrity().corrupted;
+        assert!((1..=1460).contains(&corrupted), "only one segment was changed, not {corrupted} octets");
+        assert_eq!(failures(&through, Direction::Backward).len(), 1, "the receiver complains");
+        assert_eq!(failures(&through, Direction::Forward).len(), 1, "the sender answers in kind");
+        assert!(infinite_mappings(&through, Direction::Forward) > 0);
+    }
+}
+
+#[test]
+fn a_lost_mp_fail_is_sent_again() {
+    // FB-10: it travels on pure ACKs
+    let mut through = Through::new(&with_checksums(1), TOTAL);
+    let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", 20.0);
+    through.put(0, "payload", &once.with("limit", 1.0));
+    through.put(0, "drop", &parameters().with("carrying", "mp_fail").with("limit", 3.0));
+    through.run(Duration::from_secs(60));
+    assert_eq!(through.modes(), (Mode::Plain, Mode::Plain));
+    assert_eq!(through.pair.read, TOTAL);
+}
+
+#[test]
+fn an_unanswered_mp_fail_resets_the_subflow_after_two_minutes() {
+    // FB-10, TIME-06
+    let mut through = Through::new(&with_checksums(1), TOTAL);
+    let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", 20.0);
+    through.put(0, "payload", &once.with("limit", 1.0));
+    through.put(0, "drop", &parameters().with("carrying", "mp_fail"));
+    let closed = |through: &Through| through.pair.server_connection().subflows()[0].info().closed;
+    through.run(Duration::from_secs(115));
+    assert_eq!(closed(&through), None);
+    through.run(Duration::from_secs(10));
+    assert_eq!(closed(&through), Some(CloseReason::Protocol));
+    assert!(through.pair.read < TOTAL);
+}
+
+#[test]
+fn a_failed_checksum_on_one_of_several_subflows_resets_it() {
+    // FB-07, MAL-30; reference case f6
+    let mut through = Through::new(&with_checksums(2), TOTAL);
+    let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", 5.0);
+    through.put(1, "payload", &once.with("limit", 1.0));
+    through.run(Duration::from_secs(60));
+    through.arrived_intact(TOTAL);
+    assert_eq!(through.modes(), (Mode::Multipath, Mode::Multipath));
+    let reset = through.log.iter().find_map(|(wire, _, packet)| match &packet.body {
+        Body::Tcp(segment) if segment.flags.rst() => {
+            Some((*wire, segment.options.mptcp().collect::<Vec<_>>()))
+        }
+        _ => None,
+    });
+    let (wire, options) = reset.expect("a reset");
+    assert_eq!(wire, 1);
+    assert!(
+        matches!(options[..], [MpOption::Fail { .. }, MpOption::TcpRst { flags: 0, reason: 6 }]),
+        "{options:?}"
+    );
+}
+
+#[test]
+fn a_gateway_in_front_of_a_lone_subflow_means_tcp() {
+    // MBOX-12: with checksums by MP_FAIL, without because mappings no longer fit
+    for (checksum, growths) in [(true, &[3.0, -3.0][..]), (false, &[3.0][..])] {
+        for &growth in growths {
+            let setup = if checksum { with_checksums(1) } else { Setup { wires: 1, ..Setup::default() } };
+            let mut through = Through::new(&setup, TOTAL);
+            let once = parameters().with("packets", "data").with("skip", 20.0).with("limit", 1.0);
+            through.put(0, "gateway", &once.with("direction", "forward").with("growth", growth));
+            through.run(Duration::from_secs(60));
+            assert_eq!(through.modes(), (Mode::Plain, Mode::Plain), "checksum {checksum} growth {growth}");
+            assert_eq!(through.pair.read as i64, TOTAL as i64 + growth as i64, "checksum {checksum}");
+            assert!(through.pair.server_end, "later data passes");
+        }
+    }
+}
+
+#[test]
+fn a_cut_that_no_checksum_notices_ends_in_a_reset_not_in_silence() {
+    // MBOX-12: the mappings still fit end to end, so the octets that lack are missed at the end only
+    let mut through = Through::new(&Setup { wires: 1, ..Setup::default() }, TOTAL);
+    let once = parameters().with("packets", "data").with("skip", 20.0).with("limit", 1.0);
+    through.put(0, "gateway", &once.with("direction", "forward").with("growth", -3.0));
+    through.run(Duration::from_secs(70));
+    assert!(!through.pair.server_end);
+    let closed = through.pair.connection().subflows()[0].info().closed;
+    assert_eq!(closed, Some(CloseReason::Protocol));
+    assert_eq!(through.pair.connection().error(), Some(SocketError::TimedOut));
 }
 
 #[test]

@@ -264,9 +264,6 @@ fn check_events(scenario: &Scenario) -> Result<(), BuildError> {
         let key = format!("events[{index}].command");
         let router = scenario.host(&event.host).is_some_and(|host| host.kind == HostKind::Router);
         match &event.command {
-            Command::LinkMultipath { .. } => {
-                return Err(BuildError::new(key, "\"link multipath\" is not simulated; change endpoints"));
-            }
             Command::Link { .. } => {}
             _ if router => {
                 return Err(BuildError::new(key, "routers obey \"link up\" and \"link down\" only"));

@@ -25,6 +25,16 @@ fn measured_signalling_is_reproduced() {
     }
 }
 
+/// Version 0 as the out-of-tree kernel speaks it: packet kinds, option octets and their order, times.
+#[test]
+fn measured_signalling_of_the_out_of_tree_kernel_is_reproduced() {
+    for name in ["o1-echo-client-close-csum1", "o1-fastclose-server", "o1-join-loss"] {
+        let outcome = mptcp_sim(&["replicate", fixture(name).to_str().unwrap()]);
+        assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+        assert!(outcome.stdout.contains("pass: "), "{}", outcome.stdout);
+    }
+}
+
 /// A middlebox on one path strips MP_JOIN from the SYN; another drops every SYN with an option of MPTCP.
 #[test]
 fn measured_middleboxes_are_reproduced() {

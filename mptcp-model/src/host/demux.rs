@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use sim_core::Instant;
 
 use super::{Host, Kind, Listener, Socket, SocketId};
-use crate::mptcp::{Attention, Connection, SocketError, State};
+use crate::mptcp::{Attention, Connection, Draws, SocketError, State};
 use crate::path_manager::CloseReason;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{
@@ -133,11 +133,27 @@ impl Host {
         });
         let listener = self.find_listener(local).ok_or(None)?;
         match join {
-            Some(token) => self.handle_join(now, local, remote, key, segment, token),
+            Some(token) => {
+                let silent = self.gives_no_reasons(listener);
+                self.handle_join(now, local, remote, key, segment, token)
+                    .map_err(|reason| reason.filter(|_| !silent))
+            }
             None => {
                 self.handle_request(now, local, remote, key, segment, listener);
                 Ok(())
             }
+        }
+    }
+
+    /// Version 0 has no option for the reason of a reset.
+    fn gives_no_reasons(&self, listener: SocketId) -> bool {
+        match &self.sockets[listener.0 as usize].kind {
+            Kind::Listener(listener) => listener
+                .options
+                .mptcp
+                .as_ref()
+                .is_some_and(|config| config.version == 0 || config.out_of_tree),
+            _ => false,
         }
     }
 
@@ -212,7 +228,8 @@ impl Host {
         }
         entry.pending += 1;
         let options = entry.options.clone();
-        let connection = Connection::accept(options, now, local, remote, mss, segment, stream);
+        let mut connection = Connection::accept(options, now, local, remote, mss, segment, stream);
+        connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
         let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
         self.sockets[socket.0 as usize].parent = Some(listener);
         self.register_token(socket);
@@ -220,10 +237,11 @@ impl Host {
         self.activate(socket);
     }
 
-    pub(super) fn connection_stream(&mut self) -> sim_core::random::Stream {
+    pub(super) fn connection_stream(&mut self) -> Draws {
         let number = self.connections_made;
         self.connections_made += 1;
-        self.streams.stream(&format!("host:{}:connection:{number}", self.name))
+        let stream = self.streams.stream(&format!("host:{}:connection:{number}", self.name));
+        Draws::new(std::mem::take(&mut self.given_numbers), stream)
     }
 
     pub(super) fn add_socket(&mut self, kind: Kind, owner: u32) -> SocketId {

@@ -44,6 +44,20 @@ pub struct Interface {
     pub mtu: u16,
     /// Whether it is up.
     pub up: bool,
+    /// Its use by path managers that go by interfaces.
+    pub multipath: InterfaceUse,
+}
+
+/// Use of an interface by the out-of-tree stack (`ip link set dev X multipath ...`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InterfaceUse {
+    /// Used.
+    #[default]
+    On,
+    /// Not used.
+    Off,
+    /// Used as backup.
+    Backup,
 }
 
 /// What `host.poll_event()` tells.
@@ -140,6 +154,7 @@ pub struct Host {
     events: VecDeque<HostEvent>,
     streams: Streams,
     connections_made: u64,
+    given_numbers: VecDeque<u64>,
     next_port: u16,
     /// Owner of sockets made from now on.
     pub current_owner: u32,
@@ -169,10 +184,16 @@ impl Host {
             events: VecDeque::new(),
             streams,
             connections_made: 0,
+            given_numbers: VecDeque::new(),
             next_port: 32_768 + ports.below(28_232) as u16,
             current_owner: 0,
             stats: HostStats::default(),
         }
+    }
+
+    /// The next connection made takes these instead of random numbers, in the order of [`Draws`](crate::mptcp::Draws).
+    pub fn give_numbers(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        self.given_numbers = numbers.into_iter().collect();
     }
 
     /// Name.
@@ -188,7 +209,7 @@ impl Host {
         mtu: u16,
         addresses: &[crate::net::InterfaceAddress],
     ) -> InterfaceId {
-        self.interfaces.push(Interface { name: name.to_owned(), mtu, up: true });
+        self.interfaces.push(Interface { name: name.to_owned(), mtu, up: true, multipath: InterfaceUse::On });
         self.routing.add_interface(name, addresses)
     }
 
@@ -211,6 +232,50 @@ impl Host {
         }
         self.routing.set_interface_up(interface, up);
         self.routes_changed();
+    }
+
+    /// Own addresses on interfaces that are up, as path managers see them.
+    fn local_addresses(&self) -> Vec<IpAddr> {
+        self.addresses_in_use(|multipath| multipath != InterfaceUse::Off)
+    }
+
+    /// Those of them that serve as backup.
+    fn backup_addresses(&self) -> Vec<IpAddr> {
+        self.addresses_in_use(|multipath| multipath == InterfaceUse::Backup)
+    }
+
+    fn addresses_in_use(&self, wanted: impl Fn(InterfaceUse) -> bool) -> Vec<IpAddr> {
+        let usable = |position: usize| {
+            let interface = self.interfaces.get(position);
+            interface.is_none_or(|interface| wanted(interface.multipath))
+        };
+        let all = self.routing.addresses_by_interface();
+        all.filter(|&(interface, address)| usable(usize::from(interface.0)) && !address.is_loopback())
+            .map(|(_, address)| address)
+            .collect()
+    }
+
+    /// Let path managers that go by interfaces use one, or not, or as backup.
+    pub fn set_interface_use(&mut self, now: Instant, interface: InterfaceId, multipath: InterfaceUse) {
+        if let Some(entry) = self.interfaces.get_mut(usize::from(interface.0)) {
+            entry.multipath = multipath;
+        }
+        self.addresses_changed(now);
+    }
+
+    /// Tell the connections that addresses came or went.
+    pub fn addresses_changed(&mut self, now: Instant) {
+        let addresses = self.local_addresses();
+        let backups = self.backup_addresses();
+        for index in 0..self.sockets.len() {
+            let socket = SocketId(index as u32);
+            let Some(connection) = self.connection_mut(socket) else { continue };
+            if connection.mode() == Mode::Multipath {
+                connection.set_local_addresses(addresses.clone(), backups.clone());
+                connection.run_path_manager(now);
+                self.activate(socket);
+            }
+        }
     }
 
     /// Forget remembered routes: rules, routes or addresses changed.

@@ -369,6 +369,14 @@ impl Routing {
         self.interfaces.iter().filter(|own| own.up).flat_map(|own| &own.addresses).map(|own| own.address)
     }
 
+    /// Own addresses on interfaces that are up, with their interface.
+    pub fn addresses_by_interface(&self) -> impl Iterator<Item = (InterfaceId, IpAddr)> + '_ {
+        let up = self.interfaces.iter().enumerate().filter(|(_, own)| own.up);
+        up.flat_map(|(index, own)| {
+            own.addresses.iter().map(move |own| (InterfaceId(index as u16), own.address))
+        })
+    }
+
     /// The interface of this name.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<InterfaceId> {

@@ -85,7 +85,8 @@ impl Host {
         }
         let mss = self.mss(route.interface, remote.ip());
         let stream = self.connection_stream();
-        let connection = Connection::connect(options, now, local, remote, mss, stream);
+        let mut connection = Connection::connect(options, now, local, remote, mss, stream);
+        connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
         let owner = self.current_owner;
         let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
         self.register_token(socket);

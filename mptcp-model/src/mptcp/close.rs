@@ -99,7 +99,9 @@ impl Connection {
             _ => return,
         };
         self.send.fin_queued = true;
-        self.forget_opening_joins();
+        if !self.out_of_tree {
+            self.forget_opening_joins();
+        }
         self.check_data_fin_send(now);
     }
 
@@ -111,7 +113,11 @@ impl Connection {
             return;
         }
         send.nxt += 1;
-        self.ack_all_subflows();
+        if self.out_of_tree {
+            self.send_data_fin(true);
+        } else {
+            self.ack_all_subflows();
+        }
         if self.send.timer.is_none() {
             self.reset_send_timer(now);
         }
@@ -132,7 +138,12 @@ impl Connection {
         self.send.fin_acked = true;
         self.send.timer = None;
         match self.state {
-            State::FinWait1 => self.state = State::FinWait2,
+            State::FinWait1 => {
+                self.state = State::FinWait2;
+                if self.out_of_tree {
+                    self.oot_fin_acked();
+                }
+            }
             State::Closing | State::LastAck => self.finish_connection(),
             _ => {}
         }
@@ -140,14 +151,17 @@ impl Connection {
 
     /// Is the DATA_FIN of the peer next (`mptcp_check_data_fin`)?
     #[inline]
-    pub(crate) fn check_data_fin(&mut self) {
-        if self.recv.take_fin() {
-            self.data_fin_received();
+    pub(crate) fn check_data_fin(&mut self, index: usize) {
+        if self.recv.fin_at.is_some() && !self.waits_for_own_fin() && self.recv.take_fin() {
+            self.data_fin_received(index);
         }
     }
 
-    fn data_fin_received(&mut self) {
+    fn data_fin_received(&mut self, index: usize) {
         self.events.readable = true;
+        if self.out_of_tree {
+            return self.oot_data_fin_received(index);
+        }
         match self.state {
             State::Established => self.state = State::CloseWait,
             State::FinWait1 => self.state = State::Closing,
@@ -164,9 +178,19 @@ impl Connection {
     }
 
     /// Both directions are done: close the subflows.
-    fn finish_connection(&mut self) {
+    pub(super) fn finish_connection(&mut self) {
+        let passive = self.state == State::LastAck;
         self.state = State::Closed;
         self.forget_opening_joins();
+        if self.out_of_tree && passive {
+            // The other end closed first; each FIN of it is answered.
+            self.answer_fins();
+        } else {
+            self.close_subflows();
+        }
+    }
+
+    pub(super) fn close_subflows(&mut self) {
         for subflow in &mut self.subflows {
             if subflow.stage != Stage::Gone {
                 subflow.flow.close_send();
@@ -176,7 +200,7 @@ impl Connection {
 
     /// A connection that is being closed takes no new subflow: a join under way is forgotten, and whatever
     /// answers it meets a reset (JOIN-21).
-    fn forget_opening_joins(&mut self) {
+    pub(super) fn forget_opening_joins(&mut self) {
         for subflow in &mut self.subflows {
             if subflow.stage == Stage::Opening && subflow.initiated {
                 subflow.stage = Stage::Gone;
@@ -206,9 +230,10 @@ impl Connection {
     /// Reset the connection: MP_FASTCLOSE on a RST of every subflow (CLOSE-12), or a plain RST.
     pub fn abort(&mut self) {
         let multipath = self.mode == Mode::Multipath;
+        let carrier = self.begin_fastclose();
         for index in 0..self.subflows.len() {
             let subflow = &mut self.subflows[index];
-            if subflow.stage == Stage::Gone {
+            if subflow.stage == Stage::Gone || carrier == Some(index) {
                 continue;
             }
             if matches!(subflow.flow.state(), TcpState::TimeWait) {
@@ -243,6 +268,10 @@ impl Connection {
         }
         let view = subflow.view();
         self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
+        // A peer that fell back would take data sent again for new data.
+        if self.leave_stripped_path(now) {
+            return;
+        }
         self.reinject_all();
         self.push_pending(now);
     }
@@ -276,6 +305,12 @@ impl Connection {
     /// The peer aborted the connection (CLOSE-13).
     fn fastclosed(&mut self, now: Instant, index: usize) {
         self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
+        self.fastclosed_by_ack();
+    }
+
+    /// Every subflow is reset, and the application gets an error: EPIPE after the end of the stream, else
+    /// ECONNRESET.
+    pub(super) fn fastclosed_by_ack(&mut self) {
         for other in 0..self.subflows.len() {
             let subflow = &mut self.subflows[other];
             if subflow.stage != Stage::Gone {
@@ -354,7 +389,7 @@ impl Connection {
         }
         let view = subflow.view();
         subflow.stage = Stage::Gone;
-        subflow.third_ack_timer = None;
+        subflow.answer_timer = None;
         let error = SocketError::from(reason);
         let reset_due = subflow.flow.reset_due;
         subflow.flow.finish(reason);
@@ -384,21 +419,5 @@ impl Connection {
         } else {
             self.fail(error);
         }
-    }
-
-    /// Data arrived that no mapping covers (FB-04, DSS-04).
-    pub(crate) fn unmapped(&mut self, now: Instant, index: usize, arrival: &crate::tcp::Arrival) {
-        let first_data = arrival.start == 1;
-        if self.subflows[index].role == Role::Initial && first_data && self.subflows.len() == 1 {
-            self.fall_back();
-            self.deliver_plain(index, arrival);
-        } else {
-            self.refuse_subflow(now, index, 1);
-        }
-    }
-
-    /// A data checksum was wrong: with other subflows, this one is reset (FB-07).
-    pub(crate) fn checksum_failed(&mut self, now: Instant, index: usize) {
-        self.refuse_subflow(now, index, 6);
     }
 }

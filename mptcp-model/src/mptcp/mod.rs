@@ -4,15 +4,20 @@
 //!
 //! Positions in the two data streams count from 0; data sequence numbers exist only in options.
 //!
-//! Left out so far: version 0, infinite mappings and MP_FAIL, opportunistic retransmission.
+//! Both versions are spoken: 0 (RFC 6824) and 1 (RFC 8684). Left out so far: opportunistic retransmission.
 
 mod close;
+mod draws;
+mod fallback;
+mod handshake;
 mod info;
 mod input;
+mod oot;
 mod options;
 mod paths;
 mod predicted;
 mod receive;
+mod reinject;
 mod send;
 mod subflow;
 mod timers;
@@ -23,9 +28,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sim_core::{Instant, random::Stream};
+use sim_core::Instant;
 
 pub use self::close::ReadOutcome;
+pub use self::draws::Draws;
+use self::fallback::InfiniteMapping;
 pub use self::info::{ConnectionInfo, SubflowInfo};
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
@@ -238,6 +245,15 @@ pub(crate) struct Keys {
     pub(crate) remote_base: u64,
 }
 
+impl Keys {
+    /// Token and first data sequence number of the own key.
+    pub(crate) fn derive(&mut self, version: Version) {
+        let material = crypto::key_material(version, self.local);
+        self.local_token = material.token;
+        self.local_base = material.idsn.wrapping_add(1);
+    }
+}
+
 /// An ADD_ADDR not yet echoed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announcement {
@@ -258,9 +274,14 @@ pub struct Connection {
     pub(crate) version: Version,
     pub(crate) keys: Keys,
     pub(crate) checksum: bool,
+    /// Habits of the out-of-tree kernel ([`MptcpConfig::out_of_tree`]).
+    pub(crate) out_of_tree: bool,
     /// DATA_ACKs carry 64 bits, because the peer sent data with a 64-bit number (DSS-06).
     pub(crate) use_long_ack: bool,
     pub(crate) peer_denies_join: bool,
+    /// No other subflow was ever joined, and nothing retransmitted at this level (FB-13).
+    pub(crate) fallback_allowed: bool,
+    pub(crate) infinite: Option<InfiniteMapping>,
     pub(crate) subflows: Vec<Subflow>,
     pub(crate) views: Vec<PathView>,
     pub(crate) coupled: bool,
@@ -277,19 +298,23 @@ pub struct Connection {
     pub(crate) local_ids: Vec<(u8, IpAddr)>,
     pub(crate) remote_addresses: Vec<(u8, SocketAddr)>,
     pub(crate) path_manager_started: bool,
+    /// Addresses of this host on interfaces that are up.
+    pub(crate) local_addresses: Vec<IpAddr>,
+    pub(crate) backup_addresses: Vec<IpAddr>,
+    pub(crate) closing: oot::OotClose,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
     /// The application closed the socket: nobody reads any more.
     pub(crate) orphaned: bool,
     pub(crate) write_shut: bool,
     pub(crate) close_timer: Option<Instant>,
-    pub(crate) rng: Stream,
+    pub(crate) rng: Draws,
     pub(crate) stats: ConnectionStats,
     pub(crate) deliveries: Vec<crate::tcp::Arrival>,
 }
 
 impl Connection {
-    fn new(options: SocketOptions, side: Side, mut rng: Stream) -> Self {
+    fn new(options: SocketOptions, side: Side, mut rng: Draws) -> Self {
         let congestion = (options.congestion)();
         let coupled = congestion.is_coupled();
         let mode = if options.mptcp.is_some() { Mode::Offered } else { Mode::Plain };
@@ -303,9 +328,7 @@ impl Connection {
             while keys.local == 0 {
                 keys.local = rng.next_u64();
             }
-            let material = crypto::key_material(version, keys.local);
-            keys.local_token = material.token;
-            keys.local_base = material.idsn.wrapping_add(1);
+            keys.derive(version);
         }
         Self {
             side,
@@ -314,8 +337,11 @@ impl Connection {
             version,
             keys,
             checksum: options.mptcp.as_ref().is_some_and(|config| config.checksum),
+            out_of_tree: options.mptcp.as_ref().is_some_and(|config| config.out_of_tree),
             use_long_ack: false,
             peer_denies_join: false,
+            fallback_allowed: true,
+            infinite: None,
             subflows: Vec::new(),
             views: Vec::new(),
             coupled,
@@ -331,6 +357,9 @@ impl Connection {
             local_ids: Vec::new(),
             remote_addresses: Vec::new(),
             path_manager_started: false,
+            local_addresses: Vec::new(),
+            backup_addresses: Vec::new(),
+            closing: oot::OotClose::default(),
             events: SocketEvents::default(),
             error: None,
             orphaned: false,
@@ -351,9 +380,9 @@ impl Connection {
         local: SocketAddr,
         remote: SocketAddr,
         mss: u16,
-        rng: Stream,
+        rng: impl Into<Draws>,
     ) -> Self {
-        let mut connection = Self::new(options, Side::Client, rng);
+        let mut connection = Self::new(options, Side::Client, rng.into());
         let params = connection.flow_params(local, remote, mss);
         let flow = Flow::connect(
             Arc::clone(&connection.options.tcp),
@@ -374,9 +403,9 @@ impl Connection {
         remote: SocketAddr,
         mss: u16,
         segment: &TcpSegment,
-        rng: Stream,
+        rng: impl Into<Draws>,
     ) -> Self {
-        let mut connection = Self::new(options, Side::Server, rng);
+        let mut connection = Self::new(options, Side::Server, rng.into());
         let params = connection.flow_params(local, remote, mss);
         let parsed = segment.options.parse_all();
         let flow = Flow::accept(
@@ -390,6 +419,7 @@ impl Connection {
         );
         connection.add_subflow(flow, Role::Initial, false, (0, 0), now);
         connection.take_capable_syn(segment);
+        connection.fit_first_window(0);
         connection
     }
 
@@ -426,8 +456,12 @@ impl Connection {
             stale: false,
             stale_count: 0,
             stale_at: now,
-            third_ack_timer: None,
-            third_ack_tries: 0,
+            answer_timer: None,
+            answer_tries: 0,
+            answer_until: now,
+            failed_dsn: None,
+            keys_sent: false,
+            stripped_at: None,
             rx_map: subflow::RxMap::default(),
             unverified: Vec::new(),
             signals: VecDeque::new(),
@@ -476,6 +510,9 @@ impl Connection {
     /// Id under which this host announced `address`, or uses it on a subflow.
     #[must_use]
     pub fn address_id(&self, address: IpAddr) -> Option<u8> {
+        if let Some(id) = self.path_manager.address_id(address) {
+            return Some(id);
+        }
         let announced = self.local_ids.iter().find(|&&(_, known)| known == address).map(|&(id, _)| id);
         announced.or_else(|| {
             let used = self.subflows.iter().find(|subflow| subflow.flow.local().ip() == address);

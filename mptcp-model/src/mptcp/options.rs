@@ -4,8 +4,9 @@ use sim_core::Instant;
 
 use super::{Connection, Mode, Role, Stage};
 use crate::crypto;
+use crate::crypto::Version;
 use crate::path_manager::Side;
-use crate::tcp::{Plan, PlanKind};
+use crate::tcp::{Mapping, Plan, PlanKind};
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpOptions};
 
 impl Connection {
@@ -13,6 +14,14 @@ impl Connection {
         let mut options = TcpOptions::new();
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => self.handshake_options(index, plan, now, &mut options),
+            _ if self.out_of_tree && plan.map.len > 0 => {
+                // Every segment has a mapping of its own.
+                let mut plan = *plan;
+                let data = plan.map.data + (plan.start - plan.map.start);
+                let sum = if self.checksum { self.payload(data, plan.len).sum() } else { 0 };
+                plan.map = Mapping { data, start: plan.start, len: plan.len, sum };
+                self.other_options(index, &plan, now, &mut options);
+            }
             _ => self.other_options(index, plan, now, &mut options),
         }
         options
@@ -70,7 +79,7 @@ impl Connection {
                 Some(MpOption::Capable {
                     version: self.version.number(),
                     flags: self.capable_flags(),
-                    sender_key: (!syn).then_some(self.keys.local),
+                    sender_key: (!syn || self.version == Version::V0).then_some(self.keys.local),
                     receiver_key: None,
                     data_len: None,
                     checksum: None,
@@ -100,7 +109,8 @@ impl Connection {
     /// Flags of MP_CAPABLE: H always, A with checksums, C if joins to this address are unwelcome.
     fn capable_flags(&self) -> u8 {
         let deny = self.options.mptcp.as_ref().is_some_and(|config| !config.allow_join_initial_addr_port);
-        0x01 | if self.checksum { 0x80 } else { 0 } | if deny && self.side == Side::Server { 0x20 } else { 0 }
+        let deny = deny && self.side == Side::Server && self.version == Version::V1;
+        0x01 | if self.checksum { 0x80 } else { 0 } | if deny { 0x20 } else { 0 }
     }
 
     fn other_options(&mut self, index: usize, plan: &Plan, now: Instant, options: &mut TcpOptions) {
@@ -115,7 +125,10 @@ impl Connection {
             self.reset_options(index, options);
             return;
         }
-        let mptcp = if self.mode == Mode::Multipath { self.mptcp_part(index, plan) } else { Part::None };
+        let mptcp = match self.mode {
+            Mode::Multipath => self.mptcp_part(index, plan),
+            _ => self.fallback_part(index, plan),
+        };
         let reserved = mptcp.padded_len();
         let flow = &self.subflows[index].flow;
         if flow.sack_ok && flow.recv.has_sacks() {
@@ -143,6 +156,19 @@ impl Connection {
                 fits(options.push_mptcp(&option));
                 options.pad();
             }
+            Part::Before(option, dss) => {
+                fits(options.push_mptcp(&option));
+                options.pad();
+                fits(options.push_dss(&dss));
+                options.pad();
+            }
+        }
+        if self.out_of_tree && plan.flags.fin() {
+            self.fin_left(index);
+        }
+        let subflow = &self.subflows[index];
+        if subflow.fastclose && subflow.answer_timer.is_none() {
+            self.fastclose_left(now, index);
         }
     }
 
@@ -151,20 +177,52 @@ impl Connection {
             return;
         }
         let subflow = &self.subflows[index];
+        if self.version == Version::V0 || self.out_of_tree {
+            // No reasons in version 0; the out-of-tree kernel acknowledges on its resets.
+            if self.out_of_tree && self.keys.remote.is_some() && !options.is_empty() {
+                let position = self.keys.remote_base.wrapping_add(self.recv.next);
+                let data_ack = Some(DataNumber::Short(position as u32));
+                fits(options.push_dss(&Dss { data_ack, ..Dss::default() }));
+            }
+            if let Some(dsn) = subflow.failed_dsn {
+                fits(options.push_mptcp(&MpOption::Fail { dsn }));
+            }
+            return;
+        }
         if subflow.fastclose
             && let Some(receiver_key) = self.keys.remote
         {
             fits(options.push_mptcp(&MpOption::FastClose { receiver_key }));
         }
+        if let Some(dsn) = subflow.failed_dsn {
+            fits(options.push_mptcp(&MpOption::Fail { dsn }));
+        }
         let reason = subflow.reset_reason.unwrap_or(0);
         fits(options.push_mptcp(&MpOption::TcpRst { flags: 0, reason }));
     }
 
+    /// What a connection that fell back still has to say: its MP_FAIL, and the infinite mapping.
+    fn fallback_part(&mut self, index: usize, plan: &Plan) -> Part {
+        if plan.kind == PlanKind::Ack
+            && let Some(option) = self.subflows[index].signals.pop_front()
+        {
+            return Part::Other(option);
+        }
+        self.infinite_dss().map_or(Part::None, Part::Dss)
+    }
+
     /// The MPTCP options of an established segment.
     fn mptcp_part(&mut self, index: usize, plan: &Plan) -> Part {
-        let fin = self.send.fin_enabled();
+        let fin = if self.out_of_tree { self.announces_fin(index, plan) } else { self.send.fin_enabled() };
         let subflow = &mut self.subflows[index];
-        if plan.kind == PlanKind::Ack {
+        if self.out_of_tree && plan.kind == PlanKind::Ack {
+            match subflow.signals.pop_front() {
+                Some(option @ MpOption::FastClose { .. }) => return Part::Other(option),
+                Some(option @ MpOption::Prio { .. }) => return Part::Both(self.dss(plan, fin), option),
+                Some(option) => return Part::Before(option, self.dss(plan, fin)),
+                None => {}
+            }
+        } else if plan.kind == PlanKind::Ack {
             match subflow.signals.front() {
                 Some(MpOption::AddAddr { .. }) => {
                     // ADD_ADDR on a pure ACK leaves no room for others.
@@ -178,8 +236,13 @@ impl Connection {
                 None => {}
             }
         }
-        if subflow.initiated && subflow.stage != Stage::Confirmed && plan.burst_start == 1 {
+        if subflow.initiated && subflow.stage == Stage::Unconfirmed && plan.burst_start == 1 {
             match subflow.role {
+                Role::Initial if self.out_of_tree || self.version == Version::V0 => {
+                    if plan.map.len == 0 && !std::mem::replace(&mut subflow.keys_sent, true) {
+                        return Part::Before(self.capable_ack(plan), self.dss(plan, false));
+                    }
+                }
                 Role::Initial if !fin => return Part::Other(self.capable_ack(plan)),
                 Role::Initial => {}
                 Role::Join => {
@@ -242,11 +305,17 @@ impl Connection {
         Dss { data_fin, data_ack, mapping }
     }
 
+    /// A data sequence number as this side writes it in mappings.
+    #[inline]
+    pub(super) fn data_number(&self, dsn: u64) -> DataNumber {
+        if self.out_of_tree { DataNumber::Short(dsn as u32) } else { DataNumber::Long(dsn) }
+    }
+
     #[inline(always)]
     fn dss_mapping(&self, data: u64, ssn: u32, len: u16, sum: u16) -> DssMapping {
         let dsn = self.keys.local_base.wrapping_add(data);
         DssMapping {
-            dsn: DataNumber::Long(dsn),
+            dsn: self.data_number(dsn),
             ssn,
             len,
             checksum: self.checksum.then(|| crypto::dss_checksum(dsn, ssn, len, sum)),
@@ -265,6 +334,7 @@ enum Part {
     Dss(Dss),
     Other(MpOption),
     Both(Dss, MpOption),
+    Before(MpOption, Dss),
 }
 
 impl Part {
@@ -274,7 +344,9 @@ impl Part {
             Self::None => 0,
             Self::Dss(dss) => padded(dss.wire_len()),
             Self::Other(option) => padded(option.wire_len()),
-            Self::Both(dss, option) => padded(dss.wire_len()) + padded(option.wire_len()),
+            Self::Both(dss, option) | Self::Before(option, dss) => {
+                padded(dss.wire_len()) + padded(option.wire_len())
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sim_core::{Duration, Instant};
 
 use super::{Announcement, Connection, Mode, Role, Stage, State};
-use crate::crypto;
+use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
 use crate::tcp::Flow;
 use crate::wire::{AddressIds, MpOption, TcpSegment};
@@ -21,7 +21,8 @@ impl Connection {
             initial_remote: initial.remote(),
             peer_denies_join: self.peer_denies_join,
             subflows,
-            local_addresses: &[],
+            local_addresses: &self.local_addresses,
+            backup_addresses: &self.backup_addresses,
         }
     }
 
@@ -62,7 +63,8 @@ impl Connection {
                 initial_remote: initial.remote(),
                 peer_denies_join: self.peer_denies_join,
                 subflows: &subflows,
-                local_addresses: &[],
+                local_addresses: &self.local_addresses,
+                backup_addresses: &self.backup_addresses,
             };
             self.path_manager.on_event(now, &event, &view, &mut actions);
             self.path_actions = actions;
@@ -81,7 +83,7 @@ impl Connection {
         let mut wanted = Vec::new();
         for action in std::mem::take(&mut self.path_actions) {
             match action {
-                PathAction::CreateSubflow { .. } if self.state == State::Established => wanted.push(action),
+                PathAction::CreateSubflow { .. } if self.may_open_subflow() => wanted.push(action),
                 // A connection that is being closed opens nothing (JOIN-21).
                 PathAction::CreateSubflow { .. } => {}
                 PathAction::Announce { id, address, port } => self.announce(now, id, address, port),
@@ -92,6 +94,11 @@ impl Connection {
             }
         }
         wanted
+    }
+
+    /// The out-of-tree kernel opens subflows until its DATA_FIN is acknowledged.
+    fn may_open_subflow(&self) -> bool {
+        self.state == State::Established || (self.out_of_tree && self.state == State::FinWait1)
     }
 
     /// Open a subflow from `local` to `remote`: a SYN with MP_JOIN is due.
@@ -158,6 +165,10 @@ impl Connection {
         if !self.local_ids.contains(&(id, address)) {
             self.local_ids.push((id, address));
         }
+        if self.version == Version::V0 || self.out_of_tree {
+            // Neither echoed nor repeated (ADDR-01).
+            return self.send_announcement(id, address, port);
+        }
         let resend_at = self.announcement_timeout().map(|wait| now + wait);
         self.announced.push(Announcement { id, address, port, resend_at, tries: 0 });
         self.send_announcement(id, address, port);
@@ -169,8 +180,15 @@ impl Connection {
     }
 
     fn send_announcement(&mut self, id: u8, address: IpAddr, port: Option<u16>) {
-        let hmac =
-            crypto::add_addr_hmac(self.keys.local, self.keys.remote.unwrap_or_default(), id, address, port);
+        if self.version == Version::V0 {
+            let nibble = if address.is_ipv4() { 4 } else { 6 };
+            let option = MpOption::AddAddr { nibble, address_id: id, address, port, hmac: None };
+            return self.send_signal(option);
+        }
+        // What the out-of-tree kernel sends it does not accept itself, nor does anyone else (case o1-echo-version1).
+        let compute =
+            if self.out_of_tree { crypto::add_addr_hmac_out_of_tree } else { crypto::add_addr_hmac };
+        let hmac = compute(self.keys.local, self.keys.remote.unwrap_or_default(), id, address, port);
         let option = MpOption::AddAddr { nibble: 0, address_id: id, address, port, hmac: Some(hmac) };
         self.send_signal(option);
     }
@@ -203,7 +221,10 @@ impl Connection {
         else {
             return;
         };
-        if subflow.flow.is_synchronized() {
+        if self.out_of_tree {
+            // Silently (`mptcp_sub_force_close`).
+            self.subflow_ended(now, index, CloseReason::Normal);
+        } else if subflow.flow.is_synchronized() {
             subflow.flow.close_send();
             self.retire(now, index, CloseReason::Normal);
         } else {
@@ -220,12 +241,24 @@ impl Connection {
         }
     }
 
-    /// ADD_ADDR, REMOVE_ADDR, MP_PRIO and MP_FASTCLOSE. Returns whether the subflow lives on.
-    pub(crate) fn take_signals(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> bool {
+    /// ADD_ADDR, REMOVE_ADDR, MP_PRIO and MP_FAIL of a segment whose data in order starts at offset
+    /// `undelivered`. Returns whether the subflow lives on.
+    pub(crate) fn take_signals(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        undelivered: u64,
+    ) -> bool {
         for option in segment.options.mptcp() {
             match option {
                 MpOption::AddAddr { nibble, address_id, address, port, hmac } => {
-                    if nibble & 1 != 0 && hmac.is_none() {
+                    if self.version == Version::V0 {
+                        // MAL-33: an HMAC belongs to version 1.
+                        if hmac.is_none() && matches!(nibble, 4 | 6) {
+                            self.use_announcement(address_id, address, port);
+                        }
+                    } else if nibble & 1 != 0 && hmac.is_none() {
                         self.announcement_echoed(address_id, address);
                     } else if let Some(hmac) = hmac {
                         self.take_announcement(index, address_id, address, port, hmac);
@@ -236,16 +269,53 @@ impl Connection {
                         self.take_removal(now, id);
                     }
                 }
+                MpOption::Prio { backup, address_id: Some(id) } if self.version == Version::V0 => {
+                    self.take_prio_of_address(id, backup);
+                }
+                MpOption::FastClose { receiver_key } if receiver_key == self.keys.local => {
+                    self.fastclosed_by_ack();
+                    return false;
+                }
                 MpOption::Prio { backup, address_id: None } => {
                     let subflow = &mut self.subflows[index];
                     subflow.peer_backup = backup;
                     let event = PathEvent::PriorityReceived { subflow: subflow.id, backup };
                     self.path_events.push_back(event);
                 }
+                MpOption::Fail { .. } => return self.take_fail(now, index, undelivered),
                 _ => {}
             }
         }
         true
+    }
+
+    /// MP_PRIO with an address id means every subflow of that address (PRIO-02).
+    fn take_prio_of_address(&mut self, id: u8, backup: bool) {
+        for subflow in self.subflows.iter_mut().filter(|subflow| subflow.remote_id == id) {
+            subflow.peer_backup = backup;
+            self.path_events.push_back(PathEvent::PriorityReceived { subflow: subflow.id, backup });
+        }
+    }
+
+    /// Addresses of this host that are up, and which of them serve as backup. Changes are events for the path
+    /// manager.
+    pub(crate) fn set_local_addresses(&mut self, addresses: Vec<IpAddr>, backups: Vec<IpAddr>) {
+        if self.path_manager_started {
+            let changed = addresses.iter().filter(|address| {
+                self.local_addresses.contains(address)
+                    && backups.contains(address) != self.backup_addresses.contains(address)
+            });
+            self.path_events.extend(changed.map(|&address| PathEvent::LocalAddressPriority {
+                address,
+                backup: backups.contains(&address),
+            }));
+            let gone = self.local_addresses.iter().filter(|known| !addresses.contains(known));
+            self.path_events.extend(gone.map(|&address| PathEvent::LocalAddressDown(address)));
+            let new = addresses.iter().filter(|new| !self.local_addresses.contains(new));
+            self.path_events.extend(new.map(|&address| PathEvent::LocalAddressUp(address)));
+        }
+        self.local_addresses = addresses;
+        self.backup_addresses = backups;
     }
 
     fn announcement_echoed(&mut self, id: u8, address: IpAddr) {
@@ -262,11 +332,19 @@ impl Connection {
             self.stats.add_addr_hmac_failures += 1;
             return;
         }
-        // The echo repeats the option without HMAC (ADDR-02).
-        let echo = MpOption::AddAddr { nibble: 1, address_id: id, address, port, hmac: None };
-        self.subflows[index].signals.push_back(echo);
+        if !self.out_of_tree {
+            // The echo repeats the option without HMAC (ADDR-02).
+            let echo = MpOption::AddAddr { nibble: 1, address_id: id, address, port, hmac: None };
+            self.subflows[index].signals.push_back(echo);
+        }
+        self.use_announcement(id, address, port);
+    }
+
+    fn use_announcement(&mut self, id: u8, address: IpAddr, port: Option<u16>) {
         let port = port.unwrap_or_else(|| self.subflows[0].flow.remote().port());
         let address = SocketAddr::new(address, port);
+        // An id names one address: version 0 lets a later one replace it (ADDR-07).
+        self.remote_addresses.retain(|&(known, _)| known != id || self.version == Version::V1);
         if !self.remote_addresses.contains(&(id, address)) {
             self.remote_addresses.push((id, address));
         }
@@ -282,7 +360,11 @@ impl Connection {
             let subflow = &self.subflows[index];
             if subflow.stage != Stage::Gone && subflow.remote_id == id {
                 let id = subflow.id;
-                self.close_subflow(now, id);
+                if self.out_of_tree {
+                    let _: bool = self.refuse_subflow(now, index, 0);
+                } else {
+                    self.close_subflow(now, id);
+                }
             }
         }
     }

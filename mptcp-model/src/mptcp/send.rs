@@ -46,6 +46,8 @@ pub(crate) struct SendStream {
     pub(crate) timer: Option<Instant>,
     pub(crate) timeout: Duration,
     pub(crate) fin_retries: u32,
+    /// What is to be sent again: the subflow that had it, first position and end.
+    pub(crate) reinject: VecDeque<(usize, u64, u64)>,
     /// The application waits for room.
     pub(crate) starved: bool,
 }
@@ -67,6 +69,7 @@ impl SendStream {
             timer: None,
             timeout: TIMEOUT_MIN,
             fin_retries: 0,
+            reinject: VecDeque::new(),
             starved: false,
         }
     }
@@ -176,6 +179,9 @@ impl Connection {
     }
 
     fn distribute(&mut self, now: Instant) {
+        if !self.send.reinject.is_empty() {
+            self.serve_reinjections();
+        }
         let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
         let extra = self.dss_room();
         for (index, subflow) in self.subflows.iter().enumerate() {
@@ -183,6 +189,7 @@ impl Connection {
                 views.push(subflow.scheduler_view(index, extra));
             }
         }
+        let copies = self.scheduler.copies();
         let mut pushed: Option<usize> = None;
         while self.send.has_pending() {
             let Some((index, exact)) = self.pick_subflow(&views) else { break };
@@ -191,9 +198,20 @@ impl Connection {
             {
                 self.subflows[before].flow.mark_push();
             }
+            let next = self
+                .send
+                .fragments
+                .get(self.send.pending)
+                .map_or(0, |part| part.start + u64::from(part.sent));
             let copied = self.push_to(index, exact);
             if copied == 0 {
                 break;
+            }
+            if copies {
+                self.copy_to_others(index, next, copied);
+                for view in &mut views {
+                    *view = self.subflows[view.index].scheduler_view(view.index, extra);
+                }
             }
             pushed = Some(index);
             // Only this subflow has changed.
@@ -250,13 +268,13 @@ impl Connection {
     }
 
     /// Map up to `len` octets from position `data` to a subflow (`mptcp_sendmsg_frag`). Returns how many.
-    fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
+    pub(super) fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
         let extra = self.dss_room();
         let flow = &mut self.subflows[index].flow;
         let mss = flow.mss_now(extra);
-        let goal = flow.size_goal(mss);
+        let goal = if self.out_of_tree { mss } else { flow.size_goal(mss) };
         let room = flow.tail_room(data, goal);
-        if room == 0 {
+        if room == 0 && !self.out_of_tree {
             // The tail keeps its mapping; what follows goes into a new one.
             flow.mark_push();
         }
@@ -266,7 +284,8 @@ impl Connection {
         if len == 0 {
             return 0;
         }
-        let sum = if self.checksum { self.mapping_sum(index, room > 0, data, len) } else { 0 };
+        let sum =
+            if self.checksum && !self.out_of_tree { self.mapping_sum(index, room > 0, data, len) } else { 0 };
         let flow = &mut self.subflows[index].flow;
         if room > 0 {
             flow.extend_tail(len, sum);
@@ -286,8 +305,18 @@ impl Connection {
 
     /// Octets that the DSS of a data segment takes, padded (`mptcp_established_options_dss`).
     pub(crate) fn dss_room(&self) -> u32 {
-        if self.mode != Mode::Multipath {
+        if self.mode != Mode::Multipath && self.infinite.is_none() {
             return 0;
+        }
+        self.dss_octets()
+    }
+
+    /// As [`dss_room`](Self::dss_room), of a connection that speaks MPTCP.
+    #[inline]
+    pub(super) fn dss_octets(&self) -> u32 {
+        if self.out_of_tree {
+            // Room for a checksum is kept in any case.
+            return 20;
         }
         let ack = if self.use_long_ack { 8 } else { 4 };
         let checksum = if self.checksum { 2 } else { 0 };
@@ -386,7 +415,10 @@ impl Connection {
             if subflow.stale_count > 0 || !subflow.is_active() {
                 continue;
             }
-            if let Some((at, _)) = subflow.flow.xmit_timer {
+            if self.out_of_tree {
+                // Whatever the subflows backed off to (`mptcp_set_rto`).
+                longest = longest.max(subflow.flow.rtt.srtt() * 2);
+            } else if let Some((at, _)) = subflow.flow.xmit_timer {
                 longest = longest.max(at.saturating_since(now));
             }
         }
@@ -397,12 +429,19 @@ impl Connection {
     /// The connection-level timer fired (`__mptcp_retrans`).
     pub(crate) fn send_timeout(&mut self, now: Instant) {
         self.send.timer = None;
+        if self.leave_stripped_path(now) {
+            return;
+        }
         let target = self.pick_retransmitter(now);
         let Some(&fragment) = self.send.fragments.front() else {
             if self.send.fin_enabled() {
                 // Repeat the DATA_FIN, backing off (CLOSE-03).
                 self.send.fin_retries += 1;
-                self.ack_all_subflows();
+                if self.out_of_tree {
+                    self.send_data_fin(false);
+                } else {
+                    self.ack_all_subflows();
+                }
                 let factor = 1u64 << self.send.fin_retries.min(9);
                 self.send.timer = Some(now + (TIMEOUT_MIN * factor).min(Duration::from_secs(120)));
             }
@@ -420,6 +459,7 @@ impl Connection {
             }
             if done > 0 {
                 self.subflows[index].flow.mark_push();
+                self.fallback_allowed = false;
                 self.stats.retransmits += 1;
                 self.stats.reinjected_bytes += u64::from(done);
                 if let Some(first) = self.send.fragments.front_mut() {
@@ -514,6 +554,7 @@ impl Connection {
         if self.send.fragments.is_empty() {
             return false;
         }
+        self.fallback_allowed = false;
         self.send.recovery = Some(self.send.nxt);
         self.send.pending = 0;
         self.send.burst = 0;

@@ -6,8 +6,8 @@ use sim_core::Instant;
 
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
-use crate::tcp::Flow;
-use crate::wire::{IpHeader, MpOption, Payload};
+use crate::tcp::{Arrival, Flow};
+use crate::wire::{IpHeader, MpOption};
 
 /// How a subflow came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub(crate) enum Stage {
     Unconfirmed,
     /// Data may flow.
     Confirmed,
+    /// A checksum failed and MP_FAIL was sent; what arrives waits for the infinite mapping.
+    Failing,
+    /// TCP again: the infinite mapping is being announced.
+    Infinite,
     /// Over.
     Gone,
 }
@@ -62,12 +66,20 @@ pub struct Subflow {
     pub(crate) stale: bool,
     pub(crate) stale_count: u8,
     pub(crate) stale_at: Instant,
-    /// When the third ACK of a join is sent again.
-    pub(crate) third_ack_timer: Option<Instant>,
-    pub(crate) third_ack_tries: u8,
+    /// When the third ACK of a join, or MP_FAIL, is sent again.
+    pub(crate) answer_timer: Option<Instant>,
+    pub(crate) answer_tries: u8,
+    /// When waiting for the answer to MP_FAIL ends.
+    pub(crate) answer_until: Instant,
+    /// Data sequence number of a mapping whose checksum failed.
+    pub(crate) failed_dsn: Option<u64>,
+    /// The third ACK with both keys left.
+    pub(crate) keys_sent: bool,
+    /// When the last acknowledgment without any MPTCP option arrived.
+    pub(crate) stripped_at: Option<Instant>,
     pub(crate) rx_map: RxMap,
-    /// Pieces of a mapping whose checksum is not yet verified, with their truesize.
-    pub(crate) unverified: Vec<(Payload, u32)>,
+    /// Pieces of a mapping whose checksum is not yet verified, or all that arrived since one failed.
+    pub(crate) unverified: Vec<Arrival>,
     /// Options that leave on ACKs of their own.
     pub(crate) signals: VecDeque<MpOption>,
     /// MP_TCPRST reason and MP_FASTCLOSE of a reset.

@@ -18,7 +18,7 @@ impl Connection {
             or_never(self.send.timer).min(or_never(self.close_timer)).min(or_never(self.path_wake));
         for subflow in &self.subflows {
             if subflow.stage != Stage::Gone {
-                next = next.min(subflow.flow.next_deadline()).min(or_never(subflow.third_ack_timer));
+                next = next.min(subflow.flow.next_deadline()).min(or_never(subflow.answer_timer));
             }
         }
         for entry in &self.announced {
@@ -40,12 +40,19 @@ impl Connection {
                 if let Some(rto) = outcome.rto {
                     let subflow = self.subflows[index].id;
                     self.path_events.push_back(PathEvent::RetransmissionTimeout { subflow, rto });
+                    if self.out_of_tree && self.mode == Mode::Multipath {
+                        self.reinject_from(index);
+                    }
                 }
                 self.subflow_state_changed(now, index);
             }
             let subflow = &mut self.subflows[index];
-            if subflow.third_ack_timer.is_some_and(|at| at <= now) {
-                self.repeat_third_ack(now, index);
+            if subflow.answer_timer.is_some_and(|at| at <= now) {
+                match subflow.stage {
+                    Stage::Failing => self.repeat_fail(now, index),
+                    Stage::Confirmed => self.repeat_fastclose(now, index),
+                    _ => self.repeat_third_ack(now, index),
+                }
             }
         }
         if self.send.timer.is_some_and(|at| at <= now) {
@@ -71,14 +78,14 @@ impl Connection {
 
     fn repeat_third_ack(&mut self, now: Instant, index: usize) {
         let subflow = &mut self.subflows[index];
-        subflow.third_ack_tries += 1;
-        if subflow.third_ack_tries > THIRD_ACK_TRIES {
+        subflow.answer_tries += 1;
+        if subflow.answer_tries > THIRD_ACK_TRIES {
             subflow.reset_reason = Some(1);
             self.subflow_ended(now, index, CloseReason::TimedOut);
             return;
         }
-        let wait = subflow.flow.rtt.rto() * (1 << subflow.third_ack_tries.min(6));
-        subflow.third_ack_timer = Some(now + wait);
+        let wait = subflow.flow.rtt.rto() * (1 << subflow.answer_tries.min(6));
+        subflow.answer_timer = Some(now + wait);
         subflow.flow.recv.ack_immediately();
     }
 }

@@ -92,8 +92,8 @@ impl Connection {
         let subflow = &self.subflows[index];
         let flow = &subflow.flow;
         let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
-            && (self.mode == Mode::Plain || subflow.stage == Stage::Confirmed)
-            && self.mode != Mode::Offered
+            && subflow.stage == Stage::Confirmed
+            && !self.out_of_tree
             && subflow.signals.is_empty()
             && flow.ts_ok
             && !flow.recv.has_sacks();
@@ -140,6 +140,10 @@ impl Connection {
         } else {
             let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
             window = (self.recv.window_end - self.recv.next).min(most);
+            if self.out_of_tree {
+                window = window.next_multiple_of(1 << scale).min(most);
+                self.recv.window_end = self.recv.next + window;
+            }
             flow.recv.rcv_wnd = window;
         }
         (window >> scale).min(65_535) as u16

@@ -361,9 +361,11 @@ impl PathManager for KernelPathManager {
             PathEvent::EndpointRemoved(endpoint) => self.endpoint_removed(&mut round, &endpoint),
             PathEvent::EndpointChanged(endpoint) => self.endpoint_changed(&mut round, endpoint),
             PathEvent::Wake => {}
-            PathEvent::PriorityReceived { .. }
+            PathEvent::Opened
+            | PathEvent::PriorityReceived { .. }
             | PathEvent::RetransmissionTimeout { .. }
             | PathEvent::LocalAddressUp(_)
+            | PathEvent::LocalAddressPriority { .. }
             | PathEvent::LocalAddressDown(_) => return,
         }
         if core::mem::take(&mut self.established_pending) {

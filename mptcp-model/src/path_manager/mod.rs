@@ -5,6 +5,7 @@
 use core::fmt;
 
 pub mod endpoints;
+pub mod fullmesh;
 pub mod kernel;
 pub mod ndiffports;
 pub mod none;
@@ -84,6 +85,8 @@ pub struct ConnectionView<'a> {
     pub subflows: &'a [SubflowView],
     /// Addresses of this host on interfaces that are up.
     pub local_addresses: &'a [IpAddr],
+    /// Those of them whose interface serves as backup.
+    pub backup_addresses: &'a [IpAddr],
 }
 
 /// What happens to a connection.
@@ -91,6 +94,9 @@ pub struct ConnectionView<'a> {
 pub enum PathEvent {
     /// The connection is confirmed on this side: subflows may be opened and addresses announced.
     Established,
+    /// The initial subflow is established here, but the peer has not confirmed it. Out-of-tree stacks only,
+    /// where addresses are announced at once.
+    Opened,
     /// ADD_ADDR accepted from the peer (HMAC verified in v1); the connection sends the echo itself, before
     /// the actions are executed.
     AnnounceReceived {
@@ -134,6 +140,13 @@ pub enum PathEvent {
     },
     /// An address of this host came up.
     LocalAddressUp(IpAddr),
+    /// The interface of an address became a backup, or a regular one again.
+    LocalAddressPriority {
+        /// The address.
+        address: IpAddr,
+        /// New backup flag.
+        backup: bool,
+    },
     /// An address of this host went away.
     LocalAddressDown(IpAddr),
     /// `ip mptcp endpoint add`.
@@ -226,6 +239,12 @@ pub trait PathManager: fmt::Debug + Send {
 
     /// Whether a join from the peer may be accepted now.
     fn accepts_join(&self, view: &ConnectionView<'_>) -> bool;
+
+    /// Id under which a join to or from `address` of this host goes, if the manager numbers addresses.
+    fn address_id(&self, address: IpAddr) -> Option<u8> {
+        let _ = address;
+        None
+    }
 
     /// Something happened; what shall be done is appended to `actions`, in order.
     fn on_event(

@@ -70,6 +70,7 @@ mod tests {
             peer_denies_join: false,
             subflows: &[],
             local_addresses: &[],
+            backup_addresses: &[],
         };
         let mut actions = Vec::new();
         NDiffPorts::new(subflows).on_event(Instant::ZERO, &PathEvent::Established, &view, &mut actions);

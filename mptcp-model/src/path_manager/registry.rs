@@ -1,5 +1,6 @@
 //! The path managers by name.
 
+use super::fullmesh::FullMesh;
 use super::kernel::KernelPathManager;
 use super::ndiffports::NDiffPorts;
 use super::none::NoPathManager;
@@ -37,6 +38,12 @@ pub struct PathManagerEntry {
 
 /// All path managers, in alphabetical order.
 pub const PATH_MANAGERS: &[PathManagerEntry] = &[
+    PathManagerEntry {
+        name: "fullmesh",
+        title: "every own address with every address of the peer",
+        reference: "out-of-tree Linux MPTCP v0.96, net/mptcp/mptcp_fullmesh.c",
+        build: |_| Box::new(FullMesh::new()),
+    },
     PathManagerEntry {
         name: "kernel",
         title: "endpoints and limits of upstream Linux",

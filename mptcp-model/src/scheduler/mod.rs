@@ -4,6 +4,8 @@
 
 mod linux;
 mod lowest_rtt;
+mod redundant;
+mod round_robin;
 
 use core::fmt;
 
@@ -11,6 +13,8 @@ use sim_core::Duration;
 
 pub use self::linux::LinuxDefault;
 pub use self::lowest_rtt::LowestRtt;
+pub use self::redundant::Redundant;
+pub use self::round_robin::RoundRobin;
 
 /// A subflow as a scheduler sees it. The slice is in subflow id order and holds those that may carry
 /// data: established, not stale.
@@ -56,6 +60,11 @@ pub trait Scheduler: fmt::Debug + Send {
     /// The subflow for the next data, or `None` to wait for an acknowledgment or a window. `window` is
     /// what the connection's send window leaves, in bytes.
     fn pick(&mut self, window: u64, paths: &[SchedulerView]) -> Option<Pick>;
+
+    /// Whether what is picked goes to all other subflows too.
+    fn copies(&self) -> bool {
+        false
+    }
 }
 
 /// One entry of the registry.
@@ -70,7 +79,7 @@ pub struct SchedulerInfo {
     create: fn() -> Box<dyn Scheduler>,
 }
 
-static REGISTRY: [SchedulerInfo; 2] = [
+static REGISTRY: [SchedulerInfo; 4] = [
     SchedulerInfo {
         name: "default",
         title: "least time to drain the send buffer, in bursts of 64 KiB",
@@ -82,6 +91,18 @@ static REGISTRY: [SchedulerInfo; 2] = [
         title: "lowest smoothed round-trip time among subflows with window",
         reference: "out-of-tree MPTCP v0.96, default scheduler",
         create: || Box::<LowestRtt>::default(),
+    },
+    SchedulerInfo {
+        name: "redundant",
+        title: "every segment on all subflows",
+        reference: "Frommgen et al., ICC 2016",
+        create: || Box::<Redundant>::default(),
+    },
+    SchedulerInfo {
+        name: "roundrobin",
+        title: "subflows take turns, a segment each, as windows allow",
+        reference: "out-of-tree MPTCP v0.96, net/mptcp/mptcp_rr.c",
+        create: || Box::<RoundRobin>::default(),
     },
 ];
 
@@ -95,4 +116,32 @@ pub fn list() -> &'static [SchedulerInfo] {
 #[must_use]
 pub fn create(name: &str) -> Option<Box<dyn Scheduler>> {
     REGISTRY.iter().find(|info| info.name == name).map(|info| (info.create)())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn path(index: usize) -> SchedulerView {
+        SchedulerView {
+            index,
+            backup: false,
+            queued: 0,
+            has_memory: true,
+            pacing_rate: 1,
+            srtt: Duration::from_millis(20),
+            cwnd_room: 10,
+            mss: 1428,
+            in_loss: false,
+        }
+    }
+
+    #[test]
+    fn every_scheduler_is_found_by_the_name_it_gives_itself() {
+        for info in list() {
+            assert_eq!(create(info.name).map(|scheduler| scheduler.name()), Some(info.name));
+        }
+        assert!(list().is_sorted_by_key(|info| info.name));
+        assert!(create("minrt").is_none());
+    }
 }

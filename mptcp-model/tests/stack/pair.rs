@@ -71,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) client_config: MptcpConfig,
     pub(crate) tcp: TcpConfig,
     pub(crate) listen: bool,
+    pub(crate) scheduler: &'static str,
+    pub(crate) path_manager: &'static str,
 }
 
 impl Default for Setup {
@@ -86,6 +88,8 @@ impl Default for Setup {
             // Exact times make tests readable.
             tcp: TcpConfig { timer_tick: None, ..TcpConfig::new(Profile::LinuxUpstream) },
             listen: true,
+            scheduler: "default",
+            path_manager: "kernel",
         }
     }
 }
@@ -94,13 +98,14 @@ pub(crate) fn remote() -> SocketAddr {
     "10.0.1.2:5001".parse().unwrap()
 }
 
-fn options(tcp: &TcpConfig, mptcp: Option<MptcpConfig>, manager: PathManagerConfig) -> SocketOptions {
+fn options(setup: &Setup, mptcp: Option<MptcpConfig>, manager: PathManagerConfig) -> SocketOptions {
+    let (tcp, scheduler, by) = (&setup.tcp, setup.scheduler, setup.path_manager);
     SocketOptions {
         tcp: Arc::new(tcp.clone()),
         mptcp: mptcp.map(Arc::new),
         congestion: Arc::new(|| congestion::create("cubic", &congestion::Parameters::new()).unwrap()),
-        scheduler: Arc::new(|| scheduler::create("default").unwrap()),
-        path_manager: Arc::new(move || (registry::find("kernel").unwrap().build)(&manager)),
+        scheduler: Arc::new(move || scheduler::create(scheduler).unwrap()),
+        path_manager: Arc::new(move || (registry::find(by).unwrap().build)(&manager)),
         content: Content::Pattern(99),
     }
 }
@@ -157,9 +162,9 @@ impl Pair {
         let client_mp = setup.mptcp_client.then(|| setup.client_config.clone());
         let port = if setup.listen { 5001 } else { 5002 };
         let any = SocketAddr::new("0.0.0.0".parse().unwrap(), port);
-        let listener = server.listen(options(&setup.tcp, server_mp, manager(server_ends)), any, 4).unwrap();
+        let listener = server.listen(options(setup, server_mp, manager(server_ends)), any, 4).unwrap();
         let socket = client
-            .connect(Instant::ZERO, options(&setup.tcp, client_mp, manager(client_ends)), None, remote())
+            .connect(Instant::ZERO, options(setup, client_mp, manager(client_ends)), None, remote())
             .unwrap();
         Self {
             now: Instant::ZERO,

@@ -3,7 +3,7 @@
 //! New limits hold for connections opened later. Left out: what the kernel does with the subflows of an
 //! address that is deleted.
 
-use mptcp_model::host::{HostNode, NetNode};
+use mptcp_model::host::{HostNode, InterfaceUse, NetNode};
 use mptcp_model::mptcp::EndpointChange;
 use mptcp_model::net::InterfaceId;
 use mptcp_model::path_manager::Endpoint;
@@ -13,7 +13,7 @@ use sim_core::{NodeId, Observer};
 use crate::build::{self, HostState, Network};
 use crate::process::Process;
 use crate::scenario::Event;
-use crate::words::{Command, EndpointWords, Flag};
+use crate::words::{Command, EndpointWords, Flag, Multipath};
 
 impl<O: Observer<Packet>> Network<O> {
     /// Execute a command now.
@@ -22,6 +22,18 @@ impl<O: Observer<Packet>> Network<O> {
         let node = known.ok_or_else(|| format!("no host \"{}\"", event.host))?;
         if let Command::Link { dev, up } = &event.command {
             return self.set_link(node, dev, *up);
+        }
+        if let Command::LinkMultipath { dev, mode } = &event.command {
+            let interface = self.interface(node, dev)?;
+            let multipath = match mode {
+                Multipath::On => InterfaceUse::On,
+                Multipath::Off => InterfaceUse::Off,
+                Multipath::Backup => InterfaceUse::Backup,
+            };
+            return self.on_host(node, |host, now| {
+                host.host.set_interface_use(now, interface, multipath);
+                Ok(())
+            });
         }
         if let Some(changes) = self.endpoint_changes(node, &event.command)? {
             self.on_host(node, |host, now| {
@@ -49,18 +61,23 @@ impl<O: Observer<Packet>> Network<O> {
         })
     }
 
-    fn set_link(&mut self, node: NodeId, dev: &str, up: bool) -> Result<(), String> {
+    fn interface(&self, node: NodeId, dev: &str) -> Result<InterfaceId, String> {
         let host = &self.scenario.hosts[node.0 as usize];
         let interfaces = build::interfaces(&self.layout, node, host);
         let position = interfaces.iter().position(|(interface, _)| interface.name == dev);
         let interface = position.map(|position| InterfaceId(position as u16));
-        let interface = interface.ok_or_else(|| format!("no interface \"{dev}\""))?;
+        interface.ok_or_else(|| format!("no interface \"{dev}\""))
+    }
+
+    fn set_link(&mut self, node: NodeId, dev: &str, up: bool) -> Result<(), String> {
+        let interface = self.interface(node, dev)?;
         if let NetNode::Router(router) = self.sim.node_mut(node) {
             router.router.set_interface_up(interface, up);
             return Ok(());
         }
-        self.on_host(node, |host, _| {
+        self.on_host(node, |host, now| {
             host.host.set_interface_up(interface, up);
+            host.host.addresses_changed(now);
             Ok(())
         })
     }

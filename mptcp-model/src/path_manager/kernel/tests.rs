@@ -103,6 +103,7 @@ impl Connection {
             peer_denies_join: self.denies_join,
             subflows: &self.subflows,
             local_addresses: &[],
+            backup_addresses: &[],
         };
         f(&mut self.manager, &view)
     }
