@@ -120,6 +120,7 @@ impl Connection {
             Some((version, flags)) if self.mode == Mode::Offered && version >= 1 && flags & 0x5f == 0x01 => {
                 self.checksum |= flags & 0x80 != 0;
                 self.peer_denies_join = flags & 0x20 != 0;
+                self.stats.capable_syn_received += 1;
             }
             _ => self.mode = Mode::Plain,
         }
@@ -207,7 +208,10 @@ impl Connection {
                 self.path_events.push_back(PathEvent::Established);
             }
             // CAP-18, CAP-25: without both keys it is TCP.
-            None => self.fall_back(),
+            None => {
+                self.stats.capable_fallback_ack += 1;
+                self.fall_back();
+            }
         }
     }
 

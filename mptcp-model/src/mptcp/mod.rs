@@ -12,6 +12,7 @@ mod input;
 mod options;
 mod paths;
 mod predicted;
+mod readiness;
 mod receive;
 mod send;
 mod subflow;
@@ -27,6 +28,7 @@ use sim_core::{Instant, random::Stream};
 
 pub use self::close::ReadOutcome;
 pub use self::info::{ConnectionInfo, SubflowInfo};
+pub use self::readiness::Readiness;
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
 use self::send::SendStream;
@@ -224,6 +226,10 @@ pub struct ConnectionStats {
     pub checksum_errors: u64,
     /// Data beyond the window, dropped.
     pub out_of_window_bytes: u64,
+    /// SYNs received with an MP_CAPABLE that was taken (`MPCapableSYNRX`).
+    pub capable_syn_received: u64,
+    /// Passive opens whose third ACK brought no keys (`MPCapableFallbackACK`).
+    pub capable_fallback_ack: u64,
 }
 
 /// Keys and what follows from them.

@@ -91,6 +91,7 @@ impl Flow {
         self.cc.on_established(now, &mut self.window);
         self.last_send = now;
         self.cwnd_stamp = now;
+        self.start_keepalive(now);
         self.update_pacing_rate();
     }
 

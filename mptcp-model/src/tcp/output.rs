@@ -373,6 +373,7 @@ impl Flow {
         let fin_follows = is_last && self.fin_wanted;
         let limit = if chunk.len <= mss {
             if self.nagle_holds(chunk.len < mss, is_last && !fin_follows) && !probe {
+                self.blocked_by_window(now);
                 return false;
             }
             chunk.len
@@ -408,14 +409,16 @@ impl Flow {
         needed
     }
 
-    /// Nagle as modified by Minshall: a small segment waits for an earlier small one.
+    /// Nagle as modified by Minshall: a small segment waits for an earlier small one. A corked one waits for
+    /// more data, until the persist timer sends it.
     fn nagle_holds(&self, partial: bool, is_last: bool) -> bool {
         partial
             && is_last
-            && self.config.nagle
-            && !self.queue.sent.is_empty()
-            && self.snd_sml > self.snd_una
-            && self.snd_sml <= self.snd_nxt
+            && (self.config.cork
+                || self.config.nagle
+                    && !self.queue.sent.is_empty()
+                    && self.snd_sml > self.snd_una
+                    && self.snd_sml <= self.snd_nxt)
     }
 
     /// Wait for a larger burst (`tcp_tso_should_defer`)?
@@ -641,6 +644,7 @@ impl Flow {
         self.last_send = now;
     }
 
+    /// Nothing outstanding will call again: the persist timer does.
     fn blocked_by_window(&mut self, now: Instant) {
         if self.queue.sent.is_empty() && self.xmit_timer.is_none() {
             self.arm_persist(now);

@@ -236,6 +236,11 @@ impl Receiver {
         self.ack_scheduled && !self.ack_now
     }
 
+    /// When data arrived last.
+    pub(crate) const fn last_data(&self) -> Instant {
+        self.last_data
+    }
+
     pub(crate) fn has_sacks(&self) -> bool {
         self.num_sacks > 0 || self.dsack.is_some()
     }
