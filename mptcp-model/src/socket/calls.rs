@@ -194,7 +194,12 @@ impl Sockets {
         match socket.state {
             State::Listening(_) => return Some(Err(Errno::IsConnected)),
             State::Fresh => {
-                let opened = host.connect(now, socket.options.clone(), socket.bound, to);
+                // Mapped addresses are IPv4 on the wire.
+                let canonical =
+                    |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+                let to = canonical(to);
+                let bound = socket.bound.map(canonical);
+                let opened = host.connect(now, socket.options.clone(), bound, to);
                 match opened {
                     Ok(id) => socket.state = State::Connection(id),
                     Err(error) => return Some(Err(error.into())),
@@ -238,6 +243,10 @@ impl Sockets {
             Err(error) => return Some(Err(error)),
         };
         let waits = !(socket.nonblocking || flags.dont_wait);
+        if len == 0 && socket.options.mptcp.is_some() && !matches!(socket.state, State::Listening(_)) {
+            // An MPTCP socket looks no further (`mptcp_recvmsg`).
+            return Some(Ok(0));
+        }
         let State::Connection(id) = socket.state else { return Some(Err(Errno::NotConnected)) };
         let readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
         if readiness.opening && readiness.error.is_none() {
@@ -262,7 +271,7 @@ impl Sockets {
         if let Some(error) = socket.take_error(host) {
             return Some(Err(error));
         }
-        if readiness.ended || socket.read_shut || len == 0 {
+        if readiness.ended || socket.read_shut {
             return Some(Ok(0));
         }
         (!waits).then_some(Err(Errno::Again))
