@@ -267,15 +267,18 @@ impl Connection {
             }
         }
         if fastclose {
-            self.fastclosed(now, index);
+            self.fastclosed(now, Some(index));
             return;
         }
         self.subflow_ended(now, index, reason);
     }
 
-    /// The peer aborted the connection (CLOSE-13).
-    fn fastclosed(&mut self, now: Instant, index: usize) {
-        self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
+    /// The peer aborted the connection, by a RST on a subflow or by an ACK (CLOSE-13): the subflows that are
+    /// left are reset.
+    pub(crate) fn fastclosed(&mut self, now: Instant, reset: Option<usize>) {
+        if let Some(index) = reset {
+            self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
+        }
         for other in 0..self.subflows.len() {
             let subflow = &mut self.subflows[other];
             if subflow.stage != Stage::Gone {

@@ -275,6 +275,8 @@ pub struct Flow {
     /// When a segment sent last armed the loss probe, and for when.
     pub(crate) probe_armed: (Instant, Instant),
     pub(crate) state_timer: Option<Instant>,
+    /// When the retransmission timer expired first since the last progress.
+    pub(crate) first_timeout: Option<Instant>,
     /// Data that the window holds back, and when that was first noticed by the persist timer.
     pub(crate) held_since: Option<(u64, Instant)>,
     /// Keepalive probes without an answer.
@@ -386,6 +388,7 @@ impl Flow {
             xmit_timer: None,
             probe_armed: (Instant::FAR_FUTURE, Instant::FAR_FUTURE),
             state_timer: None,
+            first_timeout: None,
             held_since: None,
             keepalive_probes: 0,
             retries: 0,

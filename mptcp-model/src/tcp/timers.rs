@@ -99,6 +99,9 @@ impl Flow {
             return outcome;
         }
         self.enter_loss(now, me, paths);
+        if self.retries == 0 {
+            self.first_timeout = Some(now);
+        }
         self.retries += 1;
         self.burst_end = self.snd_nxt;
         self.force(Forced::Head);
@@ -117,7 +120,10 @@ impl Flow {
 
     /// What is left of the user timeout, counted from the first retransmission; `None` without one.
     fn user_timeout_left(&self, now: Instant) -> Option<Duration> {
-        let since = self.retrans_stamp.filter(|_| self.retries > 0 && !self.config.user_timeout.is_zero())?;
+        if self.retries == 0 || self.config.user_timeout.is_zero() {
+            return None;
+        }
+        let since = self.first_timeout?;
         Some(self.config.user_timeout.saturating_sub(now.saturating_since(since)))
     }
 
