@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn junit_counts_and_escapes() {
         let outcome = |verdict| Outcome { file: "a&b.pkt".to_owned(), variant: Some(Variant::Ipv4), verdict };
-        let text = junit(&[outcome(Verdict::Passed), outcome(Verdict::Failed("expected > . 1\u{1}".to_owned()))]);
+        let text =
+            junit(&[outcome(Verdict::Passed), outcome(Verdict::Failed("expected > . 1\u{1}".to_owned()))]);
         assert!(text.contains("tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\""), "{text}");
         assert!(text.contains("<failure>expected &gt; . 1\u{fffd}</failure>"), "{text}");
         assert!(text.contains("classname=\"a&amp;b.pkt\""), "{text}");

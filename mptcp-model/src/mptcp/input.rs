@@ -617,7 +617,10 @@ impl Connection {
         }
         self.note_writable();
         if self.orphaned && self.recv.unread > 0 {
-            self.subflows[index].flow.abort();
+            // Nobody reads any more: data after close is answered with a reset.
+            let flow = &mut self.subflows[index].flow;
+            let seq = flow.snd_nxt;
+            flow.answer_with_reset(seq);
             self.subflow_ended(now, index, CloseReason::Normal);
         }
     }

@@ -110,9 +110,15 @@ impl Sockets {
     pub fn begin(&mut self, now: Instant, host: &mut Host, call: Call) -> Progress {
         let timeout = match &call {
             Call::Poll { timeout, .. } | Call::EpollWait { timeout, .. } => *timeout,
-            Call::Connect { fd, .. } | Call::Write { fd, .. } => self.timeout(*fd, |socket| socket.send_timeout),
-            Call::Accept { fd, .. } | Call::Read { fd, .. } => self.timeout(*fd, |socket| socket.receive_timeout),
-            Call::Close { fd } => self.get(*fd).ok().and_then(|socket| socket.linger).map(|linger| linger.time),
+            Call::Connect { fd, .. } | Call::Write { fd, .. } => {
+                self.timeout(*fd, |socket| socket.send_timeout)
+            }
+            Call::Accept { fd, .. } | Call::Read { fd, .. } => {
+                self.timeout(*fd, |socket| socket.receive_timeout)
+            }
+            Call::Close { fd } => {
+                self.get(*fd).ok().and_then(|socket| socket.linger).map(|linger| linger.time)
+            }
         };
         let deadline = timeout.map(|timeout| now + timeout);
         self.resume(now, host, Pending { call, moved: 0, deadline, found: Vec::new(), lingering: None })
@@ -354,7 +360,9 @@ impl Sockets {
             }
             (State::Connection(id), linger) => {
                 host.close(now, id);
-                if linger.is_some() && host.connection(id).is_some_and(|connection| !connection.is_delivered()) {
+                if linger.is_some()
+                    && host.connection(id).is_some_and(|connection| !connection.is_delivered())
+                {
                     *lingering = Some(id);
                     return None;
                 }

@@ -86,7 +86,11 @@ impl OptionValue {
 
 /// Seconds of an option that takes from 1 to 32767 of them.
 fn seconds(number: i64) -> Result<Duration, Errno> {
-    u64::try_from(number).ok().filter(|number| (1..=32_767).contains(number)).map(Duration::from_secs).ok_or(Errno::Invalid)
+    u64::try_from(number)
+        .ok()
+        .filter(|number| (1..=32_767).contains(number))
+        .map(Duration::from_secs)
+        .ok_or(Errno::Invalid)
 }
 
 impl Sockets {

@@ -3,7 +3,7 @@
 use sim_core::{Duration, Instant};
 
 use crate::congestion::CaState;
-use crate::tcp::{Flow, TcpState};
+use crate::tcp::{Flow, TcpState, XmitTimer};
 
 /// A view of one flow as `TCP_INFO` gives it.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,10 @@ impl<'a> TcpInfo<'a> {
                 CaState::Recovery => 3,
                 CaState::Loss => 4,
             },
-            "retransmits" => flow.retries.into(),
+            "retransmits" => match flow.xmit_timer {
+                Some((_, XmitTimer::Persist)) => 0,
+                _ => flow.retries.into(),
+            },
             "backoff" => flow.rtt.backoff().into(),
             "options" => {
                 let scaled = flow.is_synchronized() && (flow.snd_wscale > 0 || flow.rcv_wscale > 0);
@@ -109,7 +112,10 @@ impl<'a> TcpInfo<'a> {
             "rcv_ooopack" => stats.out_of_order,
             "snd_wnd" => flow.snd_wnd,
             "rcv_wnd" => flow.recv.receive_window(),
-            "probes" => u64::from(flow.keepalive_probes),
+            "probes" => match flow.xmit_timer {
+                Some((_, XmitTimer::Persist)) => flow.retries.into(),
+                _ => flow.keepalive_probes.into(),
+            },
             _ => return None,
         };
         i64::try_from(value).ok()

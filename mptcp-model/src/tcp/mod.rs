@@ -294,6 +294,8 @@ pub struct Flow {
     pub(crate) ack_after_fin: bool,
     pub(crate) reset_due: bool,
     pub(crate) reset_seq: u64,
+    /// The reset answers an acknowledgment and carries none.
+    pub(crate) reset_bare: bool,
     pub(crate) stats: FlowStats,
 }
 
@@ -399,6 +401,7 @@ impl Flow {
             ack_after_fin: false,
             reset_due: false,
             reset_seq: 0,
+            reset_bare: false,
             stats: FlowStats::default(),
             closed_by: None,
             soft_error: None,

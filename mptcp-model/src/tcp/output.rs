@@ -94,6 +94,14 @@ impl Flow {
         }
     }
 
+    /// Reset the connection in answer to a segment with an acknowledgment for `seq`
+    /// (RFC 9293, section 3.10.7.1): the RST carries none of its own.
+    pub(crate) const fn answer_with_reset(&mut self, seq: u64) {
+        self.reset_due = true;
+        self.reset_bare = true;
+        self.reset_seq = seq;
+    }
+
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
@@ -115,7 +123,8 @@ impl Flow {
     pub fn poll_send(&mut self, now: Instant, mss: u32) -> Option<Plan> {
         if self.reset_due {
             self.reset_due = false;
-            return Some(self.plain(PlanKind::Reset, self.reset_seq, TcpFlags::RST.with(TcpFlags::ACK)));
+            let flags = if self.reset_bare { TcpFlags::RST } else { TcpFlags::RST.with(TcpFlags::ACK) };
+            return Some(self.plain(PlanKind::Reset, self.reset_seq, flags));
         }
         if self.state == TcpState::Closed {
             return None;

@@ -92,7 +92,7 @@ impl Flow {
         if self.queue.sent.is_empty() {
             return outcome;
         }
-        let given_up = self.user_timeout_left(now).is_some_and(|left| left.is_zero());
+        let given_up = self.user_timeout_left(now).is_some_and(Duration::is_zero);
         if self.retries >= self.config.retries || given_up {
             self.finish(self.soft_error.unwrap_or(CloseReason::TimedOut));
             outcome.closed = true;
@@ -206,7 +206,14 @@ impl Flow {
 
     pub(crate) fn arm_persist(&mut self, now: Instant) {
         // The first probe after one RTO, then backing off (`tcp_probe0_base`, at least 200 ms).
-        let rto = self.rtt.rto().max(self.config.rto_min).min(self.config.rto_max);
+        let mut rto = self.rtt.rto().max(self.config.rto_min).min(self.config.rto_max);
+        let user_timeout = self.config.user_timeout;
+        let head = self.queue.unsent.front().map_or(0, |chunk| chunk.start);
+        let held = self.held_since.filter(|(held, _)| *held == head && !user_timeout.is_zero());
+        if let Some((_, since)) = held {
+            // `tcp_clamp_probe0_to_user_timeout`
+            rto = rto.min(user_timeout.saturating_sub(now.saturating_since(since)));
+        }
         self.xmit_timer = Some((self.config.expiry(now, rto), XmitTimer::Persist));
     }
 

@@ -180,7 +180,8 @@ impl<'a> Runner<'a> {
             self.finish_call()?;
         }
         let due = self.timeline.due(&event.time, inbound);
-        let expects = matches!(&event.action, Action::Packet(packet) if packet.direction == Direction::Outbound);
+        let expects =
+            matches!(&event.action, Action::Packet(packet) if packet.direction == Direction::Outbound);
         if !expects {
             self.advance(due.from)?;
             if self.now > due.from && !due.allows(self.now) {
@@ -334,9 +335,10 @@ impl<'a> Runner<'a> {
 
     fn shell(&mut self, shell: &Shell) -> Result<(), String> {
         let now = self.now;
-        shell.commands.iter().try_for_each(|command| {
-            self.stack.execute(now, command).map_err(|wrong| text(&wrong))
-        })
+        shell
+            .commands
+            .iter()
+            .try_for_each(|command| self.stack.execute(now, command).map_err(|wrong| text(&wrong)))
     }
 
     fn code(&mut self, code: &Code) -> Result<(), String> {

@@ -74,9 +74,8 @@ impl Runner<'_> {
         };
         check(call, Ok(0))?;
         let expected = &call.arguments[3];
-        let differs = |seen: String| {
-            Complaint::new(format!("the value is {seen}"), format!("expected `{expected}`"))
-        };
+        let differs =
+            |seen: String| Complaint::new(format!("the value is {seen}"), format!("expected `{expected}`"));
         match (option, seen) {
             (SocketOption::Error, OptionValue::Text(errno)) => {
                 let Some(expected) = optional(expected)? else { return Ok(None) };

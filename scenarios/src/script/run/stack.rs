@@ -101,7 +101,10 @@ impl Stack {
     /// The newest flow between two ends.
     pub(super) fn flow(&self, stack: SocketAddr, peer: SocketAddr) -> Option<&Flow> {
         let flows = self.host.connections().flat_map(|(_, connection)| connection.subflows());
-        flows.map(|subflow| &subflow.flow).filter(|flow| flow.local() == stack && flow.remote() == peer).last()
+        flows
+            .map(|subflow| &subflow.flow)
+            .filter(|flow| flow.local() == stack && flow.remote() == peer)
+            .last()
     }
 
     /// Carry out a command.
@@ -146,13 +149,7 @@ impl Stack {
         Err(Complaint::new(format!("{name} is {seen}, expected {expected}"), "counted since `nstat -n`"))
     }
 
-    fn helper(
-        &mut self,
-        now: Instant,
-        count: u8,
-        mode: EndpointMode,
-        backup: bool,
-    ) -> Result<(), Complaint> {
+    fn helper(&mut self, now: Instant, count: u8, mode: EndpointMode, backup: bool) -> Result<(), Complaint> {
         self.flush(now);
         self.limit(|limits| *limits = HELPER_LIMITS);
         for number in 1..=count {
@@ -231,7 +228,8 @@ impl Stack {
                 Ok(())
             }
             words::Command::EndpointChange { id, backup, fullmesh } => {
-                let unknown = || Complaint::new(format!("no endpoint has id {id}"), "name one that was added");
+                let unknown =
+                    || Complaint::new(format!("no endpoint has id {id}"), "name one that was added");
                 let known = self.endpoints.as_slice().iter().find(|endpoint| endpoint.id == *id);
                 let known = *known.ok_or_else(unknown)?;
                 let (backup, fullmesh) = (backup.unwrap_or(known.backup), fullmesh.unwrap_or(known.fullmesh));

@@ -145,9 +145,8 @@ pub(super) fn constant(name: &str) -> Option<i64> {
 pub(super) fn optional(expression: &Expression) -> Result<Option<i64>, Complaint> {
     Ok(Some(match expression {
         Expression::Ellipsis => return Ok(None),
-        Expression::Integer { value, .. } => {
-            i64::try_from(*value).map_err(|_| Complaint::new(format!("{value} is too large"), "use 63 bits"))?
-        }
+        Expression::Integer { value, .. } => i64::try_from(*value)
+            .map_err(|_| Complaint::new(format!("{value} is too large"), "use 63 bits"))?,
         Expression::Name(name) => constant(name).ok_or_else(|| {
             Complaint::new(format!("unknown constant `{name}`"), "use the name or the number of another")
         })?,
@@ -222,9 +221,8 @@ pub(super) fn vector_length(expression: &Expression) -> Result<u64, Complaint> {
 pub(super) fn message_length(expression: &Expression) -> Result<u64, Complaint> {
     let fields = members(expression).unwrap_or_default();
     for name in ["msg_control", "msg_flags"] {
-        let plain = member(fields, name).is_none_or(|value| {
-            matches!(value, Expression::Ellipsis) || number(value) == Ok(0)
-        });
+        let plain = member(fields, name)
+            .is_none_or(|value| matches!(value, Expression::Ellipsis) || number(value) == Ok(0));
         if !plain {
             return Err(Complaint::new(format!("`{name}` is not simulated"), "leave it out"));
         }
