@@ -103,7 +103,9 @@ impl Connection {
         segment.options.mptcp().find_map(|option| match option {
             // The third ACK may have been lost: this segment then brings the key.
             MpOption::Capable { sender_key: Some(key), data_len: Some(len), checksum, .. } => {
-                let base = crypto::idsn(self.version, key).wrapping_add(1);
+                // Keys are not looked at again once both are known.
+                let known = self.keys.remote.map(|_| self.keys.remote_base);
+                let base = known.unwrap_or_else(|| crypto::idsn(self.version, key).wrapping_add(1));
                 Some(DssMapping { dsn: DataNumber::Long(base), ssn: 1, len, checksum })
             }
             _ => None,
@@ -550,7 +552,7 @@ impl Connection {
             return;
         }
         // Data with a 64-bit number is answered in kind, a lone DATA_FIN is not (DSS-06).
-        self.use_long_ack |= matches!(mapping.dsn, DataNumber::Long(_));
+        self.use_long_ack = matches!(mapping.dsn, DataNumber::Long(_));
         let Some(data) = self.remote_position(mapping.dsn) else { return };
         let end = data + u64::from(mapping.len);
         // A DATA_FIN counts in the length but is not data.

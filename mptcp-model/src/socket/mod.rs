@@ -262,3 +262,6 @@ impl Socket {
         Some(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

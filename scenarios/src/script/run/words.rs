@@ -239,10 +239,9 @@ pub(super) fn address(expression: &Expression) -> Result<Option<Option<SocketAdd
         optional(expression)?;
         return Ok(None);
     };
-    if let Some(family) = member(fields, "sa_family").or_else(|| member(fields, "sin6_family")) {
-        if optional(family)? == constant("AF_UNSPEC") {
-            return Ok(Some(None));
-        }
+    let family = member(fields, "sa_family").or_else(|| member(fields, "sin6_family"));
+    if family.map(optional).transpose()?.flatten() == constant("AF_UNSPEC") {
+        return Ok(Some(None));
     }
     let port = member(fields, "sin_port").or_else(|| member(fields, "sin6_port"));
     let port = port.map(number).transpose()?.and_then(|port| u16::try_from(port).ok());
