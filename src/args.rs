@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   mptcp-sim check my.toml                      is it right?
   mptcp-sim list congestion                    what there is to choose from
   mptcp-sim replicate case.json                repeat a measured run and compare
+  mptcp-sim script tests/ --junit out.xml      run packet scripts
 
 Exit codes:
   0  done
@@ -46,6 +47,12 @@ pub(crate) enum Command {
     /// measured as the real one was, and each aspect is compared. Exits with 1 if an aspect is outside its
     /// tolerance.
     Replicate(ReplicateArguments),
+    /// Run packet scripts against the simulated stack.
+    ///
+    /// The notation is that of packetdrill with its MPTCP words; docs/packet-scripts.md describes it. Each script
+    /// runs with IPv4, with IPv4 through IPv6 sockets, and with IPv6. Exits with 1 if a script fails, with 2 if
+    /// one is not of the language.
+    Script(ScriptArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.
@@ -100,6 +107,38 @@ pub(crate) struct ReplicateArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct ScriptArguments {
+    /// Packet scripts, or directories with files ending in .pkt
+    #[arg(value_name = "FILE.pkt|DIR", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Only these addresses; may be repeated [default: all]
+    #[arg(long = "ip", value_name = "KIND")]
+    pub(crate) variants: Vec<IpVariant>,
+    /// Let a word of the scripts stand for a value; may be repeated
+    #[arg(short = 'D', value_name = "NAME=VALUE", value_parser = definition)]
+    pub(crate) definitions: Vec<(String, String)>,
+    /// Compare the length of 64-bit mappings too, which the established tool does not
+    #[arg(long)]
+    pub(crate) check_dll: bool,
+    /// Seed of keys, ports and sequence numbers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IpVariant {
+    /// IPv4.
+    Ipv4,
+    /// IPv4 packets through IPv6 sockets.
+    Mapped,
+    /// IPv6.
+    Ipv6,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ListArguments {
     /// Only one kind
     pub(crate) kind: Option<ListKind>,
@@ -141,6 +180,13 @@ pub(crate) struct CompletionsArguments {
 /// Seeds fit a TOML integer, so that the resolved scenario can hold them.
 fn seed() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
+}
+
+fn definition(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {

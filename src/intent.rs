@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use scenarios::library;
+use scenarios::script::run::Variant;
 
-use crate::args::{Arguments, CheckArguments, Command, ReplicateArguments, RunArguments};
+use crate::args::{
+    Arguments, CheckArguments, Command, IpVariant, ReplicateArguments, RunArguments, ScriptArguments,
+};
 use crate::failure::Failure;
 use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
+use crate::script::{self, Suite};
 use crate::shell::quoted;
 use crate::{list, print, report, simulate, source};
 
@@ -22,6 +26,8 @@ pub(crate) enum Intent {
     Run(Box<Plan>),
     /// Repeat measured runs.
     Replicate(Replication),
+    /// Run packet scripts.
+    Script(Suite),
     /// Validate files and say which are right.
     Check(Vec<PathBuf>),
     /// Print a text.
@@ -37,6 +43,7 @@ impl Intent {
         Ok(match arguments.command.unwrap_or_else(|| Command::Run(RunArguments::default())) {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
+            Command::Script(arguments) => Self::Script(suite(arguments)?),
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
             Command::Show(arguments) => {
                 let unknown = |error: library::UnknownBuiltin| {
@@ -62,6 +69,7 @@ impl Intent {
         match self {
             Self::Run(plan) => run::run(&plan),
             Self::Replicate(replication) => replicate::replicate(&replication),
+            Self::Script(suite) => suite.run(),
             Self::Check(files) => check(&files),
             Self::Print(text) => print(&text),
         }
@@ -103,6 +111,29 @@ fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {
     } else {
         Err(Failure::Errors(errors))
     }
+}
+
+fn suite(arguments: ScriptArguments) -> Result<Suite, Failure> {
+    let ScriptArguments { files, junit, variants, definitions, check_dll, seed } = arguments;
+    let variants = match &variants[..] {
+        [] => Variant::ALL.to_vec(),
+        chosen => chosen
+            .iter()
+            .map(|variant| match variant {
+                IpVariant::Ipv4 => Variant::Ipv4,
+                IpVariant::Mapped => Variant::Mapped,
+                IpVariant::Ipv6 => Variant::Ipv6,
+            })
+            .collect(),
+    };
+    Ok(Suite {
+        files: script::scripts_below(&files)?,
+        variants,
+        definitions: definitions.into_iter().collect(),
+        check_data_len: check_dll,
+        seed,
+        junit,
+    })
 }
 
 /// The files, and those ending in `.json` of each directory in alphabetical order.

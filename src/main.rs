@@ -15,6 +15,7 @@ mod replicate;
 mod results;
 mod run;
 mod samples;
+mod script;
 mod shell;
 mod simulate;
 mod source;

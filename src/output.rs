@@ -137,6 +137,20 @@ impl Drop for Directory {
     }
 }
 
+/// Writes a single file under a temporary name, then renames it.
+///
+/// # Errors
+/// If that fails; a file that was there before is then as it was.
+pub(crate) fn write_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let temporary = sibling(path, "part");
+    let written = fs::write(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // What is left behind is under a temporary name.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
 /// A hidden name beside `path`. The process number keeps runs apart that write to one place at once.
 fn sibling(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

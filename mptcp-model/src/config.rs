@@ -59,6 +59,15 @@ pub struct TcpConfig {
     pub delack_max: Duration,
     /// Nagle's algorithm (off with `TCP_NODELAY`).
     pub nagle: bool,
+    /// Hold back what does not fill a segment, for 200 ms or one RTO at most (`TCP_CORK`).
+    pub cork: bool,
+    /// Largest segment to announce and to send (`TCP_MAXSEG`).
+    pub user_mss: Option<u16>,
+    /// How long sent data may stay without an acknowledgment before the flow is given up
+    /// (`TCP_USER_TIMEOUT`, RFC 5482); zero leaves that to `retries`.
+    pub user_timeout: Duration,
+    /// Probes of an idle connection (`SO_KEEPALIVE`); `None` is off.
+    pub keepalive: Option<Keepalive>,
     /// Restart from the initial window after an idle RTO (`tcp_slow_start_after_idle`).
     pub slow_start_after_idle: bool,
     /// F-RTO (`tcp_frto`, RFC 5682).
@@ -84,6 +93,23 @@ pub struct TcpConfig {
     pub pacing: bool,
     /// Upper bound of the congestion window in segments.
     pub cwnd_clamp: u32,
+}
+
+/// Probes of an idle connection (RFC 9293, section 3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe (`TCP_KEEPIDLE`).
+    pub idle: Duration,
+    /// Time between probes (`TCP_KEEPINTVL`).
+    pub interval: Duration,
+    /// Probes without an answer before the connection is given up (`TCP_KEEPCNT`).
+    pub probes: u8,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), probes: 9 }
+    }
 }
 
 /// Settings of the MPTCP layer.
@@ -134,6 +160,10 @@ impl TcpConfig {
             delack_min: Duration::from_millis(40),
             delack_max: Duration::from_millis(200),
             nagle: true,
+            cork: false,
+            user_mss: None,
+            user_timeout: Duration::ZERO,
+            keepalive: None,
             slow_start_after_idle: true,
             frto: true,
             tail_loss_probe: true,

@@ -9,6 +9,7 @@ pub mod mptcp;
 pub mod net;
 pub mod path_manager;
 pub mod scheduler;
+pub mod socket;
 pub mod suggest;
 pub mod tcp;
 pub mod wire;

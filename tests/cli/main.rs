@@ -7,4 +7,5 @@ mod harness;
 mod lists;
 mod replicate;
 mod results;
+mod scripts;
 mod usage;

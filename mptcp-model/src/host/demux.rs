@@ -164,7 +164,8 @@ impl Host {
                 && if exact {
                     bound.ip() == local.ip()
                 } else {
-                    bound.ip().is_unspecified() && bound.is_ipv4() == local.is_ipv4()
+                    // `::` takes IPv4 as well (`net.ipv6.bindv6only` is 0).
+                    bound.ip().is_unspecified() && (bound.is_ipv6() || local.is_ipv4())
                 }
         };
         // A listener bound to the address goes before one bound to any.

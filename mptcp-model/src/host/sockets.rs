@@ -179,6 +179,39 @@ impl Host {
         }
     }
 
+    /// Change something about a connection; what may then be sent leaves before the next call.
+    pub(crate) fn configure(&mut self, now: Instant, socket: SocketId, change: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = self.connection_mut(socket) {
+            change(connection);
+            self.call_returns(now, socket);
+        }
+    }
+
+    /// Change something about a connection that makes nothing due.
+    pub(crate) fn configure_later(&mut self, socket: SocketId, change: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = self.connection_mut(socket) {
+            change(connection);
+        }
+    }
+
+    /// Connections that a listener makes from now on have these options.
+    pub(crate) fn change_listener(&mut self, socket: SocketId, options: &SocketOptions) {
+        if let Some(Kind::Listener(listener)) =
+            self.sockets.get_mut(socket.0 as usize).map(|entry| &mut entry.kind)
+        {
+            listener.options = options.clone();
+        }
+    }
+
+    /// Whether a connection waits at a listener.
+    #[must_use]
+    pub fn has_ready(&self, listener: SocketId) -> bool {
+        matches!(
+            self.sockets.get(listener.0 as usize).map(|entry| &entry.kind),
+            Some(Kind::Listener(listener)) if !listener.ready.is_empty()
+        )
+    }
+
     /// Reset a connection (`connect(AF_UNSPEC)`, or closing with linger 0).
     pub fn abort(&mut self, socket: SocketId) {
         if let Some(connection) = self.connection_mut(socket) {

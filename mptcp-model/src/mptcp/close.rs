@@ -296,21 +296,19 @@ impl Connection {
             }
         }
         if fastclose {
-            self.fastclosed(now, index);
+            self.fastclosed(now, Some(index));
             return;
         }
         self.subflow_ended(now, index, reason);
     }
 
-    /// The peer aborted the connection (CLOSE-13).
-    fn fastclosed(&mut self, now: Instant, index: usize) {
-        self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
-        self.fastclosed_by_ack();
-    }
-
-    /// Every subflow is reset, and the application gets an error: EPIPE after the end of the stream, else
+    /// The peer aborted the connection, by a RST on a subflow or by an ACK (CLOSE-13): the subflows that are
+    /// left are reset, and the application gets an error: EPIPE after the end of the stream, else
     /// ECONNRESET.
-    pub(super) fn fastclosed_by_ack(&mut self) {
+    pub(crate) fn fastclosed(&mut self, now: Instant, reset: Option<usize>) {
+        if let Some(index) = reset {
+            self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
+        }
         for other in 0..self.subflows.len() {
             let subflow = &mut self.subflows[other];
             if subflow.stage != Stage::Gone {

@@ -28,6 +28,7 @@ impl Connection {
                 self.speak(version);
                 self.checksum |= flags & 0x80 != 0;
                 self.peer_denies_join = version == Version::V1 && flags & 0x20 != 0;
+                self.stats.capable_syn_received += 1;
                 if let Some(key) = key {
                     self.set_remote_key(key);
                 }
@@ -164,7 +165,10 @@ impl Connection {
                 self.path_events.push_back(PathEvent::Established);
             }
             // CAP-18, CAP-25: without both keys it is TCP.
-            None => self.fall_back(),
+            None => {
+                self.stats.capable_fallback_ack += 1;
+                self.fall_back();
+            }
         }
     }
 

@@ -111,7 +111,9 @@ impl Connection {
         segment.options.mptcp().find_map(|option| match option {
             // The third ACK may have been lost: this segment then brings the key.
             MpOption::Capable { sender_key: Some(key), data_len: Some(len), checksum, .. } => {
-                let base = crypto::idsn(self.version, key).wrapping_add(1);
+                // Keys are not looked at again once both are known.
+                let known = self.keys.remote.map(|_| self.keys.remote_base);
+                let base = known.unwrap_or_else(|| crypto::idsn(self.version, key).wrapping_add(1));
                 Some(DssMapping { dsn: DataNumber::Long(base), ssn: 1, len, checksum })
             }
             _ => None,
@@ -301,7 +303,7 @@ impl Connection {
         let (current_start, current_len, shift) =
             (current.start, current.len, current.data.wrapping_sub(current.start));
         // Data with a 64-bit number is answered in kind, a lone DATA_FIN is not (DSS-06).
-        self.use_long_ack |= matches!(mapping.dsn, DataNumber::Long(_));
+        self.use_long_ack = matches!(mapping.dsn, DataNumber::Long(_));
         let Some(data) = self.remote_position(mapping.dsn) else { return Noted::InForce };
         let within = near >= current_start && near < current_start + current_len;
         if within && (data.wrapping_sub(start) != shift || near < start) {
@@ -376,7 +378,10 @@ impl Connection {
         }
         self.note_writable();
         if self.orphaned && self.recv.unread > 0 {
-            self.subflows[index].flow.abort();
+            // Nobody reads any more: data after close is answered with a reset.
+            let flow = &mut self.subflows[index].flow;
+            let seq = flow.snd_nxt;
+            flow.answer_with_reset(seq);
             self.subflow_ended(now, index, CloseReason::Normal);
         }
     }

@@ -16,6 +16,7 @@ mod oot;
 mod options;
 mod paths;
 mod predicted;
+mod readiness;
 mod receive;
 mod reinject;
 mod send;
@@ -34,6 +35,7 @@ pub use self::close::ReadOutcome;
 pub use self::draws::Draws;
 use self::fallback::InfiniteMapping;
 pub use self::info::{ConnectionInfo, SubflowInfo};
+pub use self::readiness::Readiness;
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
 use self::send::SendStream;
@@ -231,6 +233,10 @@ pub struct ConnectionStats {
     pub checksum_errors: u64,
     /// Data beyond the window, dropped.
     pub out_of_window_bytes: u64,
+    /// SYNs received with an MP_CAPABLE that was taken (`MPCapableSYNRX`).
+    pub capable_syn_received: u64,
+    /// Passive opens whose third ACK brought no keys (`MPCapableFallbackACK`).
+    pub capable_fallback_ack: u64,
 }
 
 /// Keys and what follows from them.

@@ -115,7 +115,8 @@ impl Connection {
 
     fn other_options(&mut self, index: usize, plan: &Plan, now: Instant, options: &mut TcpOptions) {
         let flow = &self.subflows[index].flow;
-        if flow.ts_ok {
+        let answers = plan.kind == PlanKind::Reset && flow.reset_bare;
+        if flow.ts_ok && !answers {
             fits(options.push_nop());
             fits(options.push_nop());
             let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);

@@ -174,9 +174,14 @@ impl Connection {
         self.send_announcement(id, address, port);
     }
 
+    /// The longest retransmission timeout of the subflows, at most the one configured
+    /// (`mptcp_adjust_add_addr_timeout`).
     fn announcement_timeout(&self) -> Option<Duration> {
         let config = self.options.mptcp.as_ref()?;
-        (!config.add_addr_timeout.is_zero()).then_some(config.add_addr_timeout)
+        let live = self.subflows.iter().filter(|subflow| subflow.stage != Stage::Gone);
+        let longest = live.map(|subflow| subflow.flow.rtt.rto()).max();
+        let most = config.add_addr_timeout;
+        (!most.is_zero()).then(|| longest.map_or(most, |longest| longest.min(most)))
     }
 
     fn send_announcement(&mut self, id: u8, address: IpAddr, port: Option<u16>) {
@@ -273,7 +278,7 @@ impl Connection {
                     self.take_prio_of_address(id, backup);
                 }
                 MpOption::FastClose { receiver_key } if receiver_key == self.keys.local => {
-                    self.fastclosed_by_ack();
+                    self.fastclosed(now, None);
                     return false;
                 }
                 MpOption::Prio { backup, address_id: None } => {
@@ -384,7 +389,7 @@ impl Connection {
                 continue;
             }
             entry.tries += 1;
-            entry.resend_at = wait.map(|wait| now + wait);
+            entry.resend_at = wait.map(|wait| now + wait * (1 << entry.tries.min(8)));
             due.push(*entry);
         }
         for entry in due {

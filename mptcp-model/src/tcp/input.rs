@@ -91,6 +91,7 @@ impl Flow {
         self.cc.on_established(now, &mut self.window);
         self.last_send = now;
         self.cwnd_stamp = now;
+        self.start_keepalive(now);
         self.update_pacing_rate();
     }
 
@@ -116,8 +117,7 @@ impl Flow {
             let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
             if ack != 1 || self.snd_nxt == 0 {
                 if !flags.rst() {
-                    self.reset_due = true;
-                    self.reset_seq = ack.max(0) as u64;
+                    self.answer_with_reset(ack.max(0) as u64);
                 }
                 return Outcome::default();
             }
@@ -194,6 +194,10 @@ impl Flow {
                     self.state_timer = Some(now + self.config.time_wait);
                     self.recv.ack_immediately();
                 } else {
+                    if len > 0 && start >= 0 && start < rcv_nxt {
+                        // Our ACK was lost: say what came twice (`tcp_send_dupack`).
+                        self.recv.note_duplicate(start as u64, end.min(rcv_nxt) as u64);
+                    }
                     self.recv.ack_immediately();
                 }
             }
@@ -239,8 +243,7 @@ impl Flow {
         if self.state == TcpState::SynReceived {
             let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
             if ack != 1 {
-                self.reset_due = true;
-                self.reset_seq = ack.max(0) as u64;
+                self.answer_with_reset(ack.max(0) as u64);
                 outcome.acceptable = false;
                 return outcome;
             }

@@ -5,10 +5,11 @@
 //! or an MPTCP connection) writes the options and the header. Streams are counted with 64-bit offsets:
 //! 0 is the SYN, 1 the first octet of data, as the relative sequence numbers of MPTCP mappings are.
 //!
-//! Left out: urgent data, path MTU discovery, ECN, Fast Open, keepalive and the user timeout.
+//! Left out: urgent data, path MTU discovery, ECN and Fast Open.
 
 mod info;
 pub(crate) mod input;
+mod keepalive;
 mod output;
 mod predicted;
 mod receive;
@@ -274,6 +275,12 @@ pub struct Flow {
     /// When a segment sent last armed the loss probe, and for when.
     pub(crate) probe_armed: (Instant, Instant),
     pub(crate) state_timer: Option<Instant>,
+    /// When the retransmission timer expired first since the last progress.
+    pub(crate) first_timeout: Option<Instant>,
+    /// Data that the window holds back, and when that was first noticed by the persist timer.
+    pub(crate) held_since: Option<(u64, Instant)>,
+    /// Keepalive probes without an answer.
+    pub(crate) keepalive_probes: u8,
     pub(crate) retries: u8,
     pub(crate) last_ack_received: Instant,
     /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
@@ -287,6 +294,8 @@ pub struct Flow {
     pub(crate) ack_after_fin: bool,
     pub(crate) reset_due: bool,
     pub(crate) reset_seq: u64,
+    /// The reset answers an acknowledgment and carries none.
+    pub(crate) reset_bare: bool,
     pub(crate) stats: FlowStats,
 }
 
@@ -311,6 +320,8 @@ impl Flow {
         cc: Box<dyn CongestionControl>,
         now: Instant,
     ) -> Self {
+        let mss = config.user_mss.map_or(params.mss, |most| most.min(params.mss));
+        let params = FlowParams { mss, ..params };
         let rtt = RttEstimator::new(config.rto_initial, config.rto_min, config.rto_max);
         let window = Window {
             cwnd: config.initial_cwnd.min(config.cwnd_clamp),
@@ -379,6 +390,9 @@ impl Flow {
             xmit_timer: None,
             probe_armed: (Instant::FAR_FUTURE, Instant::FAR_FUTURE),
             state_timer: None,
+            first_timeout: None,
+            held_since: None,
+            keepalive_probes: 0,
             retries: 0,
             last_ack_received: now,
             received_at: now,
@@ -387,6 +401,7 @@ impl Flow {
             ack_after_fin: false,
             reset_due: false,
             reset_seq: 0,
+            reset_bare: false,
             stats: FlowStats::default(),
             closed_by: None,
             soft_error: None,

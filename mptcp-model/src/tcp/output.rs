@@ -94,6 +94,14 @@ impl Flow {
         }
     }
 
+    /// Reset the connection in answer to a segment with an acknowledgment for `seq`
+    /// (RFC 9293, section 3.10.7.1): the RST carries none of its own.
+    pub(crate) const fn answer_with_reset(&mut self, seq: u64) {
+        self.reset_due = true;
+        self.reset_bare = true;
+        self.reset_seq = seq;
+    }
+
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
@@ -115,7 +123,8 @@ impl Flow {
     pub fn poll_send(&mut self, now: Instant, mss: u32) -> Option<Plan> {
         if self.reset_due {
             self.reset_due = false;
-            return Some(self.plain(PlanKind::Reset, self.reset_seq, TcpFlags::RST.with(TcpFlags::ACK)));
+            let flags = if self.reset_bare { TcpFlags::RST } else { TcpFlags::RST.with(TcpFlags::ACK) };
+            return Some(self.plain(PlanKind::Reset, self.reset_seq, flags));
         }
         if self.state == TcpState::Closed {
             return None;
@@ -373,6 +382,7 @@ impl Flow {
         let fin_follows = is_last && self.fin_wanted;
         let limit = if chunk.len <= mss {
             if self.nagle_holds(chunk.len < mss, is_last && !fin_follows) && !probe {
+                self.blocked_by_window(now);
                 return false;
             }
             chunk.len
@@ -408,14 +418,16 @@ impl Flow {
         needed
     }
 
-    /// Nagle as modified by Minshall: a small segment waits for an earlier small one.
+    /// Nagle as modified by Minshall: a small segment waits for an earlier small one. A corked one waits for
+    /// more data, until the persist timer sends it.
     fn nagle_holds(&self, partial: bool, is_last: bool) -> bool {
         partial
             && is_last
-            && self.config.nagle
-            && !self.queue.sent.is_empty()
-            && self.snd_sml > self.snd_una
-            && self.snd_sml <= self.snd_nxt
+            && (self.config.cork
+                || self.config.nagle
+                    && !self.queue.sent.is_empty()
+                    && self.snd_sml > self.snd_una
+                    && self.snd_sml <= self.snd_nxt)
     }
 
     /// Wait for a larger burst (`tcp_tso_should_defer`)?
@@ -641,6 +653,7 @@ impl Flow {
         self.last_send = now;
     }
 
+    /// Nothing outstanding will call again: the persist timer does.
     fn blocked_by_window(&mut self, now: Instant) {
         if self.queue.sent.is_empty() && self.xmit_timer.is_none() {
             self.arm_persist(now);

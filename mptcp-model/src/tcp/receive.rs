@@ -236,6 +236,16 @@ impl Receiver {
         self.ack_scheduled && !self.ack_now
     }
 
+    /// The next ACK reports a duplicate (RFC 2883).
+    pub(crate) const fn note_duplicate(&mut self, start: u64, end: u64) {
+        self.dsack = Some((start, end));
+    }
+
+    /// When data arrived last.
+    pub(crate) const fn last_data(&self) -> Instant {
+        self.last_data
+    }
+
     pub(crate) fn has_sacks(&self) -> bool {
         self.num_sacks > 0 || self.dsack.is_some()
     }

@@ -44,6 +44,10 @@ impl Flow {
         self.recv.handle_timeout(now, rto);
         if self.state_timer.is_some_and(|at| at <= now) {
             self.state_timer = None;
+            if matches!(self.state, TcpState::Established | TcpState::CloseWait) {
+                outcome.closed = self.keepalive_timeout(now);
+                return outcome;
+            }
             self.finish(CloseReason::Normal);
             outcome.closed = true;
             return outcome;
@@ -88,12 +92,16 @@ impl Flow {
         if self.queue.sent.is_empty() {
             return outcome;
         }
-        if self.retries >= self.config.retries {
+        let given_up = self.user_timeout_left(now).is_some_and(Duration::is_zero);
+        if self.retries >= self.config.retries || given_up {
             self.finish(self.soft_error.unwrap_or(CloseReason::TimedOut));
             outcome.closed = true;
             return outcome;
         }
         self.enter_loss(now, me, paths);
+        if self.retries == 0 {
+            self.first_timeout = Some(now);
+        }
         self.retries += 1;
         self.burst_end = self.snd_nxt;
         self.force(Forced::Head);
@@ -104,8 +112,19 @@ impl Flow {
     }
 
     pub(crate) fn arm_rto(&mut self, now: Instant) {
-        let at = self.config.expiry(now, self.rtt.rto());
-        self.xmit_timer = Some((at, XmitTimer::Retransmit));
+        let span = self.rtt.rto();
+        // The user timeout is not overslept (`tcp_clamp_rto_to_user_timeout`).
+        let span = self.user_timeout_left(now).map_or(span, |left| span.min(left));
+        self.xmit_timer = Some((self.config.expiry(now, span), XmitTimer::Retransmit));
+    }
+
+    /// What is left of the user timeout, counted from the first retransmission; `None` without one.
+    fn user_timeout_left(&self, now: Instant) -> Option<Duration> {
+        if self.retries == 0 || self.config.user_timeout.is_zero() {
+            return None;
+        }
+        let since = self.first_timeout?;
+        Some(self.config.user_timeout.saturating_sub(now.saturating_since(since)))
     }
 
     /// Restart the timer after progress; a loss probe or reordering timer in its place does not postpone
@@ -187,7 +206,14 @@ impl Flow {
 
     pub(crate) fn arm_persist(&mut self, now: Instant) {
         // The first probe after one RTO, then backing off (`tcp_probe0_base`, at least 200 ms).
-        let rto = self.rtt.rto().max(self.config.rto_min).min(self.config.rto_max);
+        let mut rto = self.rtt.rto().max(self.config.rto_min).min(self.config.rto_max);
+        let user_timeout = self.config.user_timeout;
+        let head = self.queue.unsent.front().map_or(0, |chunk| chunk.start);
+        let held = self.held_since.filter(|(held, _)| *held == head && !user_timeout.is_zero());
+        if let Some((_, since)) = held {
+            // `tcp_clamp_probe0_to_user_timeout`
+            rto = rto.min(user_timeout.saturating_sub(now.saturating_since(since)));
+        }
         self.xmit_timer = Some((self.config.expiry(now, rto), XmitTimer::Persist));
     }
 
@@ -195,11 +221,26 @@ impl Flow {
         if self.queue.unsent.is_empty() || !self.queue.sent.is_empty() {
             return TimeoutOutcome::default();
         }
-        if self.retries >= self.config.retries
-            && now.saturating_since(self.last_ack_received) > self.config.rto_max
+        let head = self.queue.unsent.front().map_or(0, |chunk| chunk.start);
+        let since = match self.held_since {
+            Some((held, since)) if held == head => since,
+            _ => now,
+        };
+        self.held_since = Some((head, since));
+        let waited = now.saturating_since(since);
+        let user_timeout = self.config.user_timeout;
+        let given_up = !user_timeout.is_zero() && waited >= user_timeout;
+        if given_up
+            || self.retries >= self.config.retries
+                && now.saturating_since(self.last_ack_received) > self.config.rto_max
         {
             self.finish(CloseReason::TimedOut);
             return TimeoutOutcome { closed: true, ..TimeoutOutcome::default() };
+        }
+        if self.window_allows_next() {
+            // Not the window held it back: a corked segment leaves at last (`tcp_write_wakeup`).
+            self.force(Forced::New);
+            return TimeoutOutcome::default();
         }
         self.retries = self.retries.saturating_add(1);
         self.force(Forced::Probe);

@@ -24,6 +24,7 @@ pub mod option;
 mod option_match;
 mod parse;
 mod print;
+pub mod run;
 pub mod sysctl;
 mod timeline;
 mod view;

@@ -1,0 +1,70 @@
+//! What an application can do with a connection now, and the settings that it may change while it is open.
+
+use std::sync::Arc;
+
+use super::{Connection, Mode, SocketError, State};
+use crate::config::TcpConfig;
+use crate::tcp::TcpState;
+
+/// What calls would do now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// The handshake is not complete.
+    pub opening: bool,
+    /// Octets that can be read.
+    pub readable: u64,
+    /// The peer will send nothing more.
+    pub ended: bool,
+    /// A third of the send buffer is free.
+    pub writable: bool,
+    /// Neither direction is open.
+    pub closed: bool,
+    /// The error that ended the connection.
+    pub error: Option<SocketError>,
+}
+
+impl Connection {
+    /// What calls would do now.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let (memory, buffer) = match (self.mode, self.subflows.first()) {
+            (Mode::Multipath, _) => (self.send.memory(), self.send.sndbuf),
+            (_, Some(subflow)) => (subflow.flow.send_memory(), subflow.flow.sndbuf),
+            (_, None) => (0, 0),
+        };
+        let closed = self.state == State::Closed;
+        Readiness {
+            opening: self.state == State::Opening,
+            readable: self.recv.unread,
+            ended: self.recv.fin_done || closed,
+            writable: buffer.saturating_sub(memory) >= memory >> 1,
+            closed,
+            error: self.error,
+        }
+    }
+
+    /// Change the settings of every flow, those opened later included (`setsockopt`).
+    pub fn change_tcp(&mut self, change: impl FnOnce(&mut TcpConfig)) {
+        change(Arc::make_mut(&mut self.options.tcp));
+        for subflow in &mut self.subflows {
+            subflow.flow.config = Arc::clone(&self.options.tcp);
+        }
+    }
+
+    /// Keepalive probes were switched on or off, or their times changed.
+    pub fn restart_keepalive(&mut self, now: sim_core::Instant) {
+        for subflow in &mut self.subflows {
+            if matches!(subflow.flow.state(), TcpState::Established | TcpState::CloseWait) {
+                subflow.flow.start_keepalive(now);
+            }
+        }
+    }
+
+    /// Whether everything written, and the FIN, was acknowledged (`close` with a linger time waits for it).
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        let waits = |state| matches!(state, TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck);
+        let sending = matches!(self.state, State::FinWait1 | State::Closing | State::LastAck);
+        !sending && !self.subflows.iter().any(|subflow| waits(subflow.flow.state()))
+    }
+}

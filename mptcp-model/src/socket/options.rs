@@ -1,0 +1,257 @@
+//! Socket options: what each changes in the stack, and what it reads back.
+
+use std::sync::Arc;
+
+use sim_core::{Duration, Instant};
+
+use super::{Errno, Fd, Protocol, Socket, Sockets, State};
+use crate::config::{Keepalive, TcpConfig};
+use crate::congestion;
+use crate::host::Host;
+
+/// `SO_LINGER`: how long `close` waits; zero resets the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linger {
+    /// The time.
+    pub time: Duration,
+}
+
+/// An option, by its name in Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketOption {
+    /// `SO_REUSEADDR`
+    ReuseAddress,
+    /// `SO_ERROR`: the error not yet reported; reading it reports it.
+    Error,
+    /// `SO_SNDBUF` in bytes; reads back twice what was set.
+    SendBuffer,
+    /// `SO_RCVBUF` in bytes; reads back twice what was set.
+    ReceiveBuffer,
+    /// `SO_KEEPALIVE`
+    Keepalive,
+    /// `SO_LINGER`
+    Linger,
+    /// `SO_SNDTIMEO`
+    SendTimeout,
+    /// `SO_RCVTIMEO`
+    ReceiveTimeout,
+    /// `TCP_NODELAY`
+    NoDelay,
+    /// `TCP_CORK`
+    Cork,
+    /// `TCP_MAXSEG` in bytes.
+    MaxSegment,
+    /// `TCP_USER_TIMEOUT` in milliseconds.
+    UserTimeout,
+    /// `TCP_KEEPIDLE` in seconds.
+    KeepaliveIdle,
+    /// `TCP_KEEPINTVL` in seconds.
+    KeepaliveInterval,
+    /// `TCP_KEEPCNT`
+    KeepaliveCount,
+    /// `TCP_SYNCNT`: repetitions of a SYN.
+    SynCount,
+    /// `TCP_CONGESTION`
+    Congestion,
+}
+
+/// The value of an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionValue {
+    /// A number or a switch.
+    Number(i64),
+    /// On or off, with a time in seconds or exact.
+    Linger(Option<Linger>),
+    /// A span.
+    Time(Duration),
+    /// A name.
+    Text(String),
+}
+
+impl OptionValue {
+    fn number(&self) -> Result<i64, Errno> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            _ => Err(Errno::Invalid),
+        }
+    }
+
+    fn time(&self) -> Result<Duration, Errno> {
+        match self {
+            Self::Time(time) => Ok(*time),
+            _ => Err(Errno::Invalid),
+        }
+    }
+}
+
+/// Seconds of an option that takes from 1 to 32767 of them.
+fn seconds(number: i64) -> Result<Duration, Errno> {
+    u64::try_from(number)
+        .ok()
+        .filter(|number| (1..=32_767).contains(number))
+        .map(Duration::from_secs)
+        .ok_or(Errno::Invalid)
+}
+
+impl Sockets {
+    /// `setsockopt`
+    ///
+    /// # Errors
+    /// EINVAL for a value out of range, ENOPROTOOPT if the socket has no such option to set, EBADF.
+    pub fn set_option(
+        &mut self,
+        now: Instant,
+        host: &mut Host,
+        fd: Fd,
+        option: SocketOption,
+        value: &OptionValue,
+    ) -> Result<(), Errno> {
+        let socket = self.get_mut(fd)?;
+        match option {
+            SocketOption::ReuseAddress => socket.reuse_address = value.number()? != 0,
+            SocketOption::Error => return Err(Errno::OptionUnknown),
+            SocketOption::Linger => match value {
+                OptionValue::Linger(linger) => socket.linger = *linger,
+                _ => return Err(Errno::Invalid),
+            },
+            SocketOption::SendTimeout => socket.send_timeout = value.time()?,
+            SocketOption::ReceiveTimeout => socket.receive_timeout = value.time()?,
+            SocketOption::Congestion => {
+                let OptionValue::Text(name) = value else { return Err(Errno::Invalid) };
+                let name = name.clone();
+                let parameters = congestion::Parameters::new();
+                congestion::create(&name, &parameters).map_err(|_| Errno::NoEntry)?;
+                socket.options.congestion = Arc::new(move || {
+                    congestion::create(&name, &parameters).expect("it was created once when it was chosen")
+                });
+            }
+            SocketOption::NoDelay | SocketOption::Cork => {
+                let on = value.number()? != 0;
+                let cork = option == SocketOption::Cork;
+                socket.change_tcp(now, host, move |tcp| if cork { tcp.cork = on } else { tcp.nagle = !on });
+            }
+            SocketOption::MaxSegment => {
+                let mss = value.number()?;
+                if mss != 0 && !(88..=32_767).contains(&mss) {
+                    return Err(Errno::Invalid);
+                }
+                let mss = u16::try_from(mss).ok().filter(|mss| *mss > 0);
+                socket.change_tcp(now, host, move |tcp| tcp.user_mss = mss);
+            }
+            SocketOption::UserTimeout => {
+                let millis = u64::try_from(value.number()?).map_err(|_| Errno::Invalid)?;
+                let timeout = Duration::from_millis(millis);
+                socket.change_tcp(now, host, move |tcp| tcp.user_timeout = timeout);
+            }
+            SocketOption::SynCount => {
+                let count = u8::try_from(value.number()?).ok().filter(|count| (1..=127).contains(count));
+                let count = count.ok_or(Errno::Invalid)?;
+                socket.change_tcp(now, host, move |tcp| tcp.syn_retries = count);
+            }
+            SocketOption::SendBuffer => {
+                let bytes = buffer(value.number()?, 4608);
+                socket.change_tcp(now, host, move |tcp| tcp.wmem = [bytes; 3]);
+            }
+            SocketOption::ReceiveBuffer => {
+                let bytes = buffer(value.number()?, 2304);
+                socket.change_tcp(now, host, move |tcp| {
+                    tcp.rmem = [bytes; 3];
+                    tcp.core_rmem_max = bytes;
+                });
+            }
+            SocketOption::Keepalive
+            | SocketOption::KeepaliveIdle
+            | SocketOption::KeepaliveInterval
+            | SocketOption::KeepaliveCount => socket.set_keepalive(now, host, option, value.number()?)?,
+        }
+        Ok(())
+    }
+
+    /// `getsockopt`
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn option(&mut self, host: &Host, fd: Fd, option: SocketOption) -> Result<OptionValue, Errno> {
+        let socket = self.get_mut(fd)?;
+        let tcp = &socket.options.tcp;
+        let keepalive = socket.keepalive;
+        let number = |number: u64| OptionValue::Number(i64::try_from(number).unwrap_or(i64::MAX));
+        Ok(match option {
+            SocketOption::ReuseAddress => number(socket.reuse_address.into()),
+            SocketOption::Linger => OptionValue::Linger(socket.linger),
+            SocketOption::SendTimeout => OptionValue::Time(socket.send_timeout),
+            SocketOption::ReceiveTimeout => OptionValue::Time(socket.receive_timeout),
+            SocketOption::NoDelay => number((!tcp.nagle).into()),
+            SocketOption::Cork => number(tcp.cork.into()),
+            SocketOption::UserTimeout => number(tcp.user_timeout.as_nanos() / 1_000_000),
+            SocketOption::SynCount => number(tcp.syn_retries.into()),
+            SocketOption::SendBuffer => number(tcp.wmem[1].into()),
+            SocketOption::ReceiveBuffer => number(tcp.rmem[1].into()),
+            SocketOption::Keepalive => number(tcp.keepalive.is_some().into()),
+            SocketOption::KeepaliveIdle => number(keepalive.idle.as_nanos() / 1_000_000_000),
+            SocketOption::KeepaliveInterval => number(keepalive.interval.as_nanos() / 1_000_000_000),
+            SocketOption::KeepaliveCount => number(keepalive.probes.into()),
+            SocketOption::Congestion => OptionValue::Text((socket.options.congestion)().name().to_owned()),
+            SocketOption::MaxSegment => {
+                let user = u64::from(tcp.user_mss.unwrap_or(536));
+                let State::Connection(id) = socket.state else { return Ok(number(user)) };
+                let first = host.connection(id).and_then(|connection| connection.subflows().first());
+                number(first.map_or(user, |subflow| subflow.flow.mss_now(0).into()))
+            }
+            SocketOption::Error => OptionValue::Text(
+                socket.take_error(host).map_or_else(String::new, |error| error.name().to_owned()),
+            ),
+        })
+    }
+
+    /// What a socket speaks (`SO_PROTOCOL`).
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn protocol(&self, fd: Fd) -> Result<Protocol, Errno> {
+        let mptcp = self.get(fd)?.options.mptcp.is_some();
+        Ok(if mptcp { Protocol::Mptcp } else { Protocol::Tcp })
+    }
+}
+
+/// The kernel doubles what is asked for, to cover its own overhead.
+fn buffer(asked: i64, least: u32) -> u32 {
+    u32::try_from(asked.max(0).saturating_mul(2)).unwrap_or(u32::MAX).max(least)
+}
+
+impl Socket {
+    /// Change the settings of the socket and of its connection; what may now be sent is.
+    fn change_tcp(&mut self, now: Instant, host: &mut Host, change: impl Fn(&mut TcpConfig)) {
+        change(Arc::make_mut(&mut self.options.tcp));
+        match self.state {
+            State::Fresh => {}
+            State::Listening(id) => host.change_listener(id, &self.options),
+            State::Connection(id) => host.configure(now, id, |connection| connection.change_tcp(&change)),
+        }
+    }
+
+    fn set_keepalive(
+        &mut self,
+        now: Instant,
+        host: &mut Host,
+        option: SocketOption,
+        number: i64,
+    ) -> Result<(), Errno> {
+        let mut on = self.options.tcp.keepalive.is_some();
+        match option {
+            SocketOption::Keepalive => on = number != 0,
+            SocketOption::KeepaliveIdle => self.keepalive.idle = seconds(number)?,
+            SocketOption::KeepaliveInterval => self.keepalive.interval = seconds(number)?,
+            _ => {
+                let probes = u8::try_from(number).ok().filter(|probes| (1..=127).contains(probes));
+                self.keepalive.probes = probes.ok_or(Errno::Invalid)?;
+            }
+        }
+        let settings: Option<Keepalive> = on.then_some(self.keepalive);
+        self.change_tcp(now, host, move |tcp| tcp.keepalive = settings);
+        if let State::Connection(id) = self.state {
+            host.configure(now, id, |connection| connection.restart_keepalive(now));
+        }
+        Ok(())
+    }
+}

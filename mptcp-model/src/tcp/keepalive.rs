@@ -1,0 +1,49 @@
+//! Probes of an idle connection (RFC 9293, section 3.8.4), as Linux sends them: a segment without data before
+//! the window, first after `idle`, then every `interval`; a connection that answers none of them is reset.
+//!
+//! An established flow has no other use for the timer of its state, which therefore serves.
+
+use sim_core::{Duration, Instant};
+
+use super::{Flow, Forced};
+use crate::path_manager::CloseReason;
+
+impl Flow {
+    /// The idle time begins, if there are to be probes.
+    pub(crate) fn start_keepalive(&mut self, now: Instant) {
+        self.keepalive_probes = 0;
+        self.state_timer = self.config.keepalive.map(|settings| self.config.expiry(now, settings.idle));
+    }
+
+    /// The timer expired (`tcp_keepalive_timer`). Returns whether the flow ended.
+    pub(crate) fn keepalive_timeout(&mut self, now: Instant) -> bool {
+        let Some(settings) = self.config.keepalive else { return false };
+        let silent = now.saturating_since(self.received_at);
+        let next = if !self.queue.is_empty() {
+            // What is outstanding has its own timer.
+            settings.idle
+        } else if silent < settings.idle {
+            self.keepalive_probes = 0;
+            settings.idle - silent
+        } else {
+            let user_timeout = self.config.user_timeout;
+            let given_up = if user_timeout.is_zero() {
+                self.keepalive_probes >= settings.probes
+            } else {
+                silent >= user_timeout && self.keepalive_probes > 0
+            };
+            if given_up {
+                let seq = self.snd_nxt;
+                self.finish(CloseReason::TimedOut);
+                self.reset_due = true;
+                self.reset_seq = seq;
+                return true;
+            }
+            self.keepalive_probes += 1;
+            self.force(Forced::Probe);
+            settings.interval
+        };
+        self.state_timer = Some(self.config.expiry(now, next.max(Duration::from_micros(1))));
+        false
+    }
+}

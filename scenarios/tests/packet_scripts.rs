@@ -1,0 +1,94 @@
+//! The packet scripts of this project run as their lines say, with every kind of addresses.
+
+use std::path::{Path, PathBuf};
+
+use scenarios::script::run::Variant;
+use scenarios::script::{Definitions, Script};
+
+fn scripts(directory: &Path, found: &mut Vec<PathBuf>) {
+    let mut paths: Vec<_> = std::fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort_unstable();
+    for path in paths {
+        if path.is_dir() {
+            scripts(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "pkt") {
+            found.push(path);
+        }
+    }
+}
+
+fn parse(text: &str) -> Script {
+    Script::parse("own.pkt", text, &Definitions::new()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn our_scripts_pass() {
+    let mut files = Vec::new();
+    scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../mptcp-model/scripts"), &mut files);
+    assert!(files.len() >= 15, "only {} scripts", files.len());
+    let mut failures = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy();
+        let script = match Script::parse(&name, &text, &Definitions::new()) {
+            Ok(script) => script,
+            Err(error) => {
+                failures.push(error.to_string());
+                continue;
+            }
+        };
+        for variant in Variant::ALL {
+            if let Err(failure) = script.run(variant, true, 1) {
+                failures.push(format!("{}: {failure}", variant.name()));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+const OPENING: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 1000 <mss 1000>
+";
+
+fn fails(lines: &str) -> String {
+    let failure = parse(&format!("{OPENING}{lines}")).run(Variant::Ipv4, false, 1).unwrap_err();
+    failure.to_string()
+}
+
+#[test]
+fn what_differs_is_told_with_its_line() {
+    let wrong_packet = fails("+0 > S. 0:0(0) ack 1 <mss 1450>");
+    assert!(wrong_packet.starts_with("own.pkt:5: expected > S. 0:0(0) ack 1 <mss 1450>"), "{wrong_packet}");
+    assert!(wrong_packet.contains("seen > S. 0:0(0) ack 1 win"), "{wrong_packet}");
+    let too_late = fails("+0.5 > S. 0:0(0) ack 1 <mss 1460>");
+    assert!(too_late.contains("at 0.500000 s\n    seen"), "{too_late}");
+    let nothing = fails("+0 > S. 0:0(0) ack 1 <mss 1460>\n+0 > . 1:1(0) ack 1");
+    assert!(nothing.contains("seen nothing until"), "{nothing}");
+    let wrong_result = fails("+0 close(3) = -1 EBADF");
+    assert!(wrong_result.contains("returned 0; expected -1 EBADF"), "{wrong_result}");
+    let blocked = fails("+0 accept(3, ..., ...) = 4");
+    assert!(blocked.contains("has not returned"), "{blocked}");
+    let code = fails("+0 > S. 0:0(0) ack 1 <mss 1460>\n+0 %{ assert tcpi_snd_cwnd == 3 }%");
+    assert!(code.contains("seen tcpi_snd_cwnd = 10"), "{code}");
+}
+
+#[test]
+fn what_is_not_simulated_is_an_error() {
+    assert!(fails("+0 `sysctl -q net.ipv4.tcp_dsack=0`").contains("is not simulated"));
+    assert!(fails("+0 setsockopt(3, SOL_TCP, TCP_FASTOPEN, [1], 4) = 0").contains("is not simulated"));
+    assert!(fails("+0 send(3, ..., 10, MSG_ZEROCOPY) = 10").contains("not simulated"));
+    assert!(fails("+0 %{ assert tcpi_busy_time == 0 }%").contains("unknown name `tcpi_busy_time`"));
+    assert!(fails("+0 `test $(nstat -zjs | jq '.kernel.TcpExtFoo') -eq 0`").contains("is not counted"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let script = parse(&format!("{OPENING}+0 > S. 0:0(0) ack 1 <mss 1450>"));
+    let run = || script.run(Variant::Ipv4, false, 7).unwrap_err();
+    assert_eq!(run(), run());
+}
