@@ -5,6 +5,7 @@
 //! taken from a real kernel go through the same reader and the same [`trace`] analysis; what
 //! is compared was therefore measured by one ruler.
 
+pub mod capture;
 pub mod compare;
 pub mod fluid;
 pub mod groundtruth;

@@ -1,0 +1,17 @@
+//! Any octets as a capture file. Seeds: `analysis/tests/damaged`, which ordinary tests read too.
+//!
+//! `cargo +nightly fuzz run capture fuzz/corpus/capture analysis/tests/damaged`
+
+#![no_main]
+
+use std::io::Cursor;
+
+use analysis::capture::CaptureReader;
+use analysis::trace::analyse_capture;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| {
+    if let Ok(mut reader) = CaptureReader::new(Cursor::new(octets.to_vec())) {
+        let _ = analyse_capture(&mut reader, 0);
+    }
+});
