@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   mptcp-sim check my.toml                      is it right?
   mptcp-sim list congestion                    what there is to choose from
   mptcp-sim replicate case.json                repeat a measured run and compare
+  mptcp-sim analyze capture.pcapng             what is in a capture?
 
 Exit codes:
   0  done
@@ -46,6 +47,12 @@ pub(crate) enum Command {
     /// measured as the real one was, and each aspect is compared. Exits with 1 if an aspect is outside its
     /// tolerance.
     Replicate(ReplicateArguments),
+    /// Analyse captures of MPTCP and TCP, real or simulated: connections, subflows, figures.
+    Analyze(crate::analyze::AnalyzeArguments),
+    /// Print the packets of a capture, in the manner of tcpdump or as a packet script.
+    Dump(crate::dump::DumpArguments),
+    /// Draw the sequence of set-up, signalling and close in a capture, as text or SVG.
+    Ladder(crate::ladder::LadderArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.

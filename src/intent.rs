@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 use scenarios::library;
 
+use crate::analyze::{self, AnalyzeArguments};
 use crate::args::{Arguments, CheckArguments, Command, ReplicateArguments, RunArguments};
+use crate::dump::{self, DumpArguments};
 use crate::failure::Failure;
+use crate::ladder::{self, LadderArguments};
 use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
@@ -22,6 +25,12 @@ pub(crate) enum Intent {
     Run(Box<Plan>),
     /// Repeat measured runs.
     Replicate(Replication),
+    /// Analyse captures.
+    Analyze(AnalyzeArguments),
+    /// Print packets.
+    Dump(DumpArguments),
+    /// Draw signalling.
+    Ladder(LadderArguments),
     /// Validate files and say which are right.
     Check(Vec<PathBuf>),
     /// Print a text.
@@ -37,6 +46,9 @@ impl Intent {
         Ok(match arguments.command.unwrap_or_else(|| Command::Run(RunArguments::default())) {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
+            Command::Analyze(arguments) => Self::Analyze(arguments),
+            Command::Dump(arguments) => Self::Dump(arguments),
+            Command::Ladder(arguments) => Self::Ladder(arguments),
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
             Command::Show(arguments) => {
                 let unknown = |error: library::UnknownBuiltin| {
@@ -62,6 +74,9 @@ impl Intent {
         match self {
             Self::Run(plan) => run::run(&plan),
             Self::Replicate(replication) => replicate::replicate(&replication),
+            Self::Analyze(arguments) => analyze::analyze(&arguments),
+            Self::Dump(arguments) => dump::dump(&arguments),
+            Self::Ladder(arguments) => ladder::ladder(&arguments),
             Self::Check(files) => check(&files),
             Self::Print(text) => print(&text),
         }

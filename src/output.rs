@@ -137,6 +137,23 @@ impl Drop for Directory {
     }
 }
 
+/// Writes one file under a temporary name beside its place, then renames it.
+///
+/// # Errors
+/// If that fails.
+pub(crate) fn write_file(path: &Path, contents: &str) -> Result<(), Failure> {
+    if path.file_name().is_none() {
+        return Err(Failure::message(format!("{} is no name for a file", path.display()), None));
+    }
+    let temporary = sibling(path, "part");
+    let written = fs::write(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // The error of interest is the first.
+        let _ = fs::remove_file(&temporary);
+        Failure::io("write", path, &error)
+    })
+}
+
 /// A hidden name beside `path`. The process number keeps runs apart that write to one place at once.
 fn sibling(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

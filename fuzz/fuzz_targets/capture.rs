@@ -7,11 +7,15 @@
 use std::io::Cursor;
 
 use analysis::capture::CaptureReader;
-use analysis::trace::analyse_capture;
+use analysis::vantage::read_from;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(mut reader) = CaptureReader::new(Cursor::new(octets.to_vec())) {
-        let _ = analyse_capture(&mut reader, 0);
+        if let Ok((views, warnings)) = read_from(&mut reader, "fuzz", &mut ()) {
+            for view in &views {
+                let _ = analysis::metrics::report("fuzz", view, &warnings).to_string();
+            }
+        }
     }
 });

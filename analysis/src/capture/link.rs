@@ -42,6 +42,12 @@ impl LinkType {
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
 
+    /// Whether [`ip_offset`](Self::ip_offset) can find packets in frames of this type.
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        matches!(self.0, 0 | 1 | 9 | 12 | 14 | 50 | 51 | 101 | 108 | 113 | 166 | 204 | 228 | 229 | 276)
+    }
+
     /// Where the IP packet begins in `frame`, and the direction if the link header tells it. `None`
     /// if it is no IP packet, is cut before the IP header, or the link type is unknown.
     #[must_use]

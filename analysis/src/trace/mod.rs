@@ -13,7 +13,7 @@
 
 mod analyser;
 mod observer;
-mod options;
+pub(crate) mod options;
 mod tally;
 pub mod view;
 
