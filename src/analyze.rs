@@ -1,16 +1,21 @@
-//! `mptcp-sim analyze`: the figures of captures, as text, JSON or CSV.
+//! `mptcp-sim analyze`: the figures of captures, as text, JSON, CSV and HTML.
 
 use std::path::{Path, PathBuf};
 
 use analysis::capture::CaptureError;
+use analysis::conformance::{Checker, Finding};
+use analysis::html::{self, Part};
 use analysis::metrics::{self, Report, csv};
+use analysis::plot::PlotError;
+use analysis::sequence::{Course, Recorder};
 use analysis::vantage::{self, View, Warning, Watch};
 use clap::Args;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{Destination, MANIFEST};
-use crate::{print, results};
+use crate::output::{self, Destination, Directory, MANIFEST};
+use crate::shell::quoted;
+use crate::{print, report, results};
 
 /// Arguments of `analyze`.
 #[derive(Clone, Debug, Args)]
@@ -21,10 +26,19 @@ pub(crate) struct AnalyzeArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Check against RFC 8684 and RFC 6824 too; exit with 1 if something is found
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Write connections.csv, subflows.csv and events.csv to a directory, which must be new, empty or of an
     /// earlier run
     #[arg(long, value_name = "DIR")]
     pub(crate) csv: Option<PathBuf>,
+    /// Write a report with figures and findings, one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the time sequence of each connection and direction for xplot to a directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) xplot: Option<PathBuf>,
 }
 
 /// What the directory of results is of.
@@ -33,6 +47,24 @@ struct Manifest<'a> {
     program: &'static str,
     version: &'static str,
     captures: &'a [PathBuf],
+}
+
+/// What is printed of a view as JSON.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<&'a [Finding]>,
+}
+
+/// A view of a capture with its figures.
+struct Seen {
+    view: View,
+    report: Report,
+    findings: Vec<Finding>,
+    /// Index of the capture, and of the view in it.
+    place: (usize, usize),
 }
 
 /// Reads one capture; a file that is none is an error, damage is a warning.
@@ -52,50 +84,134 @@ pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Ve
 /// Analyses all captures.
 ///
 /// # Errors
-/// If one cannot be read, or the output cannot be written.
+/// If one cannot be read, the output cannot be written, or a check found something.
 pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
-    let AnalyzeArguments { captures, json, csv: directory } = arguments;
-    let destination = directory.clone().map(Destination::new).transpose()?;
-    let mut reports: Vec<Report> = Vec::new();
-    let mut events = Vec::new();
-    for path in captures {
-        let (views, warnings) = read(path, &mut ())?;
+    let AnalyzeArguments { captures, json, check, csv: csv_directory, html, xplot } = arguments;
+    let csv_destination = csv_directory.clone().map(Destination::new).transpose()?;
+    let xplot_destination = xplot.clone().map(Destination::new).transpose()?;
+    let points = html.is_some() || xplot.is_some();
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut recorders = Vec::new();
+    for (index, path) in captures.iter().enumerate() {
+        let (views, warnings, checker, recorder) = one(path, *check || html.is_some(), points)?;
         let file = path.display().to_string();
-        for view in &views {
-            let report = metrics::report(&file, view, &warnings);
-            if !json {
-                let separator = if reports.is_empty() { "" } else { "\n" };
-                print(&format!("{separator}{report}"))?;
-            }
-            if destination.is_some() {
-                events.extend(csv::events(&file, view));
-            }
-            reports.push(report);
-        }
         if views.is_empty() {
-            let empty = Report { file, warnings, ..Report::default() };
-            if !json {
-                print(&empty.to_string())?;
-            }
-            reports.push(empty);
+            let told = warnings.iter().map(|warning| format!("{file}: {warning}\n")).collect::<Vec<_>>();
+            report(&told);
         }
+        for (number, view) in views.into_iter().enumerate() {
+            let figures = metrics::report(&file, &view, &warnings);
+            let findings: Vec<_> =
+                checker.findings().iter().filter(|finding| finding.view == number).cloned().collect();
+            if !json {
+                let separator = if seen.is_empty() { "" } else { "\n" };
+                print(&format!("{separator}{figures}"))?;
+                if *check {
+                    print(&findings_text(&findings))?;
+                }
+            }
+            seen.push(Seen { view, report: figures, findings, place: (index, number) });
+        }
+        recorders.push(recorder);
     }
     if *json {
-        let text = serde_json::to_string_pretty(&reports);
+        let printed: Vec<_> = seen
+            .iter()
+            .map(|one| Printed { report: &one.report, findings: check.then_some(one.findings.as_slice()) })
+            .collect();
+        let text = serde_json::to_string_pretty(&printed);
         print(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
     }
-    if let Some(destination) = destination {
-        let directory = destination.create()?;
-        results::write_series(&directory, "connections.csv", &csv::connections(&reports))?;
-        results::write_series(&directory, "subflows.csv", &csv::subflows(&reports))?;
-        results::write_series(&directory, "events.csv", &events)?;
-        results::write_json(&directory, "report.json", &reports)?;
-        results::write_json(
-            &directory,
-            MANIFEST,
-            &Manifest { program: "mptcp-sim", version: env!("CARGO_PKG_VERSION"), captures },
-        )?;
-        directory.finish()?;
+    if let Some(destination) = csv_destination {
+        write_csv(&destination, captures, &seen)?;
     }
-    Ok(())
+    if let Some(destination) = xplot_destination {
+        write_xplot(&destination, captures, &seen, &recorders)?;
+    }
+    if let Some(file) = html {
+        let parts: Vec<_> = seen
+            .iter()
+            .map(|one| Part {
+                report: &one.report,
+                view: &one.view,
+                points: recorders[one.place.0].points(one.place.1),
+                findings: &one.findings,
+            })
+            .collect();
+        let names: Vec<_> = captures.iter().map(|path| quoted(&path.to_string_lossy())).collect();
+        let command =
+            format!("mptcp-sim analyze {} --html {}", names.join(" "), quoted(&file.to_string_lossy()));
+        let failed = |error: PlotError| Failure::message(error.to_string(), None);
+        output::write_file(file, &html::page(&parts, &command).map_err(failed)?)?;
+    }
+    if *check && seen.iter().any(|one| !one.findings.is_empty()) { Err(Failure::Check) } else { Ok(()) }
+}
+
+type Read = (Vec<View>, Vec<Warning>, Checker, Recorder);
+
+fn one(path: &Path, check: bool, points: bool) -> Result<Read, Failure> {
+    let (mut checker, mut recorder) = (Checker::default(), Recorder::default());
+    let (views, warnings) = match (check, points) {
+        (false, false) => read(path, &mut ())?,
+        (true, false) => read(path, &mut checker)?,
+        (false, true) => read(path, &mut recorder)?,
+        (true, true) => {
+            let mut both = (checker, recorder);
+            let read = read(path, &mut both)?;
+            (checker, recorder) = both;
+            read
+        }
+    };
+    if recorder.left_out() > 0 {
+        report(&[format!("{}: {} packets are not in the figures\n", path.display(), recorder.left_out())]);
+    }
+    Ok((views, warnings, checker, recorder))
+}
+
+fn findings_text(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "\nno violation found\n".to_owned();
+    }
+    let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    format!("\n{lines}")
+}
+
+fn write_csv(destination: &Destination, captures: &[PathBuf], seen: &[Seen]) -> Result<(), Failure> {
+    let directory = destination.create()?;
+    let reports: Vec<_> = seen.iter().map(|one| one.report.clone()).collect();
+    let events: Vec<_> = seen.iter().flat_map(|one| csv::events(&one.report.file, &one.view)).collect();
+    results::write_series(&directory, "connections.csv", &csv::connections(&reports))?;
+    results::write_series(&directory, "subflows.csv", &csv::subflows(&reports))?;
+    results::write_series(&directory, "events.csv", &events)?;
+    results::write_json(&directory, "report.json", &reports)?;
+    finish(directory, captures)
+}
+
+fn write_xplot(
+    destination: &Destination,
+    captures: &[PathBuf],
+    seen: &[Seen],
+    recorders: &[Recorder],
+) -> Result<(), Failure> {
+    let directory = destination.create()?;
+    for (number, one) in seen.iter().enumerate() {
+        let points = recorders[one.place.0].points(one.place.1);
+        let connections = one.view.reconstruction.connections();
+        let connections = connections.iter().filter(|connection| !connection.flows.is_empty());
+        for (index, connection) in connections.enumerate() {
+            for side in (0..2).filter(|&side| connection.streams[side].counts.new > 0) {
+                let course = Course::new(&one.view, points, &connection.flows, side);
+                let title = format!("{}, connection {index}, side {side}", one.view.name);
+                directory
+                    .write(&format!("view{number}-connection{index}-side{side}.xpl"), course.xplot(&title))?;
+            }
+        }
+    }
+    finish(directory, captures)
+}
+
+fn finish(directory: Directory, captures: &[PathBuf]) -> Result<(), Failure> {
+    let manifest = Manifest { program: "mptcp-sim", version: env!("CARGO_PKG_VERSION"), captures };
+    results::write_json(&directory, MANIFEST, &manifest)?;
+    directory.finish()
 }

@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Dump(crate::dump::DumpArguments),
     /// Draw the sequence of set-up, signalling and close in a capture, as text or SVG.
     Ladder(crate::ladder::LadderArguments),
+    /// Compare two runs, captures or measurements, aspect by aspect. Exits with 1 if an aspect is outside its
+    /// tolerance.
+    Compare(crate::compare::CompareArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.

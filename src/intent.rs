@@ -9,6 +9,7 @@ use scenarios::library;
 
 use crate::analyze::{self, AnalyzeArguments};
 use crate::args::{Arguments, CheckArguments, Command, ReplicateArguments, RunArguments};
+use crate::compare::{self, CompareArguments};
 use crate::dump::{self, DumpArguments};
 use crate::failure::Failure;
 use crate::ladder::{self, LadderArguments};
@@ -27,6 +28,8 @@ pub(crate) enum Intent {
     Replicate(Replication),
     /// Analyse captures.
     Analyze(AnalyzeArguments),
+    /// Compare two sides.
+    Compare(CompareArguments),
     /// Print packets.
     Dump(DumpArguments),
     /// Draw signalling.
@@ -47,6 +50,7 @@ impl Intent {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
             Command::Analyze(arguments) => Self::Analyze(arguments),
+            Command::Compare(arguments) => Self::Compare(arguments),
             Command::Dump(arguments) => Self::Dump(arguments),
             Command::Ladder(arguments) => Self::Ladder(arguments),
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
@@ -75,6 +79,7 @@ impl Intent {
             Self::Run(plan) => run::run(&plan),
             Self::Replicate(replication) => replicate::replicate(&replication),
             Self::Analyze(arguments) => analyze::analyze(&arguments),
+            Self::Compare(arguments) => compare::compare(&arguments),
             Self::Dump(arguments) => dump::dump(&arguments),
             Self::Ladder(arguments) => ladder::ladder(&arguments),
             Self::Check(files) => check(&files),

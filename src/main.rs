@@ -5,6 +5,7 @@
 mod analyze;
 mod args;
 mod capture;
+mod compare;
 mod diagnostics;
 mod dump;
 mod failure;

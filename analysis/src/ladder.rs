@@ -84,6 +84,14 @@ impl Ladder {
         }
     }
 
+    /// The first `steps` steps; the others count as left out.
+    #[must_use]
+    pub fn shortened(mut self, steps: usize) -> Self {
+        self.left_out += self.steps.len().saturating_sub(steps) as u64;
+        self.steps.truncate(steps);
+        self
+    }
+
     /// The diagram as SVG, without fonts or anything else from outside.
     #[must_use]
     pub fn to_svg(&self) -> String {

@@ -7,14 +7,17 @@
 
 pub mod capture;
 pub mod compare;
+pub mod conformance;
 pub mod fluid;
 pub mod groundtruth;
 pub mod histogram;
+pub mod html;
 pub mod ladder;
 pub mod metrics;
 pub mod pcapng;
 pub mod plot;
 pub mod reconstruct;
+pub mod sequence;
 pub mod series;
 pub mod statistics;
 pub mod summary;

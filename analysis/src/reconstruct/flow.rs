@@ -204,6 +204,12 @@ impl Flow {
         (self.halves[direction as usize].acknowledged - 1).max(0).unsigned_abs()
     }
 
+    /// The window the sender of a direction announced last, in octets.
+    #[must_use]
+    pub const fn announced_window(&self, direction: FlowDirection) -> u64 {
+        self.halves[direction as usize].window
+    }
+
     /// Whether `segment` begins another flow between the same ports.
     pub(super) fn begins_anew(&self, segment: &SegmentView<'_>, direction: FlowDirection) -> bool {
         let half = &self.halves[direction as usize];
