@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use analysis::compare::distributions::{compare_runs, runs_below};
 use analysis::compare::sides::{Side, align};
 use analysis::compare::{Comparison, Tolerances, Verdict, compare as compared};
 use analysis::groundtruth::GroundTruth;
@@ -13,7 +14,8 @@ use crate::{output, print, source};
 /// Arguments of `compare`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CompareArguments {
-    /// Directory of a run, capture, several captures of one run with commas between, or ground truth (.json)
+    /// Directory of a run, directory of several runs, capture, several captures of one run with commas between, or
+    /// ground truth (.json)
     #[arg(value_name = "A")]
     pub(crate) first: String,
     /// What it is compared with, of the same kinds
@@ -33,6 +35,15 @@ pub(crate) struct CompareArguments {
 /// If a side cannot be read, nothing can be compared, or an aspect is outside its tolerance.
 pub(crate) fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
     let tolerances = arguments.tolerance.as_deref().map_or_else(|| Ok(Tolerances::default()), tolerances)?;
+    let runs = |name: &str| {
+        let path = Path::new(name);
+        let found = if path.is_dir() { runs_below(path) } else { Ok(Vec::new()) };
+        found.map_err(|error| Failure::message(error.to_string(), None))
+    };
+    let (several, others) = (runs(&arguments.first)?, runs(&arguments.second)?);
+    if !several.is_empty() && !others.is_empty() {
+        return tell(&compare_runs(&several, &others, &tolerances), &[], arguments);
+    }
     let read = |name: &str| {
         let help = "name the directory of a run, a capture, or ground truth of schema mptcp-reference/1";
         Side::read(name).map_err(|error| Failure::message(error.to_string(), help.to_owned()))
@@ -47,13 +58,17 @@ pub(crate) fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
     let name = format!("{} and {}", a.name, b.name);
     let truth = GroundTruth { name, title, results: a.results, ..GroundTruth::default() };
     let comparison = compared(&truth, &b.results, &tolerances);
+    tell(&comparison, &left_out, arguments)
+}
+
+fn tell(comparison: &Comparison, left_out: &[String], arguments: &CompareArguments) -> Result<(), Failure> {
     let mut text = comparison.text("A", "B");
-    for what in &left_out {
+    for what in left_out {
         text.push_str(&format!("left out: {what}\n"));
     }
     print(&text)?;
     if let Some(file) = &arguments.json {
-        write_json(file, &comparison)?;
+        write_json(file, comparison)?;
     }
     if comparison.verdict == Verdict::Fail { Err(Failure::Check) } else { Ok(()) }
 }

@@ -43,6 +43,7 @@
 //! after it; the tolerances of the figures are in [`Tolerances`].
 
 mod canonical;
+pub mod distributions;
 mod figures;
 mod protocol;
 pub mod sides;

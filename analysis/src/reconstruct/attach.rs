@@ -122,7 +122,8 @@ impl Reconstruction {
         if target.protocol == Protocol::Tcp {
             target.protocol = Protocol::Offered;
         }
-        if target.protocol == Protocol::Offered && !(segment.flags.syn() && !segment.flags.ack()) {
+        let opens = segment.flags.syn() && !segment.flags.ack();
+        if target.protocol == Protocol::Offered && !opens {
             target.protocol = Protocol::Mptcp;
         }
         if known.is_some() && target.version != known {
