@@ -36,6 +36,9 @@ pub(crate) struct AnalyzeArguments {
     /// Write a report with figures and findings, one file that needs nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Write the figures of each connection and direction as SVG and PNG to a directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
     /// Write the time sequence of each connection and direction for xplot to a directory
     #[arg(long, value_name = "DIR")]
     pub(crate) xplot: Option<PathBuf>,
@@ -86,10 +89,11 @@ pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Ve
 /// # Errors
 /// If one cannot be read, the output cannot be written, or a check found something.
 pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
-    let AnalyzeArguments { captures, json, check, csv: csv_directory, html, xplot } = arguments;
+    let AnalyzeArguments { captures, json, check, csv: csv_directory, html, plots, xplot } = arguments;
     let csv_destination = csv_directory.clone().map(Destination::new).transpose()?;
     let xplot_destination = xplot.clone().map(Destination::new).transpose()?;
-    let points = html.is_some() || xplot.is_some();
+    let plots_destination = plots.clone().map(Destination::new).transpose()?;
+    let points = html.is_some() || plots.is_some() || xplot.is_some();
     let mut seen: Vec<Seen> = Vec::new();
     let mut recorders = Vec::new();
     for (index, path) in captures.iter().enumerate() {
@@ -126,7 +130,12 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
         write_csv(&destination, captures, &seen)?;
     }
     if let Some(destination) = xplot_destination {
-        write_xplot(&destination, captures, &seen, &recorders)?;
+        each_course(&destination, captures, &seen, &recorders, |directory, name, title, course| {
+            directory.write(&format!("{name}.xpl"), course.xplot(title))
+        })?;
+    }
+    if let Some(destination) = plots_destination {
+        each_course(&destination, captures, &seen, &recorders, draw)?;
     }
     if let Some(file) = html {
         let parts: Vec<_> = seen
@@ -187,11 +196,13 @@ fn write_csv(destination: &Destination, captures: &[PathBuf], seen: &[Seen]) -> 
     finish(directory, captures)
 }
 
-fn write_xplot(
+/// Calls `write` for each direction of each connection that carried data, with a name for its files and a title.
+fn each_course(
     destination: &Destination,
     captures: &[PathBuf],
     seen: &[Seen],
     recorders: &[Recorder],
+    write: impl Fn(&Directory, &str, &str, &Course<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let directory = destination.create()?;
     for (number, one) in seen.iter().enumerate() {
@@ -201,13 +212,28 @@ fn write_xplot(
         for (index, connection) in connections.enumerate() {
             for side in (0..2).filter(|&side| connection.streams[side].counts.new > 0) {
                 let course = Course::new(&one.view, points, &connection.flows, side);
-                let title = format!("{}, connection {index}, side {side}", one.view.name);
-                directory
-                    .write(&format!("view{number}-connection{index}-side{side}.xpl"), course.xplot(&title))?;
+                let sender = if side == 0 { "initiator" } else { "responder" };
+                let title = format!("{}, connection {index}, data of the {sender}", one.view.name);
+                write(&directory, &format!("view{number}-connection{index}-{sender}"), &title, &course)?;
             }
         }
     }
     finish(directory, captures)
+}
+
+fn draw(directory: &Directory, name: &str, title: &str, course: &Course<'_>) -> Result<(), Failure> {
+    let charts = [
+        ("sequence", course.time_sequence(title)),
+        ("goodput", course.goodput(title)),
+        ("rtt", course.rtt_distribution(title)),
+    ];
+    for (kind, chart) in charts.iter().filter(|(_, chart)| !chart.lines.is_empty()) {
+        for ending in ["svg", "png"] {
+            let failed = |error: PlotError| Failure::message(error.to_string(), None);
+            chart.write(&directory.path(&format!("{name}-{kind}.{ending}"))).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn finish(directory: Directory, captures: &[PathBuf]) -> Result<(), Failure> {

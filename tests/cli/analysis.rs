@@ -177,3 +177,26 @@ fn captures_of_all_built_in_scenarios_conform() {
         assert_eq!(outcome.code, Some(0), "{name}: {}", outcome.stdout);
     }
 }
+
+#[test]
+fn figures_are_written_for_each_direction_with_data() {
+    let at = scratch();
+    let capture = builtin("two-path").capture();
+    let arguments = ["analyze", capture.to_str().unwrap(), "--plots", "plots", "--xplot", "xplot"];
+    mptcp_sim_at(at.path(), &arguments).succeeded();
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(at.path().join(folder)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    };
+    // The client sends; both hosts saw it.
+    assert_eq!(
+        names("xplot"),
+        ["manifest.json", "view0-connection0-initiator.xpl", "view1-connection0-initiator.xpl"]
+    );
+    assert_eq!(names("plots").len(), 1 + 2 * 3 * 2);
+    let xplot = std::fs::read_to_string(at.path().join("xplot/view0-connection0-initiator.xpl")).unwrap();
+    assert!(xplot.starts_with("double unsigned\ntitle\n") && xplot.ends_with("go\n"));
+}
