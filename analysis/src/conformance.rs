@@ -49,7 +49,7 @@ pub struct Checker {
 const KEPT: u64 = 100;
 
 impl Checker {
-    /// The findings in order of packets, at most [`KEPT`] of each check.
+    /// The findings in order of packets, at most 100 of each check.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
