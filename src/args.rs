@@ -31,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   mptcp-sim list congestion                    what there is to choose from
   mptcp-sim replicate case.json                repeat a measured run and compare
   mptcp-sim script tests/ --junit out.xml      run packet scripts
+  mptcp-sim analyze capture.pcapng             what is in a capture?
 
 Exit codes:
   0  done
@@ -53,6 +54,15 @@ pub(crate) enum Command {
     /// runs with IPv4, with IPv4 through IPv6 sockets, and with IPv6. Exits with 1 if a script fails, with 2 if
     /// one is not of the language.
     Script(ScriptArguments),
+    /// Analyse captures of MPTCP and TCP, real or simulated: connections, subflows, figures.
+    Analyze(crate::analyze::AnalyzeArguments),
+    /// Print the packets of a capture, in the manner of tcpdump or as a packet script.
+    Dump(crate::dump::DumpArguments),
+    /// Draw the sequence of set-up, signalling and close in a capture, as text or SVG.
+    Ladder(crate::ladder::LadderArguments),
+    /// Compare two runs, captures or measurements, aspect by aspect. Exits with 1 if an aspect is outside its
+    /// tolerance.
+    Compare(crate::compare::CompareArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.

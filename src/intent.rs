@@ -8,10 +8,14 @@ use clap::CommandFactory as _;
 use scenarios::library;
 use scenarios::script::run::Variant;
 
+use crate::analyze::{self, AnalyzeArguments};
 use crate::args::{
     Arguments, CheckArguments, Command, IpVariant, ReplicateArguments, RunArguments, ScriptArguments,
 };
+use crate::compare::{self, CompareArguments};
+use crate::dump::{self, DumpArguments};
 use crate::failure::Failure;
+use crate::ladder::{self, LadderArguments};
 use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
@@ -28,6 +32,14 @@ pub(crate) enum Intent {
     Replicate(Replication),
     /// Run packet scripts.
     Script(Suite),
+    /// Analyse captures.
+    Analyze(AnalyzeArguments),
+    /// Compare two sides.
+    Compare(CompareArguments),
+    /// Print packets.
+    Dump(DumpArguments),
+    /// Draw signalling.
+    Ladder(LadderArguments),
     /// Validate files and say which are right.
     Check(Vec<PathBuf>),
     /// Print a text.
@@ -44,6 +56,10 @@ impl Intent {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
             Command::Script(arguments) => Self::Script(suite(arguments)?),
+            Command::Analyze(arguments) => Self::Analyze(arguments),
+            Command::Compare(arguments) => Self::Compare(arguments),
+            Command::Dump(arguments) => Self::Dump(arguments),
+            Command::Ladder(arguments) => Self::Ladder(arguments),
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
             Command::Show(arguments) => {
                 let unknown = |error: library::UnknownBuiltin| {
@@ -70,6 +86,10 @@ impl Intent {
             Self::Run(plan) => run::run(&plan),
             Self::Replicate(replication) => replicate::replicate(&replication),
             Self::Script(suite) => suite.run(),
+            Self::Analyze(arguments) => analyze::analyze(&arguments),
+            Self::Compare(arguments) => compare::compare(&arguments),
+            Self::Dump(arguments) => dump::dump(&arguments),
+            Self::Ladder(arguments) => ladder::ladder(&arguments),
             Self::Check(files) => check(&files),
             Self::Print(text) => print(&text),
         }

@@ -2,12 +2,16 @@
 //! what is done ([`run`], [`replicate`], [`list`]). Results go to standard output, progress and errors to
 //! standard error.
 
+mod analyze;
 mod args;
 mod capture;
+mod compare;
 mod diagnostics;
+mod dump;
 mod failure;
 mod figures;
 mod intent;
+mod ladder;
 mod list;
 mod output;
 mod progress;

@@ -137,18 +137,21 @@ impl Drop for Directory {
     }
 }
 
-/// Writes a single file under a temporary name, then renames it.
+/// Writes one file under a temporary name beside its place, then renames it.
 ///
 /// # Errors
-/// If that fails; a file that was there before is then as it was.
-pub(crate) fn write_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+/// If that fails.
+pub(crate) fn write_file(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Failure> {
+    if path.file_name().is_none() {
+        return Err(Failure::message(format!("{} is no name for a file", path.display()), None));
+    }
     let temporary = sibling(path, "part");
     let written = fs::write(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // What is left behind is under a temporary name.
+    written.map_err(|error| {
+        // The error of interest is the first.
         let _ = fs::remove_file(&temporary);
-    }
-    written
+        Failure::io("write", path, &error)
+    })
 }
 
 /// A hidden name beside `path`. The process number keeps runs apart that write to one place at once.

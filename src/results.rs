@@ -71,7 +71,15 @@ pub(crate) fn write_json(directory: &Directory, name: &str, value: &impl Seriali
     directory.write(name, json + "\n")
 }
 
-fn write_series(directory: &Directory, name: &str, samples: &[impl Serialize]) -> Result<(), Failure> {
+/// Writes rows as CSV.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write_series(
+    directory: &Directory,
+    name: &str,
+    samples: &[impl Serialize],
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io("write", &directory.path(name), &error);
     let mut writer = SeriesWriter::new(directory.create(name)?);
     for sample in samples {

@@ -88,8 +88,7 @@ impl Suite {
         }
         print(&overview(&outcomes))?;
         if let Some(path) = &self.junit {
-            let written = crate::output::write_file(path, junit(&outcomes).as_bytes());
-            written.map_err(|error| Failure::io("write", path, &error))?;
+            crate::output::write_file(path, junit(&outcomes))?;
         }
         let wrong: Vec<_> = outcomes
             .iter()

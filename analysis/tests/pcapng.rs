@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 
+use analysis::capture::{CaptureError, CaptureReader, Direction, LinkType};
 use analysis::pcapng::{
-    CaptureError, CaptureObserver, CaptureReader, Direction, Interface, LinkLayer, LinkType, MacAddr,
-    NameRecord, PacketRecord, PcapngFile, PcapngWriter, Section,
+    CaptureObserver, Interface, LinkLayer, MacAddr, NameRecord, PacketRecord, PcapngFile, PcapngWriter,
+    Section,
 };
 use analysis::trace::{TraceObserver, analyse_capture};
 use mptcp_model::wire::{Body, Ecn, IpHeader, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use analysis::pcapng::CaptureReader;
+use analysis::capture::CaptureReader;
 use analysis::trace::{HostAnalysis, analyse_capture};
 use serde_json::Value;
 

@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments in, exit codes, messages and files out.
 
+mod analysis;
 mod builtins;
 mod captures;
 mod datagrams;

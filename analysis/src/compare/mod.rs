@@ -43,8 +43,10 @@
 //! after it; the tolerances of the figures are in [`Tolerances`].
 
 mod canonical;
+pub mod distributions;
 mod figures;
 mod protocol;
+pub mod sides;
 
 use std::fmt;
 
@@ -94,6 +96,7 @@ pub struct Row {
 
 /// Differences allowed in figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tolerances {
     /// Relative difference of goodput and completion.
     pub goodput: f64,
@@ -194,14 +197,18 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.name, self.title)?;
-        if !self.note.is_empty() {
-            writeln!(f, "{}", self.note)?;
-        }
+        f.write_str(&self.text("real", "simulated"))
+    }
+}
+
+impl Comparison {
+    /// The comparison as a table, with names for the two sides.
+    #[must_use]
+    pub fn text(&self, first: &str, second: &str) -> String {
         let mut table = Table::new(&[
             ("aspect", Align::Left),
-            ("real", Align::Left),
-            ("simulated", Align::Left),
+            (first, Align::Left),
+            (second, Align::Left),
             ("verdict", Align::Left),
             ("tolerance", Align::Left),
             ("note", Align::Left),
@@ -216,10 +223,11 @@ impl fmt::Display for Comparison {
                 row.note.clone(),
             ]);
         }
-        write!(f, "{table}")?;
-        writeln!(
-            f,
-            "{}: {} pass, {} fail, {} info",
+        let note = if self.note.is_empty() { String::new() } else { format!("{}\n", self.note) };
+        format!(
+            "{}: {}\n{note}{table}{}: {} pass, {} fail, {} info\n",
+            self.name,
+            self.title,
             self.verdict,
             self.count(Verdict::Pass),
             self.count(Verdict::Fail),

@@ -9,8 +9,10 @@ use std::io::{self, Write};
 use mptcp_model::wire::Packet;
 use sim_core::{Instant, NodeId, Observer, PortId};
 
+use crate::capture::Direction;
+
+use super::Interface;
 use super::writer::{PacketRecord, PcapngWriter};
-use super::{Direction, Interface};
 
 /// Writes packets at chosen ports to one pcapng section. Errors of the output are kept and told by
 /// [`finish`](Self::finish); after the first nothing more is written.

@@ -13,7 +13,7 @@
 
 mod analyser;
 mod observer;
-mod options;
+pub(crate) mod options;
 mod tally;
 pub mod view;
 
@@ -28,7 +28,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::pcapng::{CaptureError, CaptureReader};
+use crate::capture::{CaptureError, CaptureReader};
 
 /// Analyses the capture of one host to its end. Times are seconds since `time_zero`, in nanoseconds of
 /// the capture's clock; packets before it count as at zero.

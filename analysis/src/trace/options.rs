@@ -24,7 +24,7 @@ const MP_TCPRST: u8 = 8;
 
 /// Splits option octets. Ends at the first option that is cut or of impossible length; padding and
 /// the end of the list have one octet.
-pub(super) fn split(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn split(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = octets;
     std::iter::from_fn(move || {
         let len = match *rest {

@@ -1,6 +1,6 @@
 //! What the analysis sees of a packet: addresses, the TCP header, the option octets and the length of
 //! the payload, whether it comes from a capture (possibly cut after the headers) or from the
-//! simulator. Payload octets are never looked at.
+//! simulator.
 //!
 //! Left out: fragments other than the first, and reassembly.
 
@@ -54,6 +54,8 @@ pub struct SegmentView<'a> {
     pub options: &'a [u8],
     /// Octets of payload on the wire.
     pub payload_len: u32,
+    /// What was captured of the payload; nothing of a simulated packet that was never written.
+    pub payload: &'a [u8],
 }
 
 const ICMP: u8 = 1;
@@ -62,7 +64,8 @@ const ICMPV6: u8 = 58;
 
 impl<'a> PacketView<'a> {
     /// Reads the headers of an IP packet of which `octets` were captured and which was `wire_len`
-    /// octets long. `None` if the IP header is cut or impossible.
+    /// octets long. `None` if the IP header is cut or impossible; a TCP header that is cut, or of a length
+    /// that cannot be, makes [`Transport::Other`].
     #[must_use]
     pub fn parse(octets: &'a [u8], wire_len: u32) -> Option<Self> {
         match octets.first()? >> 4 {
@@ -81,6 +84,9 @@ impl<'a> PacketView<'a> {
         let total = u16::from_be_bytes([header[2], header[3]]);
         // Segmentation offload leaves 0 for what does not fit 16 bits.
         let total = if total == 0 { wire_len } else { u32::from(total) };
+        if total < header_len as u32 {
+            return None;
+        }
         let fragment_offset = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
         let body = octets.get(header_len..).unwrap_or_default();
         let body_len = total.saturating_sub(header_len as u32);
@@ -137,6 +143,9 @@ impl<'a> SegmentView<'a> {
         let word32 =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let header_len = usize::from(header[12] >> 4) * 4;
+        if header_len < 20 || header_len as u32 > wire_len {
+            return None;
+        }
         Some(Self {
             src_port: word16(0),
             dst_port: word16(2),
@@ -144,10 +153,17 @@ impl<'a> SegmentView<'a> {
             ack: Seq(word32(8)),
             flags: TcpFlags(word16(12) & 0x1ff),
             window: word16(14),
-            options: octets.get(20..header_len.min(octets.len())).unwrap_or_default(),
-            payload_len: wire_len.saturating_sub(header_len as u32),
+            options: &octets[20..header_len.min(octets.len())],
+            payload_len: wire_len - header_len as u32,
+            payload: captured_payload(octets, header_len, wire_len),
         })
     }
+}
+
+/// The payload as far as it was captured, without octets behind the end of the IP packet.
+fn captured_payload(octets: &[u8], header_len: usize, wire_len: u32) -> &[u8] {
+    let end = octets.len().min(wire_len as usize);
+    octets.get(header_len..end).unwrap_or_default()
 }
 
 impl<'a> From<&'a Packet> for PacketView<'a> {
@@ -162,6 +178,7 @@ impl<'a> From<&'a Packet> for PacketView<'a> {
                 window: segment.window,
                 options: segment.options.as_bytes(),
                 payload_len: segment.payload.len(),
+                payload: &[],
             }),
             Body::Icmp(message) if packet.ip.src.is_ipv4() || message.kind < 128 => {
                 Transport::Icmp { kind: message.kind, code: message.code }

@@ -175,7 +175,7 @@ impl Environment {
         Ok(self.current_session().unwrap_or_else(|| self.open_session()))
     }
 
-    fn add_flow(&mut self, stack: SocketAddr, peer: SocketAddr, session: usize) -> usize {
+    pub(super) fn add_flow(&mut self, stack: SocketAddr, peer: SocketAddr, session: usize) -> usize {
         let peer_isn = Seq(self.random.next_u32());
         // The initial addresses have id 0.
         if let Some(session) = self.sessions.get_mut(session)

@@ -3,7 +3,8 @@
 //! [`Script::parse`] makes a tree of a text, in which every shell command, setting and option is one that
 //! is known; anything else is a [`ScriptError`] that names it. Trees print in the same notation.
 //! [`PacketSpec::build`] makes the packet that a `<` line injects, [`PacketSpec::check`] compares a packet
-//! that the stack sent with a `>` line, and [`describe`] writes a packet as a script would. The variables of
+//! that the stack sent with a `>` line, [`describe`] writes a packet as a script would, and [`record`] makes lines of a
+//! capture. The variables of
 //! a script (keys, addresses, random numbers, timestamps, initial sequence numbers) live in an
 //! [`Environment`]; [`Timeline`] says when an event is due and how late it may be.
 //!
@@ -24,6 +25,7 @@ pub mod option;
 mod option_match;
 mod parse;
 mod print;
+mod record;
 pub mod run;
 pub mod sysctl;
 mod timeline;
@@ -36,4 +38,5 @@ pub use error::{Position, ScriptError};
 pub use matching::Mismatch;
 pub use option::OptionSpec;
 pub use parse::Definitions;
+pub use record::record;
 pub use timeline::{Due, Timeline};

@@ -1,0 +1,202 @@
+//! `analyze`, `dump` and `ladder` on captures of real stacks and of the simulator.
+
+use std::path::Path;
+use std::process::Command;
+
+use scenarios::script::{Definitions, Script};
+use serde_json::Value;
+
+use crate::harness::{builtin, mptcp_sim, mptcp_sim_at, scratch};
+
+fn fixture(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("analysis/tests/fixtures");
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_simulated_capture_has_a_view_of_each_host() {
+    let capture = builtin("two-path").capture();
+    let outcome = mptcp_sim(&["analyze", "--json", capture.to_str().unwrap()]).succeeded();
+    let reports: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let views: Vec<_> = reports.iter().map(|report| report["view"].as_str().unwrap()).collect();
+    assert_eq!(views, ["client", "server"]);
+    let flow = builtin("two-path").summary.flows[0].clone();
+    for report in &reports {
+        assert_eq!(report["warnings"].as_array().unwrap().len(), 0);
+        let connection = &report["connections"][0];
+        assert_eq!((&connection["protocol"], &connection["close"]), (&"mptcp".into(), &"data_fin".into()));
+        assert_eq!(connection["subflows"].as_array().unwrap().len(), flow.subflows.len());
+        let octets: u64 = (0..2).map(|side| connection["data"][side]["octets"].as_u64().unwrap()).sum();
+        assert_eq!(octets, flow.received_bytes, "{}", report["view"]);
+    }
+}
+
+#[test]
+fn what_the_capture_shows_of_retransmissions_is_what_the_run_counted() {
+    let capture = builtin("two-path").capture();
+    let outcome = mptcp_sim(&["analyze", "--json", capture.to_str().unwrap()]).succeeded();
+    let reports: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let flow = &builtin("two-path").summary.flows[0];
+    let sender = usize::from(reports[0]["connections"][0]["data"][0]["octets"] == 0);
+    for (counted, seen) in
+        flow.subflows.iter().zip(reports[sender]["connections"][0]["subflows"].as_array().unwrap())
+    {
+        assert_eq!(seen["directions"][sender]["retransmissions"], counted.retransmitted_segments);
+    }
+}
+
+#[test]
+fn csv_and_json_go_to_a_directory() {
+    let at = scratch();
+    mptcp_sim_at(at.path(), &["analyze", &fixture("g5-fastclose-server.client.pcapng"), "--csv", "out"])
+        .succeeded();
+    let rows =
+        |name: &str| std::fs::read_to_string(at.path().join("out").join(name)).unwrap().lines().count();
+    assert_eq!((rows("connections.csv"), rows("subflows.csv")), (1 + 2, 1 + 4));
+    assert_eq!(rows("events.csv"), 1 + 10);
+    assert!(at.path().join("out/report.json").is_file());
+}
+
+#[test]
+fn damage_is_a_warning_and_what_is_no_capture_an_error() {
+    let damaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("analysis/tests/damaged");
+    let file = |name: &str| damaged.join(name).to_str().unwrap().to_owned();
+    let outcome = mptcp_sim(&["analyze", &file("ng-interface-9.pcapng")]).succeeded();
+    assert!(outcome.stdout.contains("warning: packet 3: packet of an interface that was not described"));
+    let outcome = mptcp_sim(&["dump", &file("ng-interface-9.pcapng")]).succeeded();
+    assert!(outcome.stdout.contains("// packet 3: packet of an interface that was not described"));
+    mptcp_sim(&["analyze", &file("text.pcap")]).failed_with(&["not a pcap or pcapng file", "captures are"]);
+    mptcp_sim(&["ladder", &file("text.pcap")]).failed_with(&["not a pcap or pcapng file"]);
+    mptcp_sim(&["dump", "no-such-file.pcap"]).failed_with(&["cannot read no-such-file.pcap"]);
+    mptcp_sim(&["ladder", &file("pcap-no-packets.pcap")]).failed_with(&["no such connection"]);
+}
+
+#[test]
+fn a_capture_printed_as_a_script_is_one() {
+    for name in [
+        "g3-echo-immediate-two-subflows.client.pcapng",
+        "g5-fastclose-server.server.pcapng",
+        "g11-join-loss.client.pcapng",
+    ] {
+        let text = mptcp_sim(&["dump", "--script", &fixture(name)]).succeeded().stdout;
+        let script =
+            Script::parse(name, &text, &Definitions::new()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(script.to_string(), text);
+        // Keys, tokens and HMACs were understood: none is left as a number.
+        assert!(!text.contains("unknown"), "{text}");
+        assert!(text.contains("sender_hmac=auto"), "{text}");
+    }
+}
+
+#[test]
+fn dump_prints_every_packet_on_a_line() {
+    let text = mptcp_sim(&["dump", &fixture("g5-fastclose-server.client.pcapng")]).succeeded().stdout;
+    assert_eq!(text.lines().count(), 14);
+    assert!(text.lines().next().unwrap().contains("Flags [S]"));
+    let two = mptcp_sim(&["dump", "--count", "2", &fixture("g5-fastclose-server.client.pcapng")])
+        .succeeded()
+        .stdout;
+    assert_eq!(two.lines().count(), 2);
+}
+
+#[test]
+fn a_ladder_shows_the_joins() {
+    let at = scratch();
+    let capture = fixture("g5-fastclose-server.client.pcapng");
+    let text = mptcp_sim_at(at.path(), &["ladder", &capture]).succeeded().stdout;
+    for words in ["SYN, MP_CAPABLE v1", "MP_JOIN id 1, token 221d5fa4", "MP_FASTCLOSE"] {
+        assert!(text.contains(words), "{text}");
+    }
+    mptcp_sim_at(at.path(), &["ladder", &capture, "--svg", "ladder.svg"]).succeeded();
+    let svg = std::fs::read_to_string(at.path().join("ladder.svg")).unwrap();
+    assert_eq!(svg.matches("marker-end").count(), 10);
+    // A picture that a reader of XML takes.
+    if let Ok(output) =
+        Command::new("xmllint").args(["--noout", "ladder.svg"]).current_dir(at.path()).output()
+    {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_run_is_like_itself_and_unlike_another() {
+    let (run, other) = (builtin("two-path").path.clone(), builtin("wifi-lte").path.clone());
+    let (run, other) = (run.to_str().unwrap(), other.to_str().unwrap());
+    let at = scratch();
+    let outcome = mptcp_sim_at(at.path(), &["compare", run, run, "--json", "same.json"]).succeeded();
+    assert!(outcome.stdout.contains(" 0 fail"), "{}", outcome.stdout);
+    let json: Value = serde_json::from_slice(&std::fs::read(at.path().join("same.json")).unwrap()).unwrap();
+    assert_eq!(json["verdict"], "pass");
+    let outcome = mptcp_sim(&["compare", run, other]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    // The capture of a run shows the same as the run, but for what only the applications know.
+    let capture = builtin("two-path").capture();
+    let outcome = mptcp_sim(&["compare", run, capture.to_str().unwrap()]).succeeded();
+    assert!(outcome.stdout.contains("left out: goodput"), "{}", outcome.stdout);
+}
+
+#[test]
+fn sides_and_tolerances_that_are_wrong_are_named() {
+    let at = scratch();
+    let capture = fixture("g5-fastclose-server.client.pcapng");
+    std::fs::write(at.path().join("wide.toml"), "goodput = 0.5\nshares = 1\n").unwrap();
+    mptcp_sim_at(at.path(), &["compare", &capture, &capture, "--tolerance", "wide.toml"]).failed_with(&[
+        "wide.toml:2",
+        "shares",
+        "keys here: goodput, share, start_up_s",
+    ]);
+    mptcp_sim_at(at.path(), &["compare", &capture, "nothing.pcapng"]).failed_with(&["nothing.pcapng"]);
+    mptcp_sim_at(at.path(), &["compare", ".", &capture])
+        .failed_with(&["summary.json", "the directory of a run"]);
+}
+
+#[test]
+fn the_report_is_one_file_that_needs_nothing_else() {
+    let at = scratch();
+    let capture = builtin("two-path").capture();
+    let capture = capture.to_str().unwrap();
+    let make = |name: &str| {
+        mptcp_sim_at(at.path(), &["analyze", capture, "--html", name]).succeeded();
+        std::fs::read_to_string(at.path().join(name)).unwrap()
+    };
+    let html = make("report.html");
+    assert!(html.matches("<svg").count() >= 4, "figures are drawn");
+    for outside in ["http://", "https://", "<script", "<link", "<img"] {
+        let allowed = html.matches("http://www.w3.org/2000/svg").count();
+        let found = html.matches(outside).count();
+        assert_eq!(found, if outside == "http://" { allowed } else { 0 }, "{outside}");
+    }
+    assert_eq!(html, make("report.html"), "equal captures give equal octets");
+}
+
+#[test]
+fn captures_of_all_built_in_scenarios_conform() {
+    for name in crate::harness::builtin_names() {
+        let capture = builtin(name).capture();
+        let outcome = mptcp_sim(&["analyze", "--check", capture.to_str().unwrap()]);
+        assert_eq!(outcome.code, Some(0), "{name}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn figures_are_written_for_each_direction_with_data() {
+    let at = scratch();
+    let capture = builtin("two-path").capture();
+    let arguments = ["analyze", capture.to_str().unwrap(), "--plots", "plots", "--xplot", "xplot"];
+    mptcp_sim_at(at.path(), &arguments).succeeded();
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(at.path().join(folder)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    };
+    // The client sends; both hosts saw it.
+    assert_eq!(
+        names("xplot"),
+        ["manifest.json", "view0-connection0-initiator.xpl", "view1-connection0-initiator.xpl"]
+    );
+    assert_eq!(names("plots").len(), 1 + 2 * 3 * 2);
+    let xplot = std::fs::read_to_string(at.path().join("xplot/view0-connection0-initiator.xpl")).unwrap();
+    assert!(xplot.starts_with("double unsigned\ntitle\n") && xplot.ends_with("go\n"));
+}
