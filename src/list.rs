@@ -61,9 +61,10 @@ fn congestion_controls() -> String {
         for parameter in algorithm.parameters {
             let unit =
                 if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
+            let default = parameter.kind.default_value();
             rows.push((
                 format!("  {}", parameter.name),
-                format!("  {}{unit}: {}", parameter.meaning, parameter.kind),
+                format!("  {}{unit}: {}; default {default}", parameter.meaning, parameter.kind),
             ));
         }
     }
