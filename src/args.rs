@@ -29,6 +29,8 @@ const EXAMPLES: &str = "Examples:
   mptcp-sim show two-path > my.toml            start a scenario of your own from a built-in one
   mptcp-sim check my.toml                      is it right?
   mptcp-sim list congestion                    what there is to choose from
+  mptcp-sim fluid torus --set parameters.algorithm=olia
+                                               packets and fluid side by side
   mptcp-sim replicate case.json                repeat a measured run and compare
 
 Exit codes:
@@ -46,6 +48,11 @@ pub(crate) enum Command {
     /// measured as the real one was, and each aspect is compared. Exits with 1 if an aspect is outside its
     /// tolerance.
     Replicate(ReplicateArguments),
+    /// Run a scenario and solve for the rates at which its congestion controls would rest, side by side.
+    ///
+    /// The fluid knows rates, delays and random losses of links and the paths of subflows; it leaves out queues, timeouts
+    /// and everything that changes during the run.
+    Fluid(FluidArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.
@@ -100,6 +107,43 @@ pub(crate) struct ReplicateArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct FluidArguments {
+    /// A scenario file, or the name of a built-in scenario
+    #[arg(value_name = "SCENARIO.toml|NAME")]
+    pub(crate) scenario: String,
+    /// Master seed of all random streams, instead of the scenario's
+    #[arg(long, value_name = "N", value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Change one value of the scenario; may be repeated
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Where the packet-level rates begin to count, in seconds [default: a quarter of --to]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) from: Option<f64>,
+    /// Where they end [default: where the first flow with a fixed time stops sending, else the duration]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) to: Option<f64>,
+    /// Round-trip times of the fluid: those of the empty network, or the means that packets saw
+    #[arg(long, value_enum, default_value_t = RttSource::Base)]
+    pub(crate) rtt: RttSource,
+    /// Smallest window of a subflow in the fluid, in packets: what the literature calls probing
+    #[arg(long, value_name = "PACKETS", default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) floor: f64,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which round-trip times the fluid has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RttSource {
+    /// Without queues.
+    Base,
+    /// As packets saw them.
+    Measured,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ListArguments {
     /// Only one kind
     pub(crate) kind: Option<ListKind>,
@@ -141,6 +185,13 @@ pub(crate) struct CompletionsArguments {
 /// Seeds fit a TOML integer, so that the resolved scenario can hold them.
 fn seed() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1e9).contains(&value) => Ok(value),
+        _ => Err("write a number from 0".to_owned()),
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {

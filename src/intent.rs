@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
-use scenarios::library;
 
-use crate::args::{Arguments, CheckArguments, Command, ReplicateArguments, RunArguments};
+use crate::args::{
+    Arguments, CheckArguments, Command, FluidArguments, ReplicateArguments, RttSource, RunArguments,
+};
 use crate::failure::Failure;
+use crate::fluid::{self, Comparison};
 use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
@@ -22,6 +24,8 @@ pub(crate) enum Intent {
     Run(Box<Plan>),
     /// Repeat measured runs.
     Replicate(Replication),
+    /// Simulate and solve side by side.
+    Fluid(Box<Comparison>),
     /// Validate files and say which are right.
     Check(Vec<PathBuf>),
     /// Print a text.
@@ -37,13 +41,9 @@ impl Intent {
         Ok(match arguments.command.unwrap_or_else(|| Command::Run(RunArguments::default())) {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
+            Command::Fluid(arguments) => Self::Fluid(Box::new(comparison(arguments)?)),
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
-            Command::Show(arguments) => {
-                let unknown = |error: library::UnknownBuiltin| {
-                    Failure::message(format!("there is no built-in scenario \"{}\"", error.name), error.help)
-                };
-                Self::Print(library::get(&arguments.name).map_err(unknown)?.text.to_owned())
-            }
+            Command::Show(arguments) => Self::Print(source::builtin(&arguments.name)?),
             Command::Check(CheckArguments { files }) => Self::Check(files),
             Command::Schema => Self::Print(format!("{:#}\n", scenarios::schema())),
             Command::Completions(arguments) => {
@@ -62,6 +62,7 @@ impl Intent {
         match self {
             Self::Run(plan) => run::run(&plan),
             Self::Replicate(replication) => replicate::replicate(&replication),
+            Self::Fluid(comparison) => fluid::fluid(&comparison),
             Self::Check(files) => check(&files),
             Self::Print(text) => print(&text),
         }
@@ -85,6 +86,13 @@ fn plan(arguments: RunArguments) -> Result<Plan, Failure> {
         out.unwrap_or_else(|| Path::new("out").join(format!("{}-seed{}", scenario.name, scenario.seed)));
     let plots = scenario.output.plots && !no_plots;
     Ok(Plan { destination: Destination::new(out)?, capture: !no_capture, plots, command, scenario })
+}
+
+fn comparison(arguments: FluidArguments) -> Result<Comparison, Failure> {
+    let FluidArguments { scenario, seed, overrides, from, to, rtt, floor, json } = arguments;
+    let scenario = source::scenario(&scenario, &overrides, seed)?;
+    let window = fluid::window(&scenario, from, to)?;
+    Ok(Comparison { scenario, window, measured_rtt: rtt == RttSource::Measured, floor, json })
 }
 
 fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {

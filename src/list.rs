@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use mptcp_model::net::middlebox::registry as boxes;
 use mptcp_model::{congestion, path_manager, scheduler};
 use scenarios::library;
+use scenarios::published::{self, Range};
 
 use crate::args::ListKind;
 use crate::failure::Failure;
@@ -50,6 +51,16 @@ fn scenarios() -> Result<String, Failure> {
     for builtin in library::list() {
         let scenario = builtin.scenario().map_err(|errors| Failure::from(&errors))?;
         rows.push((builtin.name.to_owned(), scenario.title));
+    }
+    for case in published::list() {
+        rows.push((case.name.to_owned(), case.title.to_owned()));
+        for parameter in case.parameters {
+            let range = match parameter.range {
+                Range::Number { min, max, default } => format!("from {min} to {max}; default {default}"),
+                Range::Algorithm(default) => format!("default {default}"),
+            };
+            rows.push((format!("  parameters.{}", parameter.name), format!("  {}: {range}", parameter.meaning)));
+        }
     }
     Ok(aligned(rows))
 }
