@@ -148,7 +148,8 @@ pub(crate) fn side_by_side(comparison: &Comparison) -> Result<SideBySide, Failur
         .map_err(|error| failed(error.to_string()))?;
     let model = Model::new(comparison, &measured, &ways.ways).map_err(failed)?;
     let options = Options { window_floor: comparison.floor, ..Options::default() };
-    let equilibrium = solve(&model.network, &options).map_err(|error| failed(in_words(&model, scenario, &error)))?;
+    let equilibrium =
+        solve(&model.network, &options).map_err(|error| failed(in_words(&model, scenario, &error)))?;
     Ok(model.rows(scenario, &measured, &equilibrium))
 }
 
@@ -179,7 +180,8 @@ impl<'a> Model<'a> {
         ways: &BTreeMap<(SocketAddr, SocketAddr), Vec<Hop>>,
     ) -> Result<Self, String> {
         let scenario = &comparison.scenario;
-        let mut model = Self { network: Network::new(), hops: Vec::new(), links: Vec::new(), users: Vec::new() };
+        let mut model =
+            Self { network: Network::new(), hops: Vec::new(), links: Vec::new(), users: Vec::new() };
         for (flow, spec) in measured.flows.iter().zip(&scenario.flows) {
             let mut paths = Vec::new();
             let mut subflows = Vec::new();
@@ -239,7 +241,8 @@ impl<'a> Model<'a> {
         }
         let links = self.hops.iter().zip(&equilibrium.links).filter_map(|(&hop, state)| {
             let (link, side) = side(scenario, hop);
-            let found = measured.links.iter().find(|seen| seen.name == link.name && seen.direction == hop.1)?;
+            let found =
+                measured.links.iter().find(|seen| seen.name == link.name && seen.direction == hop.1)?;
             (side.rate.is_some() || !side.loss.is_empty()).then(|| LinkRow {
                 link: link.name.clone(),
                 direction: hop.1.name(),
@@ -348,7 +351,8 @@ fn table(comparison: &Comparison, result: &SideBySide) -> String {
     }
     let mut flows: Vec<&str> = result.subflows.iter().map(|row| row.flow.as_str()).collect();
     flows.dedup();
-    let _ = writeln!(text, "\n{:name$}  {:>13} {:>8}  {:>12}", "flow", "Mbit/s packet", "fluid", "packet/fluid");
+    let _ =
+        writeln!(text, "\n{:name$}  {:>13} {:>8}  {:>12}", "flow", "Mbit/s packet", "fluid", "packet/fluid");
     for flow in flows {
         let (packet, fluid) = result.rates(flow);
         let _ = writeln!(text, "{flow:name$}  {packet:>13.3} {fluid:>8.3}  {:>12.3}", packet / fluid);

@@ -58,8 +58,14 @@ fn scenarios() -> Result<String, Failure> {
             let range = match parameter.range {
                 Range::Number { min, max, default } => format!("from {min} to {max}; default {default}"),
                 Range::Algorithm(default) => format!("default {default}"),
+                Range::Choice(words) => {
+                    format!("one of {}; default {}", words.join(", "), words.first().unwrap_or(&""))
+                }
             };
-            rows.push((format!("  parameters.{}", parameter.name), format!("  {}: {range}", parameter.meaning)));
+            rows.push((
+                format!("  parameters.{}", parameter.name),
+                format!("  {}: {range}", parameter.meaning),
+            ));
         }
     }
     Ok(aligned(rows))

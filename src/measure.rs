@@ -209,7 +209,8 @@ impl Collector {
                 series: receiver.series,
             });
         }
-        let places = scenario.links.iter().flat_map(|link| Direction::BOTH.map(|direction| (link, direction)));
+        let places =
+            scenario.links.iter().flat_map(|link| Direction::BOTH.map(|direction| (link, direction)));
         let links = places.zip(&self.links).map(|((link, direction), [before, after])| {
             let (offered, lost) = (after.0 - before.0, after.1 - before.1);
             LinkMeasure {

@@ -505,7 +505,8 @@ impl Import<'_> {
         self.case.mptcp_version?;
         let parameter = congestion::find(cc).ok()?.parameters.iter().find(|one| one.name == "arithmetic")?;
         let congestion::Kind::Choice(words) = parameter.kind else { return None };
-        let word = words.iter().find(|word| **word == "linux-us").or(words.iter().find(|word| **word == "linux"));
+        let word =
+            words.iter().find(|word| **word == "linux-us").or(words.iter().find(|word| **word == "linux"));
         Some(Value::Table(table([("arithmetic", string(*word?))])))
     }
 

@@ -23,8 +23,7 @@ use sim_core::{Duration, Instant};
 
 pub use coupling::Arithmetic;
 pub use registry::{
-    Algorithm, CreateError, Kind, Parameter, Parameters, UnknownAlgorithm, Value, create, find, list,
-    names,
+    Algorithm, CreateError, Kind, Parameter, Parameters, UnknownAlgorithm, Value, create, find, list, names,
 };
 
 /// The congestion window of one flow, in segments of the sender's MSS, as in Linux.

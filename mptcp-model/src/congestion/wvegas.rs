@@ -119,9 +119,7 @@ impl WVegas {
     /// Segments of a window of `cwnd` that wait in queues: `cwnd * queueing / rtt`.
     fn queued(&self, cwnd: u32, queueing: Duration, rtt: Duration) -> f64 {
         match self.config.arithmetic {
-            Arithmetic::Exact => {
-                f64::from(cwnd) * queueing.as_nanos() as f64 / rtt.as_nanos().max(1) as f64
-            }
+            Arithmetic::Exact => f64::from(cwnd) * queueing.as_nanos() as f64 / rtt.as_nanos().max(1) as f64,
             Arithmetic::Linux => f64::from(scaled(cwnd, queueing, rtt)),
         }
     }

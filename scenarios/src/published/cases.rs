@@ -1,6 +1,6 @@
 //! The cases. Numbers in the descriptions are rates of equilibrium for LIA in packets per second.
 
-use super::network::{Link, Network, PACKET_BITS, Path};
+use super::network::{LIKE_OUT_OF_TREE, Link, Network, PACKET_BITS, Path};
 use super::{Case, Parameter, ParameterError, Range, Values};
 
 type Written = Result<Network, ParameterError>;
@@ -80,7 +80,9 @@ pub(super) const CASES: &[Case] = &[
         parameters: &[
             ALGORITHM,
             number("rate", "packets per second of the links", 10.0, 1e6, 1000.0),
-            number("rtt", "round-trip time of all paths in ms", 1.0, 5000.0, 100.0),
+            number("rtt", "round-trip time of the paths over one link in ms", 1.0, 5000.0, 100.0),
+            number("detour", "round-trip time of the detours in ms", 1.0, 5000.0, 100.0),
+            number("queue", "packets in every queue", 1.0, 1e6, 100.0),
             DURATION,
         ],
         write: triangle,
@@ -202,6 +204,30 @@ pub(super) const CASES: &[Case] = &[
         write: unfairness,
     },
     Case {
+        name: "kernel-bottleneck",
+        title: "The shared bottleneck measured on the out-of-tree kernel",
+        description: "m has two subflows over a link of 5 Mbit/s, 50 ms and a queue of 31250 bytes, tcp is one Reno\n\
+                      flow. The kernel spoke version 0 of MPTCP; here version 1 is spoken.",
+        parameters: KERNEL,
+        write: |values| kernel(values, Measured::Bottleneck),
+    },
+    Case {
+        name: "kernel-two-paths",
+        title: "Two paths measured on the out-of-tree kernel",
+        description: "5 Mbit/s and 40 ms beside 2.5 Mbit/s and 100 ms, queues of one bandwidth-delay product.\n\
+                      The kernel spoke version 0 of MPTCP; here version 1 is spoken.",
+        parameters: KERNEL,
+        write: |values| kernel(values, Measured::TwoPaths),
+    },
+    Case {
+        name: "kernel-random-loss",
+        title: "Two paths with random loss measured on the out-of-tree kernel",
+        description: "Two paths of 8 Mbit/s and 60 ms with large queues and losses of 1 % and 0.5 %.\n\
+                      The kernel spoke version 0 of MPTCP; here version 1 is spoken.",
+        parameters: KERNEL,
+        write: |values| kernel(values, Measured::RandomLoss),
+    },
+    Case {
         name: "single-flow-response",
         title: "One flow under random loss",
         description: "What Mathis et al. (1997), Padhye et al. (1998) and RFC 9438 give formulas for.",
@@ -284,9 +310,11 @@ fn triangle(values: &Values<'_>) -> Written {
     let rtt = values.number("rtt")? / 1e3;
     let rate = values.number("rate")? * PACKET_BITS;
     let mut network = Network::new(values.number("duration")?);
-    let links = ["A", "B", "C"].map(|name| network.link(name, rate, product(rate, rtt)));
+    let detour = values.number("detour")? / 1e3;
+    let queue = values.count("queue")?;
+    let links = ["A", "B", "C"].map(|name| network.link(name, rate, queue));
     for index in 0..3 {
-        let detour = over([links[(index + 1) % 3], links[(index + 2) % 3]], rtt);
+        let detour = over([links[(index + 1) % 3], links[(index + 2) % 3]], detour);
         network.user(&format!("f{}", index + 1), algorithm, vec![over([links[index]], rtt), detour]);
     }
     Ok(network)
@@ -315,8 +343,7 @@ fn olia(values: &Values<'_>, in_series: bool) -> Written {
     let (n1, n2) = (values.count("n1")?, values.count("n2")?);
     let rtt = values.number("rtt")? / 1e3;
     let mut network = Network::new(values.number("duration")?);
-    let rates =
-        [values.number("c1")? * 1e6 * f64::from(n1), values.number("c2")? * 1e6 * f64::from(n2)];
+    let rates = [values.number("c1")? * 1e6 * f64::from(n1), values.number("c2")? * 1e6 * f64::from(n2)];
     let own = network.link("own", rates[0], product(rates[0], rtt));
     let shared = network.link("shared", rates[1], product(rates[1], rtt));
     let through = if in_series { over([own, shared], rtt) } else { over([shared], rtt) };
@@ -379,6 +406,64 @@ fn unfairness(values: &Values<'_>) -> Written {
     Ok(network)
 }
 
+const KERNEL: &[Parameter] = &[
+    ALGORITHM,
+    Parameter {
+        name: "arithmetic",
+        meaning: "that of the kernel or that of the papers",
+        range: Range::Choice(&["linux", "exact"]),
+    },
+    DURATION,
+];
+
+/// The measured networks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Measured {
+    Bottleneck,
+    TwoPaths,
+    RandomLoss,
+}
+
+fn kernel(values: &Values<'_>, measured: Measured) -> Written {
+    let algorithm = values.algorithm()?;
+    let mut network = Network::new(values.number("duration")?);
+    network.defaults = LIKE_OUT_OF_TREE;
+    // Rate in bit/s, queue in bytes, loss, round-trip time in seconds.
+    let links: &[(f64, u32, f64, f64)] = match measured {
+        Measured::Bottleneck => &[(5e6, 31_250, 0.0, 0.05)],
+        Measured::TwoPaths => &[(5e6, 25_000, 0.0, 0.04), (2.5e6, 31_250, 0.0, 0.1)],
+        Measured::RandomLoss => &[(8e6, 240_000, 0.01, 0.06), (8e6, 240_000, 0.005, 0.06)],
+    };
+    let mut paths = Vec::new();
+    for (index, &(rate, queue, loss, rtt)) in links.iter().enumerate() {
+        let link = network.link(&format!("p{}", index + 1), rate, 0);
+        network.links[link].queue = format!("{queue} B");
+        network.links[link].loss = loss;
+        paths.push(over([link], rtt));
+    }
+    if measured == Measured::Bottleneck {
+        paths.push(paths[0].clone());
+    }
+    network.user("m", algorithm, paths.clone());
+    if values.word("arithmetic")? == "linux"
+        && let Some(user) = network.users.last_mut()
+    {
+        user.parameters = match algorithm {
+            // As of v0.90.
+            "lia" => "congestion_parameters = { arithmetic = \"linux-us\" }\n".to_owned(),
+            "olia" | "balia" | "wvegas" => "congestion_parameters = { arithmetic = \"linux\" }\n".to_owned(),
+            _ => String::new(),
+        };
+    }
+    if measured == Measured::Bottleneck {
+        network.user("tcp", "reno", vec![paths[0].clone()]);
+        if let Some(tcp) = network.users.last_mut() {
+            tcp.start = 1.0;
+        }
+    }
+    Ok(network)
+}
+
 fn response(values: &Values<'_>) -> Written {
     let mut network = Network::new(values.number("duration")?);
     let link = network.link("p", AMPLE, 10_000);
@@ -396,7 +481,7 @@ fn fat_tree(values: &Values<'_>) -> Written {
     if !k.is_multiple_of(2) {
         return Err(values.error("k", "must be even"));
     }
-    let (rate, queue) = (values.number("rate")? * 1e6, values.count("queue")?);
+    let (rate, queue) = (values.number("rate")? * 1e6, format!("{} packets", values.count("queue")?));
     let subflows = values.count("subflows")?;
     let half = k / 2;
     let hosts = k * half * half;
@@ -430,7 +515,7 @@ fn fat_tree(values: &Values<'_>) -> Written {
                             from: pair[0].clone(),
                             to: pair[1].clone(),
                             rate,
-                            queue,
+                            queue: queue.clone(),
                             loss: 0.0,
                             delay: HOP,
                         });

@@ -51,8 +51,10 @@ pub enum Range {
         /// Value if not given.
         default: f64,
     },
-    /// The name of a congestion control.
+    /// The name of a congestion control; this one if none is given.
     Algorithm(&'static str),
+    /// One of these words; the first if none is given.
+    Choice(&'static [&'static str]),
 }
 
 /// A parameter cannot be as given.
@@ -92,7 +94,9 @@ impl Values<'_> {
 
     fn range(&self, name: &str) -> Range {
         let parameter = self.case.parameters.iter().find(|parameter| parameter.name == name);
-        parameter.unwrap_or_else(|| panic!("{} reads a parameter {name} it does not list", self.case.name)).range
+        parameter
+            .unwrap_or_else(|| panic!("{} reads a parameter {name} it does not list", self.case.name))
+            .range
     }
 
     fn number(&self, name: &str) -> Result<f64, ParameterError> {
@@ -114,6 +118,18 @@ impl Values<'_> {
         } else {
             Err(self.error(name, format!("\"{number}\" must be a whole number")))
         }
+    }
+
+    fn word(&self, name: &str) -> Result<&'static str, ParameterError> {
+        let Range::Choice(words) = self.range(name) else {
+            panic!("{}: parameter {name} is no choice", self.case.name)
+        };
+        let default = words.first().copied().unwrap_or_default();
+        let Some(text) = self.given.get(name) else { return Ok(default) };
+        let found = words.iter().find(|word| *word == text);
+        found
+            .copied()
+            .ok_or_else(|| self.error(name, format!("\"{text}\" must be one of {}", words.join(", "))))
     }
 
     fn algorithm(&self) -> Result<&str, ParameterError> {
@@ -138,7 +154,8 @@ impl Case {
         for name in given.keys() {
             if !self.parameters.iter().any(|parameter| parameter.name == name) {
                 let known: Vec<_> = self.parameters.iter().map(|parameter| parameter.name).collect();
-                return Err(values.error(name, format!("there is no such parameter; there are: {}", known.join(", "))));
+                return Err(values
+                    .error(name, format!("there is no such parameter; there are: {}", known.join(", "))));
             }
         }
         let network = (self.write)(&values)?;
@@ -147,6 +164,7 @@ impl Case {
             let value = match parameter.range {
                 Range::Number { .. } => values.number(parameter.name)?.to_string(),
                 Range::Algorithm(_) => values.algorithm()?.to_owned(),
+                Range::Choice(_) => values.word(parameter.name)?.to_owned(),
             };
             heading.push_str(&format!("\nparameters.{} = {value}: {}", parameter.name, parameter.meaning));
         }

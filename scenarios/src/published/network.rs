@@ -23,8 +23,8 @@ pub(super) struct Link {
     pub(super) to: String,
     /// In bit/s; 0 is no limit.
     pub(super) rate: f64,
-    /// In packets.
-    pub(super) queue: u32,
+    /// As in a scenario.
+    pub(super) queue: String,
     /// Probability of random loss.
     pub(super) loss: f64,
     /// One-way delay in seconds.
@@ -44,6 +44,8 @@ pub(super) struct Users {
     pub(super) name: String,
     pub(super) count: u32,
     pub(super) algorithm: String,
+    /// Its parameters, as TOML.
+    pub(super) parameters: String,
     pub(super) paths: Vec<Path>,
     /// Seconds until they begin and stop.
     pub(super) start: f64,
@@ -57,11 +59,22 @@ pub(super) struct Network {
     pub(super) users: Vec<Users>,
     /// Seconds of sending.
     pub(super) duration: f64,
+    /// Settings of all hosts, as TOML.
+    pub(super) defaults: &'static str,
 }
+
+/// Buffers that never limit.
+const AMPLE_BUFFERS: &str =
+    "[defaults.tcp]\ntcp_rmem = \"4 KiB, 4 MiB, 64 MiB\"\ntcp_wmem = \"4 KiB, 4 MiB, 64 MiB\"\n";
+
+/// Hosts like those of the out-of-tree kernel, but with version 1 of MPTCP, in which paths are announced one by
+/// one.
+pub(super) const LIKE_OUT_OF_TREE: &str = "[defaults]\nprofile = \"linux-oot\"\n\n[defaults.mptcp]\nversion = 1\n\
+                                           path_manager = \"kernel\"\n";
 
 impl Network {
     pub(super) fn new(duration: f64) -> Self {
-        Self { duration, ..Self::default() }
+        Self { duration, defaults: AMPLE_BUFFERS, ..Self::default() }
     }
 
     /// Adds a link of `rate` bit/s and `queue` packets between two routers of its own.
@@ -72,6 +85,7 @@ impl Network {
     /// Adds a link between named routers.
     pub(super) fn between(&mut self, name: &str, from: &str, to: &str, rate: f64, queue: u32) -> usize {
         let (name, from, to) = (name.to_owned(), from.to_owned(), to.to_owned());
+        let queue = format!("{queue} packets");
         self.links.push(Link { name, from, to, rate, queue, loss: 0.0, delay: 0.0 });
         self.links.len() - 1
     }
@@ -79,7 +93,8 @@ impl Network {
     /// Adds `count` users who send all the time.
     pub(super) fn users(&mut self, name: &str, count: u32, algorithm: &str, paths: Vec<Path>) {
         let (name, algorithm) = (name.to_owned(), algorithm.to_owned());
-        self.users.push(Users { name, count, algorithm, paths, start: 0.0, until: self.duration });
+        let (parameters, until) = (String::new(), self.duration);
+        self.users.push(Users { name, count, algorithm, parameters, paths, start: 0.0, until });
     }
 
     /// Adds one user.
@@ -159,7 +174,7 @@ impl Plan {
 }
 
 fn direction(link: &Link) -> String {
-    let mut body = format!("queue = \"{} packets\"", link.queue);
+    let mut body = format!("queue = \"{}\"", link.queue);
     if link.rate > 0.0 {
         let _ = write!(body, ", rate = {}", rate(link.rate));
     }
@@ -210,7 +225,13 @@ impl Network {
                         "{{ address = \"{far}.1\", id = {index}, flags = [\"signal\"], dev = \"s{index}\" }}"
                     ));
                 }
-                self.lay(&mut plan, path, path_number, &format!("{sender}:c{index}"), &format!("{receiver}:s{index}"));
+                self.lay(
+                    &mut plan,
+                    path,
+                    path_number,
+                    &format!("{sender}:c{index}"),
+                    &format!("{receiver}:s{index}"),
+                );
                 path_number += 1;
             }
             let extra = users.paths.len().saturating_sub(1);
@@ -236,11 +257,12 @@ impl Network {
                 let _ = write!(
                     flows,
                     "[[flows]]\nname = \"{name}\"\nfrom = \"{sender}\"\nto = \"{receiver}\"\nport = {}\n\
-                     protocol = \"{protocol}\"\nstart = {}\ncongestion_control = \"{}\"\n\
+                     protocol = \"{protocol}\"\nstart = {}\ncongestion_control = \"{}\"\n{}\
                      bulk = {{ time = {} }}\n\n",
                     5001 + number,
                     time(start),
                     users.algorithm,
+                    users.parameters,
                     time(span.max(0.001)),
                 );
                 flow_number += 1;
@@ -252,9 +274,9 @@ impl Network {
         }
         let _ = write!(
             text,
-            "\ntitle = \"{title}\"\nduration = {}\n\n[defaults.tcp]\ntcp_rmem = \"4 KiB, 4 MiB, 64 MiB\"\n\
-             tcp_wmem = \"4 KiB, 4 MiB, 64 MiB\"\n\n[output]\nsample_interval = \"1 s\"\n\n{hosts}",
-            time(self.duration + DRAIN)
+            "\ntitle = \"{title}\"\nduration = {}\n\n{}\n[output]\nsample_interval = \"1 s\"\n\n{hosts}",
+            time(self.duration + DRAIN),
+            self.defaults,
         );
         for Router { name, interfaces, routes } in &plan.routers {
             let routes: Vec<_> = routes.iter().map(|route| format!("\n  \"{route}\",")).collect();

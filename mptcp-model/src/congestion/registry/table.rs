@@ -204,4 +204,3 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         build: |_| Box::new(Coupled::default()),
     },
 ];
-
