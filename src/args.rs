@@ -53,6 +53,13 @@ pub(crate) enum Command {
     /// The fluid knows rates, delays and random losses of links and the paths of subflows; it leaves out queues, timeouts
     /// and everything that changes during the run.
     Fluid(FluidArguments),
+    /// Run the fairness suite with several seeds and judge: the gate for changes of congestion control.
+    ///
+    /// Each value is a mean with Student's interval. It must be within the bounds of the suite and, with a
+    /// baseline, must not differ from it by more than luck and the suite allow. Exits with 1 otherwise.
+    Fairness(FairnessArguments),
+    /// Run the cases of the literature and print a table of published and own values.
+    Published(PublishedArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.
@@ -141,6 +148,41 @@ pub(crate) enum RttSource {
     Base,
     /// As packets saw them.
     Measured,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FairnessArguments {
+    /// A suite [default: the built-in one]
+    #[arg(value_name = "SUITE.toml")]
+    pub(crate) suite: Option<PathBuf>,
+    /// Compare with this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write the baseline instead of comparing with it
+    #[arg(long, requires = "baseline")]
+    pub(crate) update: bool,
+    /// Seed of the first replication [default: that of the suite]
+    #[arg(long, value_name = "N", value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PublishedArguments {
+    /// Only cases with one of these words in their names
+    #[arg(value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+    /// Replications of each case [default: those of the suite]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) seeds: Option<u32>,
+    /// Print JSON instead of Markdown
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

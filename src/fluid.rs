@@ -19,7 +19,7 @@ use serde::Serialize;
 use sim_core::{Direction, Duration, Instant, NodeId, Observer, PortId};
 
 use crate::failure::Failure;
-use crate::measure::{FlowMeasure, Measured, SubflowMeasure, Window, measure};
+use crate::measure::{FlowMeasure, LinkMeasure, Measured, SubflowMeasure, Window, measure};
 use crate::print;
 
 /// What to compare.
@@ -89,11 +89,14 @@ pub(crate) fn default_window(scenario: &Scenario) -> Window {
 
 /// A subflow in both worlds; rates are payload in Mbit/s.
 #[derive(Debug, Serialize)]
-pub(crate) struct SubflowRow {
-    pub(crate) flow: String,
+struct SubflowRow {
+    flow: String,
     subflow: String,
-    pub(crate) packet_mbit_s: f64,
-    pub(crate) fluid_mbit_s: f64,
+    /// Addresses of sender and receiver.
+    #[serde(skip)]
+    ends: (SocketAddr, SocketAddr),
+    packet_mbit_s: f64,
+    fluid_mbit_s: f64,
     packet_window_segments: f64,
     fluid_window_segments: f64,
     packet_rtt_ms: f64,
@@ -102,23 +105,28 @@ pub(crate) struct SubflowRow {
 
 /// A direction of a link in both worlds.
 #[derive(Debug, Serialize)]
-pub(crate) struct LinkRow {
-    pub(crate) link: String,
-    pub(crate) direction: &'static str,
-    pub(crate) packet_loss: f64,
-    pub(crate) fluid_loss: f64,
+struct LinkRow {
+    link: String,
+    #[serde(serialize_with = "direction_name")]
+    direction: Direction,
+    packet_loss: f64,
+    fluid_loss: f64,
 }
 
 /// Both worlds side by side.
 #[derive(Debug, Serialize)]
-pub(crate) struct SideBySide {
-    pub(crate) subflows: Vec<SubflowRow>,
-    pub(crate) links: Vec<LinkRow>,
+struct SideBySide {
+    subflows: Vec<SubflowRow>,
+    links: Vec<LinkRow>,
+}
+
+fn direction_name<S: serde::Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(direction.name())
 }
 
 impl SideBySide {
     /// Sum of the rates of a flow in Mbit/s: packets, fluid.
-    pub(crate) fn rates(&self, flow: &str) -> (f64, f64) {
+    fn rates(&self, flow: &str) -> (f64, f64) {
         let of_flow = self.subflows.iter().filter(|row| row.flow == flow);
         of_flow.fold((0.0, 0.0), |sum, row| (sum.0 + row.packet_mbit_s, sum.1 + row.fluid_mbit_s))
     }
@@ -141,7 +149,7 @@ pub(crate) fn fluid(comparison: &Comparison) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As [`fluid`].
-pub(crate) fn side_by_side(comparison: &Comparison) -> Result<SideBySide, Failure> {
+fn side_by_side(comparison: &Comparison) -> Result<SideBySide, Failure> {
     let Comparison { scenario, window, .. } = comparison;
     let failed = |what: String| Failure::message(format!("{}: {what}", scenario.name), None);
     let (measured, ways) = measure(scenario, *window, congestion::create, Ways::new(scenario))
@@ -151,6 +159,34 @@ pub(crate) fn side_by_side(comparison: &Comparison) -> Result<SideBySide, Failur
     let equilibrium =
         solve(&model.network, &options).map_err(|error| failed(in_words(&model, scenario, &error)))?;
     Ok(model.rows(scenario, &measured, &equilibrium))
+}
+
+/// The fluid of a scenario as if it had been measured; the window serves to learn paths.
+///
+/// # Errors
+/// As [`fluid`].
+pub(crate) fn measured_fluid(comparison: &Comparison) -> Result<Measured, Failure> {
+    let result = side_by_side(comparison)?;
+    let flows = comparison.scenario.flows.iter().map(|flow| {
+        let rows = result.subflows.iter().filter(|row| row.flow == flow.name);
+        let subflows: Vec<_> = rows
+            .map(|row| SubflowMeasure {
+                from: row.ends.0,
+                to: row.ends.1,
+                rate: row.fluid_mbit_s * 1e6,
+                cwnd: row.fluid_window_segments,
+                rtt: row.fluid_rtt_ms / 1e3,
+            })
+            .collect();
+        let rate = subflows.iter().map(|subflow| subflow.rate).sum();
+        FlowMeasure { name: flow.name.clone(), rate, series: Vec::new(), subflows }
+    });
+    let links = result.links.iter().map(|row| LinkMeasure {
+        name: row.link.clone(),
+        direction: row.direction,
+        loss: row.fluid_loss,
+    });
+    Ok(Measured { flows: flows.collect(), links: links.collect() })
 }
 
 fn in_words(model: &Model<'_>, scenario: &Scenario, error: &FluidError) -> String {
@@ -230,6 +266,7 @@ impl<'a> Model<'a> {
                 rows.push(SubflowRow {
                     flow: flow.name.clone(),
                     subflow: format!("{} > {}", subflow.from, subflow.to),
+                    ends: (subflow.from, subflow.to),
                     packet_mbit_s: subflow.rate / 1e6,
                     fluid_mbit_s: state.rate * payload / 1e6,
                     packet_window_segments: subflow.cwnd,
@@ -245,7 +282,7 @@ impl<'a> Model<'a> {
                 measured.links.iter().find(|seen| seen.name == link.name && seen.direction == hop.1)?;
             (side.rate.is_some() || !side.loss.is_empty()).then(|| LinkRow {
                 link: link.name.clone(),
-                direction: hop.1.name(),
+                direction: hop.1,
                 packet_loss: found.loss,
                 fluid_loss: state.loss,
             })
@@ -362,6 +399,7 @@ fn table(comparison: &Comparison, result: &SideBySide) -> String {
     for row in &result.links {
         let LinkRow { link, direction, packet_loss, fluid_loss } = row;
         let (packet, fluid) = (packet_loss * 100.0, fluid_loss * 100.0);
+        let direction = direction.name();
         let _ = writeln!(text, "{link:width$}  {direction:9}  {packet:>13.4} {fluid:>8.4}");
     }
     text

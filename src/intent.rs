@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 
 use crate::args::{
-    Arguments, CheckArguments, Command, FluidArguments, ReplicateArguments, RttSource, RunArguments,
+    Arguments, CheckArguments, Command, FairnessArguments, FluidArguments, PublishedArguments,
+    ReplicateArguments, RttSource, RunArguments,
 };
 use crate::failure::Failure;
+use crate::fairness::{self, Gate};
 use crate::fluid::{self, Comparison};
 use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
 use crate::shell::quoted;
+use crate::suite::Suite;
 use crate::{list, print, report, simulate, source};
 
 /// What to do.
@@ -26,6 +29,10 @@ pub(crate) enum Intent {
     Replicate(Replication),
     /// Simulate and solve side by side.
     Fluid(Box<Comparison>),
+    /// Run a suite and judge.
+    Fairness(Box<Gate>),
+    /// Run the cases of the literature; whether as JSON.
+    Published(Suite, bool),
     /// Validate files and say which are right.
     Check(Vec<PathBuf>),
     /// Print a text.
@@ -42,6 +49,10 @@ impl Intent {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
             Command::Fluid(arguments) => Self::Fluid(Box::new(comparison(arguments)?)),
+            Command::Fairness(arguments) => Self::Fairness(Box::new(gate(arguments)?)),
+            Command::Published(PublishedArguments { words, seeds, json }) => {
+                Self::Published(fairness::published_suite(&words, seeds)?, json)
+            }
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
             Command::Show(arguments) => Self::Print(source::builtin(&arguments.name)?),
             Command::Check(CheckArguments { files }) => Self::Check(files),
@@ -63,6 +74,8 @@ impl Intent {
             Self::Run(plan) => run::run(&plan),
             Self::Replicate(replication) => replicate::replicate(&replication),
             Self::Fluid(comparison) => fluid::fluid(&comparison),
+            Self::Fairness(gate) => fairness::fairness(&gate),
+            Self::Published(suite, json) => fairness::published(&suite, json),
             Self::Check(files) => check(&files),
             Self::Print(text) => print(&text),
         }
@@ -93,6 +106,13 @@ fn comparison(arguments: FluidArguments) -> Result<Comparison, Failure> {
     let scenario = source::scenario(&scenario, &overrides, seed)?;
     let window = fluid::window(&scenario, from, to)?;
     Ok(Comparison { scenario, window, measured_rtt: rtt == RttSource::Measured, floor, json })
+}
+
+fn gate(arguments: FairnessArguments) -> Result<Gate, Failure> {
+    let FairnessArguments { suite, baseline, update, seed, json, junit } = arguments;
+    let (mut suite, directory) = fairness::fairness_suite(suite.as_deref())?;
+    suite.first_seed = seed.unwrap_or(suite.first_seed);
+    Ok(Gate { suite, directory, baseline, update, json, junit })
 }
 
 fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {

@@ -6,6 +6,7 @@ mod args;
 mod capture;
 mod diagnostics;
 mod failure;
+mod fairness;
 mod figures;
 mod fluid;
 mod intent;
@@ -20,6 +21,7 @@ mod samples;
 mod shell;
 mod simulate;
 mod source;
+mod suite;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -68,11 +68,6 @@ pub(crate) struct LinkMeasure {
 }
 
 impl Measured {
-    /// The flow called `name`.
-    pub(crate) fn flow(&self, name: &str) -> Option<&FlowMeasure> {
-        self.flows.iter().find(|flow| flow.name == name)
-    }
-
     /// Loss of the direction from `a` to `b` of the link called `name`.
     pub(crate) fn loss(&self, name: &str) -> Option<f64> {
         let found = self.links.iter().find(|link| link.name == name && link.direction == Direction::AtoB);

@@ -428,6 +428,8 @@ fn kernel(values: &Values<'_>, measured: Measured) -> Written {
     let algorithm = values.algorithm()?;
     let mut network = Network::new(values.number("duration")?);
     network.defaults = LIKE_OUT_OF_TREE;
+    // Frames there left their pipe 10 to 60 us late.
+    network.jitter = Some(50e-6);
     // Rate in bit/s, queue in bytes, loss, round-trip time in seconds.
     let links: &[(f64, u32, f64, f64)] = match measured {
         Measured::Bottleneck => &[(5e6, 31_250, 0.0, 0.05)],

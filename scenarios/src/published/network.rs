@@ -61,11 +61,15 @@ pub(super) struct Network {
     pub(super) duration: f64,
     /// Settings of all hosts, as TOML.
     pub(super) defaults: &'static str,
+    /// Largest random delay of a sender in seconds; none is one packet of the first link of the path.
+    pub(super) jitter: Option<f64>,
 }
 
-/// Buffers that never limit.
-const AMPLE_BUFFERS: &str =
-    "[defaults.tcp]\ntcp_rmem = \"4 KiB, 4 MiB, 64 MiB\"\ntcp_wmem = \"4 KiB, 4 MiB, 64 MiB\"\n";
+/// Buffers that never limit, and segments given one by one to subflows with room in their windows, as in the
+/// programs of the papers: data that wait on one subflow must not hold up another.
+const AMPLE_BUFFERS: &str = "[defaults.tcp]\ntcp_rmem = \"4 KiB, 16 MiB, 256 MiB\"\n\
+                             tcp_wmem = \"4 KiB, 16 MiB, 256 MiB\"\n\n\
+                             [defaults.mptcp]\nscheduler = \"minrtt\"\n";
 
 /// Hosts like those of the out-of-tree kernel, but with version 1 of MPTCP, in which paths are announced one by
 /// one.
@@ -321,6 +325,7 @@ impl Network {
         let on_links: f64 = path.links.iter().map(|&link| 2.0 * self.links[link].delay).sum();
         let jitter = path.links.iter().map(|&link| self.links[link].rate).find(|rate| *rate > 0.0);
         let jitter = jitter.map_or(0.0, |rate| PACKET_BITS / rate).min(path.rtt / 10.0);
+        let jitter = self.jitter.unwrap_or(jitter);
         let one_way = ((path.rtt - on_links) / 2.0).max(jitter);
         let entry = plan.interface(first, &format!("{near}.2/30"));
         let router = plan.routers[first].name.clone();
