@@ -8,6 +8,8 @@
 
 mod document;
 mod metrics;
+#[cfg(test)]
+mod mutants;
 mod report;
 
 use std::path::Path;

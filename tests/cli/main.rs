@@ -3,6 +3,7 @@
 mod builtins;
 mod captures;
 mod datagrams;
+mod fairness;
 mod harness;
 mod lists;
 mod replicate;

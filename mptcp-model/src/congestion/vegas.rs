@@ -44,6 +44,8 @@ pub struct Vegas {
     /// Smallest sample of this round.
     min_rtt: Duration,
     samples: u32,
+    /// Whether the window limited sending at any ACK of this round.
+    limited: bool,
     /// End of the round as a stream offset.
     end_of_round: u64,
 }
@@ -64,6 +66,7 @@ impl Vegas {
             base_rtt: Duration::MAX,
             min_rtt: Duration::MAX,
             samples: 0,
+            limited: false,
             end_of_round: 0,
         }
     }
@@ -85,7 +88,7 @@ impl Vegas {
         } else if queued > self.config.beta.max(self.config.alpha) {
             window.cwnd = window.cwnd.saturating_sub(1);
             window.ssthresh = below(window);
-        } else if queued < self.config.alpha && ack.cwnd_limited {
+        } else if queued < self.config.alpha && self.limited {
             window.cwnd = window.cwnd.saturating_add(1);
         }
         window.cwnd = window.cwnd.min(window.clamp).max(MIN_CWND.min(window.clamp));
@@ -107,6 +110,7 @@ impl CongestionControl for Vegas {
         if !self.active {
             return reno::grow(window, ack);
         }
+        self.limited |= ack.cwnd_limited;
         if ack.snd_una > self.end_of_round {
             self.end_of_round = ack.snd_nxt;
             if self.samples < MIN_SAMPLES {
@@ -116,6 +120,7 @@ impl CongestionControl for Vegas {
             }
             self.min_rtt = Duration::MAX;
             self.samples = 0;
+            self.limited = false;
         } else if window.in_slow_start() && ack.cwnd_limited {
             reno::slow_start(window, ack.delivered);
         }
@@ -176,6 +181,20 @@ mod tests {
             let (mut flow, mut own) = (settled(), window(40, 20));
             round(&mut flow, &mut own, &[rtt; 4]);
             assert_eq!(own.cwnd, expected, "{rtt} ms");
+        }
+    }
+
+    #[test]
+    fn a_window_that_filled_up_at_any_ack_of_the_round_may_grow() {
+        for (limited, expected) in [([false; 4], 40), ([false, true, false, false], 41)] {
+            let (mut flow, mut own) = (settled(), window(40, 20));
+            for (index, cwnd_limited) in limited.into_iter().enumerate() {
+                let snd_una = flow.end_of_round + u64::from(index == 3);
+                let event = AckEvent { snd_una, snd_nxt: 100, cwnd_limited, ..ack(1) };
+                flow.on_rtt_sample(&mut own, &event, Duration::from_millis(100));
+                flow.on_ack(&mut own, &event, 0, &[]);
+            }
+            assert_eq!(own.cwnd, expected);
         }
     }
 

@@ -9,8 +9,8 @@
 //! microsecond more. Both modes move windows by whole segments.
 //!
 //! The kernel takes the other subflows' rates as measured at the end of their rounds; here a rate
-//! is the current window over the smoothed round-trip time. As in the other algorithms, and other than in the
-//! kernel, a window that is not used does not grow. A round without any queueing drains nothing; in the kernel it
+//! is the current window over the smoothed round-trip time. A window that is not used in a round does not grow,
+//! but in the integer mode it does in congestion avoidance, as in the kernel. A round without any queueing drains nothing; in the kernel it
 //! would, but there jitter keeps the delay above zero. The slack of the paper's weights is left out, as in the
 //! kernel.
 
@@ -55,6 +55,8 @@ pub struct WVegas {
     /// Samples of this round.
     sum: Duration,
     samples: u64,
+    /// Whether the window limited sending at any ACK of this round; in the kernel always.
+    limited: bool,
     /// End of the round as a stream offset.
     end_of_round: u64,
     /// Its share in segments; whole in the integer mode.
@@ -79,6 +81,7 @@ impl WVegas {
             base_rtt: Duration::MAX,
             sum: Duration::ZERO,
             samples: 0,
+            limited: false,
             end_of_round: 0,
             alpha: f64::from(config.initial_alpha),
             queue_delay: None,
@@ -142,7 +145,7 @@ impl WVegas {
             if queued > self.alpha {
                 window.cwnd -= 1;
                 window.ssthresh = below(window);
-            } else if queued < self.alpha && ack.cwnd_limited {
+            } else if queued < self.alpha && self.limited {
                 window.cwnd = window.cwnd.saturating_add(1);
             }
             let smallest = self.queue_delay.map_or(queueing, |delay| delay.min(queueing));
@@ -176,6 +179,7 @@ impl CongestionControl for WVegas {
         if !self.active {
             return reno::grow(window, ack);
         }
+        self.limited |= ack.cwnd_limited || self.config.arithmetic == Arithmetic::Linux;
         if ack.snd_una > self.end_of_round {
             self.end_of_round = ack.snd_nxt;
             if self.samples < MIN_SAMPLES {
@@ -185,6 +189,7 @@ impl CongestionControl for WVegas {
             }
             self.sum = Duration::ZERO;
             self.samples = 0;
+            self.limited = false;
         } else if window.cwnd <= window.ssthresh && ack.cwnd_limited {
             reno::slow_start(window, ack.delivered);
         }
