@@ -131,7 +131,7 @@ impl WVegas {
         let rtt = self.sum / self.samples;
         let queueing = rtt.saturating_sub(self.base_rtt);
         let queued = self.queued(window.cwnd, queueing, rtt);
-        if window.cwnd <= window.ssthresh {
+        if window.in_slow_start() {
             if queued > f64::from(self.config.gamma) {
                 window.cwnd = window.cwnd.min(scaled(window.cwnd, self.base_rtt, rtt) + 1);
                 window.ssthresh = below(window);
@@ -190,7 +190,7 @@ impl CongestionControl for WVegas {
             self.sum = Duration::ZERO;
             self.samples = 0;
             self.limited = false;
-        } else if window.cwnd <= window.ssthresh && ack.cwnd_limited {
+        } else if window.in_slow_start() && ack.cwnd_limited {
             reno::slow_start(window, ack.delivered);
         }
     }
@@ -310,6 +310,17 @@ mod tests {
         round(&mut flow, &mut flow_window, 125, 3, 0, &[]);
         // Two ACKs of slow start, then 42 * 100 / 125 + 1.
         assert_eq!((flow_window.cwnd, flow_window.ssthresh), (34, 33));
+    }
+
+    // CC-07: as in v0.96, measured: older kernels stayed at the threshold until a segment queued.
+    #[test]
+    fn a_window_at_its_threshold_is_past_slow_start() {
+        for config in [linux(), Config::default()] {
+            let mut flow = WVegas { base_rtt: Duration::from_millis(100), ..WVegas::new(config) };
+            let mut flow_window = window(15, 15);
+            round(&mut flow, &mut flow_window, 100, 4, 0, &[]);
+            assert_eq!(flow_window.cwnd, 16);
+        }
     }
 
     // CC-07
