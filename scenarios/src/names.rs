@@ -24,10 +24,6 @@ pub struct KnownNames<'a> {
 
 impl Default for KnownNames<'static> {
     fn default() -> Self {
-        Self {
-            congestion_controls: congestion::names(),
-            schedulers: &SCHEDULERS,
-            path_managers: &MANAGERS,
-        }
+        Self { congestion_controls: congestion::names(), schedulers: &SCHEDULERS, path_managers: &MANAGERS }
     }
 }
