@@ -173,7 +173,7 @@ impl Suite {
         if !(suite.level > 0.0 && suite.level < 1.0) {
             return wrong(format!("level: {} must be above 0 and below 1", suite.level));
         }
-        if !(suite.allowed >= 0.0) {
+        if suite.allowed.is_nan() || suite.allowed < 0.0 {
             return wrong(format!("allowed: {} must be 0 or more", suite.allowed));
         }
         let mut names = std::collections::BTreeSet::new();
