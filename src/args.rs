@@ -29,6 +29,8 @@ const EXAMPLES: &str = "Examples:
   mptcp-sim show two-path > my.toml            start a scenario of your own from a built-in one
   mptcp-sim check my.toml                      is it right?
   mptcp-sim list congestion                    what there is to choose from
+  mptcp-sim fluid torus --set parameters.algorithm=olia
+                                               packets and fluid side by side
   mptcp-sim replicate case.json                repeat a measured run and compare
   mptcp-sim script tests/ --junit out.xml      run packet scripts
   mptcp-sim analyze capture.pcapng             what is in a capture?
@@ -63,6 +65,18 @@ pub(crate) enum Command {
     /// Compare two runs, captures or measurements, aspect by aspect. Exits with 1 if an aspect is outside its
     /// tolerance.
     Compare(crate::compare::CompareArguments),
+    /// Run a scenario and solve for the rates at which its congestion controls would rest, side by side.
+    ///
+    /// The fluid knows rates, delays and random losses of links and the paths of subflows; it leaves out queues, timeouts
+    /// and everything that changes during the run.
+    Fluid(FluidArguments),
+    /// Run the fairness suite with several seeds and judge: the gate for changes of congestion control.
+    ///
+    /// Each value is a mean with Student's interval. It must be within the bounds of the suite and, with a
+    /// baseline, must not differ from it by more than luck and the suite allow. Exits with 1 otherwise.
+    Fairness(FairnessArguments),
+    /// Run the cases of the literature and print a table of published and own values.
+    Published(PublishedArguments),
     /// List what there is to choose from.
     List(ListArguments),
     /// Print the file of a built-in scenario.
@@ -149,6 +163,78 @@ pub(crate) enum IpVariant {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct FluidArguments {
+    /// A scenario file, or the name of a built-in scenario
+    #[arg(value_name = "SCENARIO.toml|NAME")]
+    pub(crate) scenario: String,
+    /// Master seed of all random streams, instead of the scenario's
+    #[arg(long, value_name = "N", value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Change one value of the scenario; may be repeated
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Where the packet-level rates begin to count, in seconds [default: a quarter of --to]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) from: Option<f64>,
+    /// Where they end [default: where the first flow with a fixed time stops sending, else the duration]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) to: Option<f64>,
+    /// Round-trip times of the fluid: those of the empty network, or the means that packets saw
+    #[arg(long, value_enum, default_value_t = RttSource::Base)]
+    pub(crate) rtt: RttSource,
+    /// Smallest window of a subflow in the fluid, in packets: what the literature calls probing
+    #[arg(long, value_name = "PACKETS", default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) floor: f64,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which round-trip times the fluid has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RttSource {
+    /// Without queues.
+    Base,
+    /// As packets saw them.
+    Measured,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FairnessArguments {
+    /// A suite [default: the built-in one]
+    #[arg(value_name = "SUITE.toml")]
+    pub(crate) suite: Option<PathBuf>,
+    /// Compare with this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write the baseline instead of comparing with it
+    #[arg(long, requires = "baseline")]
+    pub(crate) update: bool,
+    /// Seed of the first replication [default: that of the suite]
+    #[arg(long, value_name = "N", value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PublishedArguments {
+    /// Only cases with one of these words in their names
+    #[arg(value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+    /// Replications of each case [default: those of the suite]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) seeds: Option<u32>,
+    /// Print JSON instead of Markdown
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ListArguments {
     /// Only one kind
     pub(crate) kind: Option<ListKind>,
@@ -196,6 +282,13 @@ fn definition(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1e9).contains(&value) => Ok(value),
+        _ => Err("write a number from 0".to_owned()),
     }
 }
 

@@ -5,22 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
-use scenarios::library;
 use scenarios::script::run::Variant;
 
 use crate::analyze::{self, AnalyzeArguments};
 use crate::args::{
-    Arguments, CheckArguments, Command, IpVariant, ReplicateArguments, RunArguments, ScriptArguments,
+    Arguments, CheckArguments, Command, FairnessArguments, FluidArguments, IpVariant, PublishedArguments,
+    ReplicateArguments, RttSource, RunArguments, ScriptArguments,
 };
 use crate::compare::{self, CompareArguments};
 use crate::dump::{self, DumpArguments};
 use crate::failure::Failure;
+use crate::fairness::{self, Gate};
+use crate::fluid::{self, Comparison};
 use crate::ladder::{self, LadderArguments};
 use crate::output::Destination;
 use crate::replicate::{self, Case, Replication};
 use crate::run::{self, Plan};
-use crate::script::{self, Suite};
+use crate::script;
 use crate::shell::quoted;
+use crate::suite::Suite;
 use crate::{list, print, report, simulate, source};
 
 /// What to do.
@@ -31,7 +34,7 @@ pub(crate) enum Intent {
     /// Repeat measured runs.
     Replicate(Replication),
     /// Run packet scripts.
-    Script(Suite),
+    Script(script::Suite),
     /// Analyse captures.
     Analyze(AnalyzeArguments),
     /// Compare two sides.
@@ -40,6 +43,12 @@ pub(crate) enum Intent {
     Dump(DumpArguments),
     /// Draw signalling.
     Ladder(LadderArguments),
+    /// Simulate and solve side by side.
+    Fluid(Box<Comparison>),
+    /// Run a suite and judge.
+    Fairness(Box<Gate>),
+    /// Run the cases of the literature; whether as JSON.
+    Published(Suite, bool),
     /// Validate files and say which are right.
     Check(Vec<PathBuf>),
     /// Print a text.
@@ -55,18 +64,18 @@ impl Intent {
         Ok(match arguments.command.unwrap_or_else(|| Command::Run(RunArguments::default())) {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
             Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
-            Command::Script(arguments) => Self::Script(suite(arguments)?),
+            Command::Script(arguments) => Self::Script(scripts(arguments)?),
             Command::Analyze(arguments) => Self::Analyze(arguments),
             Command::Compare(arguments) => Self::Compare(arguments),
             Command::Dump(arguments) => Self::Dump(arguments),
             Command::Ladder(arguments) => Self::Ladder(arguments),
-            Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
-            Command::Show(arguments) => {
-                let unknown = |error: library::UnknownBuiltin| {
-                    Failure::message(format!("there is no built-in scenario \"{}\"", error.name), error.help)
-                };
-                Self::Print(library::get(&arguments.name).map_err(unknown)?.text.to_owned())
+            Command::Fluid(arguments) => Self::Fluid(Box::new(comparison(arguments)?)),
+            Command::Fairness(arguments) => Self::Fairness(Box::new(gate(arguments)?)),
+            Command::Published(PublishedArguments { words, seeds, json }) => {
+                Self::Published(fairness::published_suite(&words, seeds)?, json)
             }
+            Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
+            Command::Show(arguments) => Self::Print(source::builtin(&arguments.name)?),
             Command::Check(CheckArguments { files }) => Self::Check(files),
             Command::Schema => Self::Print(format!("{:#}\n", scenarios::schema())),
             Command::Completions(arguments) => {
@@ -90,6 +99,9 @@ impl Intent {
             Self::Compare(arguments) => compare::compare(&arguments),
             Self::Dump(arguments) => dump::dump(&arguments),
             Self::Ladder(arguments) => ladder::ladder(&arguments),
+            Self::Fluid(comparison) => fluid::fluid(&comparison),
+            Self::Fairness(gate) => fairness::fairness(&gate),
+            Self::Published(suite, json) => fairness::published(&suite, json),
             Self::Check(files) => check(&files),
             Self::Print(text) => print(&text),
         }
@@ -115,6 +127,20 @@ fn plan(arguments: RunArguments) -> Result<Plan, Failure> {
     Ok(Plan { destination: Destination::new(out)?, capture: !no_capture, plots, command, scenario })
 }
 
+fn comparison(arguments: FluidArguments) -> Result<Comparison, Failure> {
+    let FluidArguments { scenario, seed, overrides, from, to, rtt, floor, json } = arguments;
+    let scenario = source::scenario(&scenario, &overrides, seed)?;
+    let window = fluid::window(&scenario, from, to)?;
+    Ok(Comparison { scenario, window, measured_rtt: rtt == RttSource::Measured, floor, json })
+}
+
+fn gate(arguments: FairnessArguments) -> Result<Gate, Failure> {
+    let FairnessArguments { suite, baseline, update, seed, json, junit } = arguments;
+    let (mut suite, directory) = fairness::fairness_suite(suite.as_deref())?;
+    suite.first_seed = seed.unwrap_or(suite.first_seed);
+    Ok(Gate { suite, directory, baseline, update, json, junit })
+}
+
 fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {
     let ReplicateArguments { files, out, seed, json, spread } = arguments;
     let mut cases = Vec::new();
@@ -133,7 +159,7 @@ fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {
     }
 }
 
-fn suite(arguments: ScriptArguments) -> Result<Suite, Failure> {
+fn scripts(arguments: ScriptArguments) -> Result<script::Suite, Failure> {
     let ScriptArguments { files, junit, variants, definitions, check_dll, seed } = arguments;
     let variants = match &variants[..] {
         [] => Variant::ALL.to_vec(),
@@ -146,7 +172,7 @@ fn suite(arguments: ScriptArguments) -> Result<Suite, Failure> {
             })
             .collect(),
     };
-    Ok(Suite {
+    Ok(script::Suite {
         files: script::scripts_below(&files)?,
         variants,
         definitions: definitions.into_iter().collect(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use mptcp_model::net::middlebox::registry as boxes;
 use mptcp_model::{congestion, path_manager, scheduler};
 use scenarios::library;
+use scenarios::published::{self, Range};
 
 use crate::args::ListKind;
 use crate::failure::Failure;
@@ -51,6 +52,22 @@ fn scenarios() -> Result<String, Failure> {
         let scenario = builtin.scenario().map_err(|errors| Failure::from(&errors))?;
         rows.push((builtin.name.to_owned(), scenario.title));
     }
+    for case in published::list() {
+        rows.push((case.name.to_owned(), case.title.to_owned()));
+        for parameter in case.parameters {
+            let range = match parameter.range {
+                Range::Number { min, max, default } => format!("from {min} to {max}; default {default}"),
+                Range::Algorithm(default) => format!("default {default}"),
+                Range::Choice(words) => {
+                    format!("one of {}; default {}", words.join(", "), words.first().unwrap_or(&""))
+                }
+            };
+            rows.push((
+                format!("  parameters.{}", parameter.name),
+                format!("  {}: {range}", parameter.meaning),
+            ));
+        }
+    }
     Ok(aligned(rows))
 }
 
@@ -61,9 +78,10 @@ fn congestion_controls() -> String {
         for parameter in algorithm.parameters {
             let unit =
                 if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
+            let default = parameter.kind.default_value();
             rows.push((
                 format!("  {}", parameter.name),
-                format!("  {}{unit}: {}", parameter.meaning, parameter.kind),
+                format!("  {}{unit}: {}; default {default}", parameter.meaning, parameter.kind),
             ));
         }
     }

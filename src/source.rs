@@ -1,8 +1,9 @@
 //! Finds a scenario: a file or a built-in one, with overrides and a seed applied.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use scenarios::{Scenario, apply_override, library};
+use scenarios::{Scenario, apply_override, library, published};
 use toml::Table;
 
 use crate::failure::Failure;
@@ -22,10 +23,11 @@ struct Source {
 /// # Errors
 /// If there is neither, or the scenario or an override is wrong.
 pub(crate) fn scenario(name: &str, overrides: &[String], seed: Option<u64>) -> Result<Scenario, Failure> {
-    let source = find(name)?;
+    let (parameters, overrides) = parameters(overrides)?;
+    let source = find(name, &parameters)?;
     let mut scenario = parse(&source.text, &source.name)?;
     if !overrides.is_empty() {
-        scenario = overridden(&source, &scenario.name, overrides)?;
+        scenario = overridden(&source, &scenario.name, &overrides)?;
     }
     if let Some(seed) = seed {
         scenario.seed = seed;
@@ -33,10 +35,40 @@ pub(crate) fn scenario(name: &str, overrides: &[String], seed: Option<u64>) -> R
     Ok(scenario)
 }
 
-fn find(name: &str) -> Result<Source, Failure> {
+/// Parameters of a published scenario (`parameters.NAME=VALUE`), and the other overrides.
+fn parameters(overrides: &[String]) -> Result<(BTreeMap<String, String>, Vec<String>), Failure> {
+    let (mut parameters, mut others) = (BTreeMap::new(), Vec::new());
+    for text in overrides {
+        match text.strip_prefix("parameters.") {
+            None => others.push(text.clone()),
+            Some(rest) => {
+                let Some((name, value)) = rest.split_once('=') else {
+                    let message = format!("\"{text}\" gives no value");
+                    return Err(Failure::message(message, format!("write \"parameters.{rest}=VALUE\"")));
+                };
+                parameters.insert(name.trim().to_owned(), value.trim().trim_matches('"').to_owned());
+            }
+        }
+    }
+    Ok((parameters, others))
+}
+
+fn find(name: &str, parameters: &BTreeMap<String, String>) -> Result<Source, Failure> {
     let path = Path::new(name);
     let looks_like_a_path = path.extension().is_some() || path.components().count() > 1;
-    if path.is_file() || looks_like_a_path {
+    let is_file = path.is_file() || looks_like_a_path;
+    if let Some(case) = published::get(name).filter(|_| !is_file) {
+        let text = case.text(parameters).map_err(|error| {
+            Failure::message(error.to_string(), format!("mptcp-sim show {name} prints its parameters"))
+        })?;
+        return Ok(Source { name: format!("{name}.toml"), text });
+    }
+    if !parameters.is_empty() {
+        let known: Vec<_> = published::list().iter().map(|case| case.name).collect();
+        let help = format!("these have: {}", known.join(", "));
+        return Err(Failure::message(format!("\"{name}\" has no parameters"), help));
+    }
+    if is_file {
         return Ok(Source { name: name.to_owned(), text: read(path)? });
     }
     match library::get(name) {
@@ -46,6 +78,19 @@ fn find(name: &str) -> Result<Source, Failure> {
             Err(Failure::message(message, unknown.help))
         }
     }
+}
+
+/// The text of the built-in or published scenario `name`.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn builtin(name: &str) -> Result<String, Failure> {
+    if published::get(name).is_some() {
+        return find(name, &BTreeMap::new()).map(|source| source.text);
+    }
+    library::get(name).map(|builtin| builtin.text.to_owned()).map_err(|error| {
+        Failure::message(format!("there is no built-in scenario \"{}\"", error.name), error.help)
+    })
 }
 
 /// The text of a file.

@@ -1,9 +1,9 @@
 //! Statistics against printed tables, closed forms and worked examples of the literature.
 
 use analysis::statistics::{
-    Distribution, aggregation_benefit, bootstrap, convergence_time, estimate, friendliness, jain_index,
-    kolmogorov_smirnov, mean, median, normalised_jain_index, quantile, smirnov, standard_deviation, student,
-    throughput_ratio, variance,
+    Distribution, Estimate, Interval, aggregation_benefit, bootstrap, convergence_time, difference, estimate,
+    friendliness, jain_index, kolmogorov_smirnov, mean, median, normalised_jain_index, quantile, smirnov,
+    standard_deviation, student, throughput_ratio, variance,
 };
 use sim_core::random::Streams;
 
@@ -240,4 +240,16 @@ fn convergence_is_final_and_must_hold() {
     assert_eq!(convergence_time(&series, 20.0, 0.05, 0.0), None);
     assert_eq!(convergence_time(&series, 10.0, 2.0, 0.0), Some(0.0));
     assert_eq!(convergence_time(&[], 10.0, 2.0, 0.0), None);
+}
+
+#[test]
+fn the_interval_of_a_difference_is_that_of_welch() {
+    let first = Estimate { count: 2, mean: 3.0, standard_deviation: 2.0_f64.sqrt(), half_width: 0.0 };
+    let second = Estimate { count: 3, mean: 1.0, standard_deviation: 0.0, half_width: 0.0 };
+    // Variance 2/2 = 1 with one degree of freedom: 12.706 to either side.
+    let interval = difference(&first, &second, 0.95).unwrap();
+    assert!((interval.low - (2.0 - 12.706_204_7)).abs() < 1e-6, "{interval:?}");
+    assert!((interval.high - (2.0 + 12.706_204_7)).abs() < 1e-6, "{interval:?}");
+    assert_eq!(difference(&second, &second, 0.95), Some(Interval { low: 0.0, high: 0.0 }));
+    assert_eq!(difference(&first, &second, 1.0), None);
 }

@@ -10,6 +10,7 @@ mod routes;
 use core::fmt;
 use std::net::SocketAddr;
 
+use mptcp_model::congestion::{self, CongestionControl};
 use mptcp_model::host::{HostNode, NetNode};
 use mptcp_model::net::InterfaceId;
 use mptcp_model::wire::Packet;
@@ -69,7 +70,13 @@ pub struct Network<O: Observer<Packet> = ()> {
     /// By node; `None` for routers.
     pub(crate) hosts: Vec<Option<HostState>>,
     warnings: Vec<String>,
+    create: CreateCongestion,
 }
+
+/// Makes the congestion control of a name with parameters, as [`congestion::create`] does for those of the
+/// registry.
+pub type CreateCongestion =
+    fn(&str, &congestion::Parameters) -> Result<Box<dyn CongestionControl>, congestion::CreateError>;
 
 impl<O: Observer<Packet>> Network<O> {
     /// The network of `scenario`, watched by `observer`.
@@ -77,6 +84,18 @@ impl<O: Observer<Packet>> Network<O> {
     /// # Errors
     /// If the scenario asks for something the simulated network does not do, or for routes that cannot be.
     pub fn build(scenario: &Scenario, observer: O) -> Result<Self, BuildError> {
+        Self::build_with(scenario, observer, congestion::create)
+    }
+
+    /// As [`build`](Self::build), with congestion controls of the caller's own behind the names of the scenario.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(
+        scenario: &Scenario,
+        observer: O,
+        create: CreateCongestion,
+    ) -> Result<Self, BuildError> {
         let layout = Layout::of(scenario);
         let mut warnings = Vec::new();
         let mut network = Self {
@@ -84,6 +103,7 @@ impl<O: Observer<Packet>> Network<O> {
             sites: Vec::new(),
             hosts: Vec::new(),
             warnings: Vec::new(),
+            create,
             scenario: scenario.clone(),
             layout,
         };
@@ -189,7 +209,8 @@ impl<O: Observer<Packet>> Network<O> {
     ) -> Result<mptcp_model::mptcp::SocketOptions, BuildError> {
         match self.hosts.get(node).and_then(Option::as_ref) {
             Some(state) => {
-                state.socket_options(&self.scenario.hosts[node], (flow, &self.scenario.flows[flow]), seed)
+                let described = (flow, &self.scenario.flows[flow]);
+                state.socket_options(&self.scenario.hosts[node], described, seed, self.create)
             }
             None => Err(not_a_host(flow)),
         }

@@ -16,6 +16,7 @@ mod settings;
 use core::fmt;
 use std::collections::BTreeMap;
 
+use mptcp_model::congestion;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use sim_core::{Bytes, Duration, Instant, Rate};
@@ -481,6 +482,7 @@ impl Import<'_> {
         let client = self.steps(&format!("{path}.client"), &flow.client.steps);
         let server = self.steps(&format!("{path}.server"), &flow.server.steps);
         let bind = flow.src.as_ref().or(flow.client.bind.as_ref());
+        let cc = flow.cc.as_ref().unwrap_or(&self.case.cc);
         Value::Table(table([
             ("name", string(&flow.name)),
             ("protocol", string(if mptcp { "mptcp" } else { "tcp" })),
@@ -490,10 +492,22 @@ impl Import<'_> {
             ("start", string(seconds(self.start(flow)))),
             ("bind", bind.and_then(string)),
             ("listen", flow.server.bind.as_ref().and_then(string)),
-            ("congestion_control", string(flow.cc.as_ref().unwrap_or(&self.case.cc))),
+            ("congestion_control", string(cc)),
+            ("congestion_parameters", self.congestion_parameters(cc)),
             ("client", Some(strings(client))),
             ("server", Some(strings(server))),
         ]))
+    }
+
+    /// The out-of-tree kernel computes in integers; LIA there, as of v0.90, with round-trip times in
+    /// microseconds.
+    fn congestion_parameters(&self, cc: &str) -> Option<Value> {
+        self.case.mptcp_version?;
+        let parameter = congestion::find(cc).ok()?.parameters.iter().find(|one| one.name == "arithmetic")?;
+        let congestion::Kind::Choice(words) = parameter.kind else { return None };
+        let word =
+            words.iter().find(|word| **word == "linux-us").or(words.iter().find(|word| **word == "linux"));
+        Some(Value::Table(table([("arithmetic", string(*word?))])))
     }
 
     /// Time of the first SYN at the client, else of connect(), else as scheduled.

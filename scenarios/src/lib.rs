@@ -4,6 +4,7 @@
 //! configured in the words of `ip` and `sysctl` ([`words`], [`settings`]). What comes out is a [`Scenario`]
 //! in which nothing can be wrong any more, or a list of errors that each name file, line, column, key,
 //! what is wrong and what would be right ([`ScenarioErrors`]). [`library`] holds the built-in scenarios,
+//! [`published`] those of the literature, with parameters,
 //! [`groundtruth`] reads the descriptions of reference captures. [`build`] makes a network of a scenario,
 //! [`run`] runs it.
 //!
@@ -21,6 +22,7 @@ pub mod library;
 mod names;
 pub mod process;
 pub mod program;
+pub mod published;
 pub mod run;
 pub mod scenario;
 pub mod script;

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use mptcp_model::congestion;
 use mptcp_model::path_manager::registry::PATH_MANAGERS;
 use mptcp_model::scheduler;
 
@@ -23,10 +24,6 @@ pub struct KnownNames<'a> {
 
 impl Default for KnownNames<'static> {
     fn default() -> Self {
-        Self {
-            congestion_controls: &["reno", "cubic", "lia", "olia", "balia", "wvegas", "ewtcp", "coupled"],
-            schedulers: &SCHEDULERS,
-            path_managers: &MANAGERS,
-        }
+        Self { congestion_controls: congestion::names(), schedulers: &SCHEDULERS, path_managers: &MANAGERS }
     }
 }

@@ -4,6 +4,7 @@ mod analysis;
 mod builtins;
 mod captures;
 mod datagrams;
+mod fairness;
 mod harness;
 mod lists;
 mod replicate;

@@ -17,7 +17,7 @@ pub use fairness::{
     aggregation_benefit, convergence_time, friendliness, jain_index, normalised_jain_index, throughput_ratio,
 };
 pub use smirnov::{TwoSample, kolmogorov_smirnov};
-pub use student::{Estimate, estimate};
+pub use student::{Estimate, difference, estimate};
 pub use summary::{Distribution, mean, median, quantile, standard_deviation, variance};
 
 /// An interval of real numbers.

@@ -43,6 +43,26 @@ pub fn estimate(samples: &[f64], level: f64) -> Option<Estimate> {
     Some(Estimate { count, mean: summary::mean(samples)?, standard_deviation, half_width })
 }
 
+/// The confidence interval of the difference of two means, first minus second, with unequal variances (Welch
+/// 1947, degrees of freedom of Satterthwaite). It has no width if neither sample varies.
+#[must_use]
+pub fn difference(first: &Estimate, second: &Estimate, level: f64) -> Option<Interval> {
+    if !(level > 0.0 && level < 1.0) {
+        return None;
+    }
+    let variance = |of: &Estimate| of.standard_deviation * of.standard_deviation / of.count as f64;
+    let (a, b) = (variance(first), variance(second));
+    let between = first.mean - second.mean;
+    let sum = a + b;
+    if sum <= 0.0 {
+        return Some(Interval { low: between, high: between });
+    }
+    let weight = |part: f64, of: &Estimate| part * part / (of.count as f64 - 1.0);
+    let degrees = sum * sum / (weight(a, first) + weight(b, second));
+    let half_width = upper_point((1.0 - level) / 2.0, degrees)? * sum.sqrt();
+    Some(Interval { low: between - half_width, high: between + half_width })
+}
+
 /// The quantile of order `p`, above 0 and below 1, of the t distribution with `degrees` of freedom, above 0.
 #[must_use]
 pub fn quantile(p: f64, degrees: f64) -> Option<f64> {

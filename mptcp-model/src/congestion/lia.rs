@@ -4,8 +4,8 @@
 //! on its best path. Slow start and the reaction to loss are Reno's.
 //!
 //! By default alpha is computed exactly on every ACK; the RFC allows once per window. The integer modes
-//! reproduce the out-of-tree kernel, which counts ACKs instead of segments and loses precision; the
-//! kernel keeps one alpha per connection, here each flow keeps its own and renews it when any window
+//! reproduce the out-of-tree kernel, which counts ACKs instead of segments and loses precision (where it loses
+//! all, the initial subflow passes for the best, being the last in the kernel's list); the kernel keeps one alpha per connection, here each flow keeps its own and renews it when any window
 //! of the connection changes.
 
 use sim_core::Instant;
@@ -22,7 +22,7 @@ pub enum LiaArithmetic {
     /// Integers of the out-of-tree kernel with round-trip times in 1/8 ms (before v0.90), counting ACKs.
     Linux,
     /// The same with round-trip times in 1/8 microsecond (v0.90 and later): `(w << 32) / srtt^2` is 0
-    /// above about 8 ms, and then the last subflow passes for the best one.
+    /// above about 8 ms, and then the initial subflow passes for the best one.
     LinuxMicros,
 }
 
@@ -70,10 +70,19 @@ fn coupled_increase(own: &PathView, paths: &[PathView]) -> f64 {
     sums(paths).map_or(cap, |(_, factor)| (factor * f64::from(own.mss.max(1))).min(cap))
 }
 
-/// The alpha of the out-of-tree kernel, already divided by the total window and scaled by 2^12; at least 1.
+/// The alpha of the out-of-tree kernel, already divided by the total window and scaled by 2^12; at least 1. Of
+/// equally good subflows it takes the last one of `paths`, which the kernel has in its list with the
+/// newest first.
 #[must_use]
 pub fn linux_alpha(arithmetic: LiaArithmetic, paths: &[PathView]) -> u64 {
-    let usable = || paths.iter().filter(|path| coupling::usable(path));
+    linux_alpha_in_order(arithmetic, || paths.iter())
+}
+
+fn linux_alpha_in_order<'a, I>(arithmetic: LiaArithmetic, paths: impl Fn() -> I) -> u64
+where
+    I: Iterator<Item = &'a PathView>,
+{
+    let usable = || paths().filter(|path| coupling::usable(path));
     let mut best = (0_u64, 1_u64, 1_u64);
     for path in usable() {
         let srtt = arithmetic.srtt(path);
@@ -120,7 +129,7 @@ impl Lia {
         let threshold = if coupling::coupled(me, paths).is_some() {
             let now = Fingerprint::of(paths);
             if now != self.computed_from {
-                self.linux_alpha = linux_alpha(self.arithmetic, paths);
+                self.linux_alpha = linux_alpha_in_order(self.arithmetic, || paths.iter().rev());
                 self.computed_from = now;
             }
             linux_threshold(self.linux_alpha, window.cwnd)
@@ -212,6 +221,19 @@ mod tests {
         let paths = [path(10, 50), path(10, 100)];
         assert_eq!(linux_threshold(linux_alpha(LiaArithmetic::LinuxMicros, &paths), 10), 91);
         assert_eq!(linux_threshold(linux_alpha(LiaArithmetic::Linux, &paths), 10), 22);
+    }
+
+    // CC-02: where the rounding makes all equal, the alpha of the connection is that of its initial subflow.
+    #[test]
+    fn kernel_with_microseconds_grows_by_the_window_of_the_initial_subflow() {
+        // (4 + 12)^2 / 4 = 64 ACKs for one segment of growth; by the window of the better path it would be 21.
+        let paths = [path(4, 100), path(12, 100)];
+        let (mut lia, mut flow) = (Lia::new(LiaArithmetic::LinuxMicros), window(12, 12));
+        let acks = (0..).take_while(|_| {
+            lia.on_ack(&mut flow, &ack(1), 1, &paths);
+            flow.cwnd == 12
+        });
+        assert_eq!(acks.count(), 64);
     }
 
     // CC-02

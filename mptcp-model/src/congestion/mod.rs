@@ -14,6 +14,7 @@ pub mod registry;
 pub mod reno;
 #[cfg(test)]
 mod tests;
+pub mod vegas;
 pub mod wvegas;
 
 use core::fmt;
@@ -22,7 +23,7 @@ use sim_core::{Duration, Instant};
 
 pub use coupling::Arithmetic;
 pub use registry::{
-    Algorithm, CreateError, Kind, Parameter, Parameters, UnknownAlgorithm, Value, create, find, list,
+    Algorithm, CreateError, Kind, Parameter, Parameters, UnknownAlgorithm, Value, create, find, list, names,
 };
 
 /// The congestion window of one flow, in segments of the sender's MSS, as in Linux.

@@ -1,18 +1,12 @@
 //! The table of congestion controls: what can be named in a scenario, a sweep or on the command line, with
-//! which parameters. A new algorithm is a file and an entry of `ALGORITHMS`.
+//! which parameters. A new algorithm is a file and an entry of the table (`registry/table.rs`).
+
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::balia::Balia;
-use super::coupled::Coupled;
-use super::cubic::{self, Cubic};
-use super::ewtcp::Ewtcp;
-use super::hystart::Mode;
-use super::lia::{Lia, LiaArithmetic};
-use super::olia::Olia;
-use super::reno::Reno;
-use super::wvegas::{self, WVegas};
+use self::table::{ALGORITHMS, ARITHMETIC};
 use super::{Arithmetic, CongestionControl};
 
 /// One entry of the table.
@@ -89,6 +83,19 @@ impl fmt::Display for Kind {
             Self::Number { min, max, .. } => write!(f, "a number from {min} to {max}"),
             Self::Integer { min, max, .. } => write!(f, "a whole number from {min} to {max}"),
             Self::Switch { .. } => write!(f, "true or false"),
+        }
+    }
+}
+
+impl Kind {
+    /// The value of a parameter that is not given, as it would be written.
+    #[must_use]
+    pub fn default_value(&self) -> Value {
+        match *self {
+            Self::Choice(words) => words.first().copied().unwrap_or_default().into(),
+            Self::Number { default, .. } => default.into(),
+            Self::Integer { default, .. } => f64::from(default).into(),
+            Self::Switch { default } => default.into(),
         }
     }
 }
@@ -220,164 +227,25 @@ fn join_or_none(names: &[&str]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-const ARITHMETIC: Parameter = Parameter {
-    name: "arithmetic",
-    meaning: "the published equations, or the integers of the out-of-tree Linux kernel, which counts ACKs",
-    unit: "",
-    kind: Kind::Choice(&["exact", "linux"]),
-};
-
-const ALGORITHMS: &[Algorithm] = &[
-    Algorithm {
-        name: "reno",
-        title: "NewReno, uncoupled",
-        reference: "RFC 5681, RFC 6582",
-        coupled: false,
-        parameters: &[],
-        build: |_| Box::new(Reno),
-    },
-    Algorithm {
-        name: "cubic",
-        title: "CUBIC with HyStart, uncoupled",
-        reference: "RFC 9438, RFC 9406",
-        coupled: false,
-        parameters: &[
-            Parameter {
-                name: "hystart",
-                meaning: "how slow start ends before the first loss: HyStart of Linux, HyStart++ or not at all",
-                unit: "",
-                kind: Kind::Choice(&["classic", "plusplus", "off"]),
-            },
-            Parameter {
-                name: "beta",
-                meaning: "what remains of the window after a loss",
-                unit: "",
-                kind: Kind::Number { min: 0.1, max: 0.95, default: 0.7 },
-            },
-            Parameter {
-                name: "c",
-                meaning: "steepness of the cubic function",
-                unit: "segments/s^3",
-                kind: Kind::Number { min: 0.01, max: 4.0, default: 0.4 },
-            },
-            Parameter {
-                name: "fast_convergence",
-                meaning: "remember a lower maximum when losses come at shrinking windows",
-                unit: "",
-                kind: Kind::Switch { default: true },
-            },
-            Parameter {
-                name: "friendliness",
-                meaning: "grow at least as fast as Reno would with the same decrease",
-                unit: "",
-                kind: Kind::Switch { default: true },
-            },
-        ],
-        build: |given| {
-            let scaled = |name| (given.number(name) * 1024.0 + 0.5) as u32;
-            Box::new(Cubic::new(cubic::Config {
-                beta: scaled("beta"),
-                c: scaled("c"),
-                fast_convergence: given.switch("fast_convergence"),
-                friendliness: given.switch("friendliness"),
-                hystart: match given.choice("hystart") {
-                    "plusplus" => Mode::PlusPlus,
-                    "off" => Mode::Off,
-                    _ => Mode::Classic,
-                },
-            }))
-        },
-    },
-    Algorithm {
-        name: "lia",
-        title: "Linked increases",
-        reference: "RFC 6356",
-        coupled: true,
-        parameters: &[Parameter {
-            meaning: "the equations of the RFC, or the integers of the out-of-tree Linux kernel, which counts \
-                      ACKs, with round-trip times in 1/8 ms or, as since v0.90, in 1/8 microsecond",
-            kind: Kind::Choice(&["exact", "linux", "linux-us"]),
-            ..ARITHMETIC
-        }],
-        build: |given| {
-            Box::new(Lia::new(match given.choice("arithmetic") {
-                "linux" => LiaArithmetic::Linux,
-                "linux-us" => LiaArithmetic::LinuxMicros,
-                _ => LiaArithmetic::Exact,
-            }))
-        },
-    },
-    Algorithm {
-        name: "olia",
-        title: "Opportunistic linked increases",
-        reference: "Khalili et al., CoNEXT 2012; draft-khalili-mptcp-congestion-control",
-        coupled: true,
-        parameters: &[ARITHMETIC],
-        build: |given| Box::new(Olia::new(given.arithmetic())),
-    },
-    Algorithm {
-        name: "balia",
-        title: "Balanced linked adaptation",
-        reference: "Peng et al., ToN 2016; draft-walid-mptcp-congestion-control",
-        coupled: true,
-        parameters: &[ARITHMETIC],
-        build: |given| Box::new(Balia::new(given.arithmetic())),
-    },
-    Algorithm {
-        name: "wvegas",
-        title: "Weighted Vegas, delay based",
-        reference: "Cao et al., ICNP 2012; draft-xu-mptcp-congestion-control",
-        coupled: true,
-        parameters: &[
-            Parameter {
-                name: "total_alpha",
-                meaning: "what all subflows together keep in queues",
-                unit: "segments",
-                kind: Kind::Integer { min: 1, max: 1000, default: 10 },
-            },
-            Parameter {
-                name: "initial_alpha",
-                meaning: "share of a new subflow and least share of any",
-                unit: "segments",
-                kind: Kind::Integer { min: 1, max: 1000, default: 2 },
-            },
-            Parameter {
-                name: "gamma",
-                meaning: "queued segments that end slow start",
-                unit: "segments",
-                kind: Kind::Integer { min: 0, max: 1000, default: 1 },
-            },
-        ],
-        build: |given| {
-            Box::new(WVegas::new(wvegas::Config {
-                total_alpha: given.integer("total_alpha"),
-                initial_alpha: given.integer("initial_alpha"),
-                gamma: given.integer("gamma"),
-            }))
-        },
-    },
-    Algorithm {
-        name: "ewtcp",
-        title: "Equally weighted TCP: each of n subflows is 1/n of a TCP",
-        reference: "Honda et al., PFLDNeT 2009; Wischik et al., NSDI 2011",
-        coupled: true,
-        parameters: &[],
-        build: |_| Box::new(Ewtcp::default()),
-    },
-    Algorithm {
-        name: "coupled",
-        title: "Fully coupled windows",
-        reference: "Kelly and Voice, CCR 2005; Wischik et al., NSDI 2011",
-        coupled: true,
-        parameters: &[],
-        build: |_| Box::new(Coupled::default()),
-    },
-];
-
 /// All algorithms.
 #[must_use]
 pub fn list() -> &'static [Algorithm] {
     ALGORITHMS
+}
+
+/// The names of all algorithms, in the order of [`list`].
+#[must_use]
+pub fn names() -> &'static [&'static str] {
+    const NAMES: [&str; ALGORITHMS.len()] = {
+        let mut names = [""; ALGORITHMS.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = ALGORITHMS[index].name;
+            index += 1;
+        }
+        names
+    };
+    &NAMES
 }
 
 /// The entry with this name.
@@ -387,7 +255,7 @@ pub fn list() -> &'static [Algorithm] {
 /// If there is none, with the known names and the closest of them.
 pub fn find(name: &str) -> Result<&'static Algorithm, UnknownAlgorithm> {
     ALGORITHMS.iter().find(|algorithm| algorithm.name == name).ok_or_else(|| {
-        let known: Vec<_> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
+        let known = names().to_vec();
         UnknownAlgorithm { name: name.to_owned(), suggestion: closest(name, &known), known }
     })
 }
@@ -547,6 +415,7 @@ fn edits(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{cubic::Cubic, lia::Lia, vegas::Vegas, wvegas::WVegas};
     use super::*;
 
     fn error(name: &str, parameters: &Parameters) -> String {
@@ -588,6 +457,20 @@ mod tests {
         assert_eq!(table("cubic"), format!("{:?}", Some(Cubic::default())));
         assert_eq!(table("wvegas"), format!("{:?}", Some(WVegas::default())));
         assert_eq!(table("lia"), format!("{:?}", Some(Lia::default())));
+        assert_eq!(table("vegas"), format!("{:?}", Some(Vegas::default())));
+    }
+
+    #[test]
+    fn a_parameter_with_its_default_written_out_is_the_algorithm_without_it() {
+        for algorithm in list() {
+            let bare = format!("{:?}", create(algorithm.name, &Parameters::new()).ok());
+            for parameter in algorithm.parameters {
+                let given = Parameters::new().with(parameter.name, parameter.kind.default_value());
+                assert_eq!(format!("{:?}", create(algorithm.name, &given).ok()), bare, "{given:?}");
+            }
+        }
+        assert_eq!(names().len(), list().len());
+        assert!(names().contains(&"lia") && names().iter().all(|name| find(name).is_ok()));
     }
 
     #[test]
@@ -595,7 +478,7 @@ mod tests {
         assert_eq!(
             error("bala", &Parameters::new()),
             "unknown congestion control \"bala\" (did you mean \"balia\"?); \
-             known: reno, cubic, lia, olia, balia, wvegas, ewtcp, coupled"
+             known: reno, cubic, vegas, lia, olia, balia, wvegas, ewtcp, coupled"
         );
         assert!(error("quic", &Parameters::new()).starts_with("unknown congestion control \"quic\""));
     }

@@ -249,7 +249,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn all_variants() -> Vec<Box<dyn CongestionControl>> {
     let mut flows: Vec<_> = list().iter().map(|algorithm| make(algorithm.name)).collect();
-    flows.extend(["lia", "olia", "balia"].map(make_linux));
+    flows.extend(["lia", "olia", "balia", "wvegas"].map(make_linux));
     flows.push(create("lia", &Parameters::new().with("arithmetic", "linux-us")).expect("a choice"));
     flows.push(create("cubic", &Parameters::new().with("hystart", "plusplus")).expect("a choice"));
     flows

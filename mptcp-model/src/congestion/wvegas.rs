@@ -1,19 +1,22 @@
-//! wVegas, weighted Vegas (Cao, Xu, Fu, ICNP 2012; draft-xu-mptcp-congestion-control), in the integers of
-//! the out-of-tree Linux kernel. Once per round trip a subflow compares the segments it keeps in queues with its
+//! wVegas, weighted Vegas (Cao, Xu, Fu, ICNP 2012; draft-xu-mptcp-congestion-control). Once per round trip a subflow compares the segments it keeps in queues with its
 //! share `alpha` of a total for the connection, and moves its window by one segment towards it; the share
 //! follows the subflow's part of the connection's rate. When the queueing delay reaches twice its smallest
 //! value, the window is cut so that the queue drains and the base delay can be seen again. On loss it halves like Reno, and
 //! outside the `Open` state it is Reno.
 //!
+//! By default queued segments and shares are real numbers. The integer mode reproduces the out-of-tree Linux
+//! kernel: both are rounded down, no share is less than the initial one, and each sample counts a
+//! microsecond more. Both modes move windows by whole segments.
+//!
 //! The kernel takes the other subflows' rates as measured at the end of their rounds; here a rate
-//! is the current window over the smoothed round-trip time. As in the other algorithms, and other than in the
-//! kernel, a window that is not used does not grow. A round without any queueing drains nothing; in the kernel it
+//! is the current window over the smoothed round-trip time. A window that is not used in a round does not grow,
+//! but in the integer mode it does in congestion avoidance, as in the kernel. A round without any queueing drains nothing; in the kernel it
 //! would, but there jitter keeps the delay above zero. The slack of the paper's weights is left out, as in the
 //! kernel.
 
 use sim_core::{Duration, Instant};
 
-use super::{AckEvent, CaState, Cause, CongestionControl, PathView, Window, coupling, reno};
+use super::{AckEvent, Arithmetic, CaState, Cause, CongestionControl, PathView, Window, coupling, reno};
 
 /// Rounds with fewer samples take a Reno step.
 const MIN_SAMPLES: u64 = 3;
@@ -22,12 +25,14 @@ const SAMPLE_BIAS: Duration = Duration::from_micros(1);
 /// Smallest window in segments.
 const MIN_CWND: u32 = 2;
 
-/// Parameters of [`WVegas`]; the default is the kernel's.
+/// Parameters of [`WVegas`]; the numbers of the default are the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// How queued segments and shares are computed.
+    pub arithmetic: Arithmetic,
     /// Segments all subflows together keep in queues. Default 10.
     pub total_alpha: u32,
-    /// Share of a new subflow, and the least share, in segments. Default 2.
+    /// Share of a new subflow, and in the integer mode the least share, in segments. Default 2.
     pub initial_alpha: u32,
     /// Queued segments that end slow start. Default 1.
     pub gamma: u32,
@@ -35,7 +40,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { total_alpha: 10, initial_alpha: 2, gamma: 1 }
+        Self { arithmetic: Arithmetic::Exact, total_alpha: 10, initial_alpha: 2, gamma: 1 }
     }
 }
 
@@ -50,9 +55,12 @@ pub struct WVegas {
     /// Samples of this round.
     sum: Duration,
     samples: u64,
+    /// Whether the window limited sending at any ACK of this round; in the kernel always.
+    limited: bool,
     /// End of the round as a stream offset.
     end_of_round: u64,
-    alpha: u32,
+    /// Its share in segments; whole in the integer mode.
+    alpha: f64,
     /// Smallest queueing delay since the last drain.
     queue_delay: Option<Duration>,
 }
@@ -73,8 +81,9 @@ impl WVegas {
             base_rtt: Duration::MAX,
             sum: Duration::ZERO,
             samples: 0,
+            limited: false,
             end_of_round: 0,
-            alpha: config.initial_alpha,
+            alpha: f64::from(config.initial_alpha),
             queue_delay: None,
         }
     }
@@ -85,27 +94,45 @@ impl WVegas {
     }
 
     /// The share of this subflow, in segments: its part of the sum of rates.
-    fn share(&self, cwnd: u32, rtt: Duration, me: usize, paths: &[PathView]) -> u32 {
-        let rate = |cwnd: u32, rtt: Duration| (u64::from(cwnd) << 32) / rtt.as_micros().max(1);
-        let own = rate(cwnd, rtt);
-        let others: u64 = paths
+    fn share(&self, cwnd: u32, rtt: Duration, me: usize, paths: &[PathView]) -> f64 {
+        let others = paths
             .iter()
             .enumerate()
             .filter(|&(index, path)| index != me && coupling::usable(path))
-            .map(|(_, path)| rate(path.cwnd, path.srtt))
-            .fold(0, u64::saturating_add);
-        let sum = u128::from(own) + u128::from(others);
-        let part = u128::from(own) * u128::from(self.config.total_alpha) / sum.max(1);
-        // At most `total_alpha`.
-        (part as u32).max(self.config.initial_alpha)
+            .map(|(_, path)| (path.cwnd, path.srtt));
+        match self.config.arithmetic {
+            Arithmetic::Exact => {
+                let rate = |cwnd: u32, rtt: Duration| f64::from(cwnd) / rtt.as_nanos().max(1) as f64;
+                let own = rate(cwnd, rtt);
+                let others: f64 = others.map(|(cwnd, rtt)| rate(cwnd, rtt)).sum();
+                if own > 0.0 { f64::from(self.config.total_alpha) * own / (own + others) } else { 0.0 }
+            }
+            Arithmetic::Linux => {
+                let rate = |cwnd: u32, rtt: Duration| (u64::from(cwnd) << 32) / rtt.as_micros().max(1);
+                let own = rate(cwnd, rtt);
+                let others = others.map(|(cwnd, rtt)| rate(cwnd, rtt)).fold(0, u64::saturating_add);
+                let sum = u128::from(own) + u128::from(others);
+                let part = u128::from(own) * u128::from(self.config.total_alpha) / sum.max(1);
+                // At most `total_alpha`.
+                f64::from((part as u32).max(self.config.initial_alpha))
+            }
+        }
+    }
+
+    /// Segments of a window of `cwnd` that wait in queues: `cwnd * queueing / rtt`.
+    fn queued(&self, cwnd: u32, queueing: Duration, rtt: Duration) -> f64 {
+        match self.config.arithmetic {
+            Arithmetic::Exact => f64::from(cwnd) * queueing.as_nanos() as f64 / rtt.as_nanos().max(1) as f64,
+            Arithmetic::Linux => f64::from(scaled(cwnd, queueing, rtt)),
+        }
     }
 
     fn end_round(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {
         let rtt = self.sum / self.samples;
         let queueing = rtt.saturating_sub(self.base_rtt);
-        let queued = scaled(window.cwnd, queueing, rtt);
-        if window.cwnd <= window.ssthresh {
-            if queued > self.config.gamma {
+        let queued = self.queued(window.cwnd, queueing, rtt);
+        if window.in_slow_start() {
+            if queued > f64::from(self.config.gamma) {
                 window.cwnd = window.cwnd.min(scaled(window.cwnd, self.base_rtt, rtt) + 1);
                 window.ssthresh = below(window);
             } else if ack.cwnd_limited {
@@ -118,7 +145,7 @@ impl WVegas {
             if queued > self.alpha {
                 window.cwnd -= 1;
                 window.ssthresh = below(window);
-            } else if queued < self.alpha && ack.cwnd_limited {
+            } else if queued < self.alpha && self.limited {
                 window.cwnd = window.cwnd.saturating_add(1);
             }
             let smallest = self.queue_delay.map_or(queueing, |delay| delay.min(queueing));
@@ -152,6 +179,7 @@ impl CongestionControl for WVegas {
         if !self.active {
             return reno::grow(window, ack);
         }
+        self.limited |= ack.cwnd_limited || self.config.arithmetic == Arithmetic::Linux;
         if ack.snd_una > self.end_of_round {
             self.end_of_round = ack.snd_nxt;
             if self.samples < MIN_SAMPLES {
@@ -161,13 +189,17 @@ impl CongestionControl for WVegas {
             }
             self.sum = Duration::ZERO;
             self.samples = 0;
-        } else if window.cwnd <= window.ssthresh && ack.cwnd_limited {
+            self.limited = false;
+        } else if window.in_slow_start() && ack.cwnd_limited {
             reno::slow_start(window, ack.delivered);
         }
     }
 
     fn on_rtt_sample(&mut self, _window: &mut Window, _ack: &AckEvent, rtt: Duration) {
-        let rtt = rtt + SAMPLE_BIAS;
+        let rtt = match self.config.arithmetic {
+            Arithmetic::Exact => rtt,
+            Arithmetic::Linux => rtt + SAMPLE_BIAS,
+        };
         self.base_rtt = self.base_rtt.min(rtt);
         self.sum += rtt;
         self.samples += 1;
@@ -217,15 +249,19 @@ mod tests {
         }
     }
 
+    fn linux() -> Config {
+        Config { arithmetic: Arithmetic::Linux, ..Config::default() }
+    }
+
     fn settled() -> WVegas {
-        WVegas { base_rtt: Duration::from_millis(100), ..WVegas::default() }
+        WVegas { base_rtt: Duration::from_millis(100), ..WVegas::new(linux()) }
     }
 
     // CC-07
     #[test]
     fn the_window_moves_by_one_towards_its_share_of_queued_segments() {
         // 40 segments over 100 ms base: 105 ms hold 1.9 segments in queues, 130 ms hold 9.2.
-        for (rtt, alpha, expected) in [(105, 2, 41), (130, 10, 41), (140, 10, 39)] {
+        for (rtt, alpha, expected) in [(105, 2.0, 41), (130, 10.0, 41), (140, 10.0, 39)] {
             let mut flow = WVegas { alpha, ..settled() };
             let mut flow_window = window(40, 20);
             round(&mut flow, &mut flow_window, rtt, 5, 0, &[]);
@@ -237,18 +273,18 @@ mod tests {
     #[test]
     fn the_share_is_the_part_of_the_total_rate_and_at_least_two() {
         let paths = [path(30, 100), path(10, 100)];
-        let shares = [(0, 30, 7), (1, 10, 2)];
+        let shares = [(0, 30, 7.0), (1, 10, 2.0)];
         for (me, cwnd, expected) in shares {
             assert_eq!(settled().share(cwnd, Duration::from_millis(100), me, &paths), expected);
         }
-        assert_eq!(settled().share(1, Duration::from_millis(100), 1, &[path(300, 100), path(1, 100)]), 2);
-        assert_eq!(settled().share(30, Duration::from_millis(100), 0, &[]), 10, "alone it gets all");
+        assert_eq!(settled().share(1, Duration::from_millis(100), 1, &[path(300, 100), path(1, 100)]), 2.0);
+        assert_eq!(settled().share(30, Duration::from_millis(100), 0, &[]), 10.0, "alone it gets all");
     }
 
     // CC-07
     #[test]
     fn a_queue_twice_as_long_as_the_shortest_is_drained() {
-        let mut flow = WVegas { alpha: 10, ..settled() };
+        let mut flow = WVegas { alpha: 10.0, ..settled() };
         let mut flow_window = window(40, 20);
         round(&mut flow, &mut flow_window, 110, 5, 0, &[]);
         assert_eq!(flow_window.cwnd, 41);
@@ -276,10 +312,21 @@ mod tests {
         assert_eq!((flow_window.cwnd, flow_window.ssthresh), (34, 33));
     }
 
+    // CC-07: as in v0.96, measured: older kernels stayed at the threshold until a segment queued.
+    #[test]
+    fn a_window_at_its_threshold_is_past_slow_start() {
+        for config in [linux(), Config::default()] {
+            let mut flow = WVegas { base_rtt: Duration::from_millis(100), ..WVegas::new(config) };
+            let mut flow_window = window(15, 15);
+            round(&mut flow, &mut flow_window, 100, 4, 0, &[]);
+            assert_eq!(flow_window.cwnd, 16);
+        }
+    }
+
     // CC-07
     #[test]
     fn outside_the_open_state_it_is_reno_and_the_base_delay_survives() {
-        let mut flow = WVegas { alpha: 7, ..settled() };
+        let mut flow = WVegas { alpha: 7.0, ..settled() };
         let mut flow_window = window(10, 10);
         flow.on_state_change(&mut flow_window, CaState::Open, CaState::Disorder);
         for _ in 0..10 {
@@ -287,8 +334,47 @@ mod tests {
         }
         assert_eq!(flow_window.cwnd, 11);
         flow.on_state_change(&mut flow_window, CaState::Disorder, CaState::Open);
-        assert_eq!((flow.active, flow.alpha, flow.base_rtt), (true, 2, Duration::from_millis(100)));
+        assert_eq!((flow.active, flow.alpha, flow.base_rtt), (true, 2.0, Duration::from_millis(100)));
         flow.on_cwnd_restart(&mut flow_window, Instant::ZERO);
         assert_eq!(flow.base_rtt, Duration::MAX);
+    }
+
+    // CC-07: the equations keep the fractions that the kernel drops.
+    #[test]
+    fn exact_shares_add_up_to_the_total_and_queued_segments_keep_their_fraction() {
+        let paths = [path(30, 100), path(10, 50), path(1, 200)];
+        let exact = WVegas { base_rtt: Duration::from_millis(100), ..WVegas::default() };
+        let share = |me: usize| exact.share(paths[me].cwnd, paths[me].srtt, me, &paths);
+        assert!(((0..3).map(share).sum::<f64>() - 10.0).abs() < 1e-9);
+        assert!((share(0) - 10.0 * 300.0 / 505.0).abs() < 1e-9, "{}", share(0));
+        assert!(share(2) < 0.1, "no floor: {}", share(2));
+        let queued = exact.queued(40, Duration::from_millis(5), Duration::from_millis(105));
+        assert!((queued - 40.0 * 5.0 / 105.0).abs() < 1e-9, "{queued}");
+    }
+
+    proptest::proptest! {
+        // CC-12: the integers lose less than one segment of either, but for the floor of a share; rates in
+        // 2^-32 segments per microsecond leave less than a thousandth of a segment to either side.
+        #[test]
+        fn kernel_shares_and_queues_are_the_equations_rounded_down(
+            cwnd in 2_u32..2000,
+            other in 2_u32..2000,
+            base in 5_000_u64..200_000,
+            queueing in 0_u64..100_000,
+            other_rtt in 5_000_u64..300_000,
+        ) {
+            let rtt = Duration::from_micros(base + queueing);
+            let paths = [
+                PathView { srtt: rtt, ..path(cwnd, 1) },
+                PathView { srtt: Duration::from_micros(other_rtt), ..path(other, 1) },
+            ];
+            let (exact, linux) = (WVegas::default(), WVegas::new(linux()));
+            let [real, whole] = [exact, linux].map(|flow| flow.share(cwnd, rtt, 0, &paths));
+            let floor = real.max(2.0);
+            proptest::prop_assert!(whole <= floor + 1e-3 && whole > floor - 1.0 - 1e-3, "{real} and {whole}");
+            let queueing = Duration::from_micros(queueing);
+            let [real, whole] = [exact, linux].map(|flow| flow.queued(cwnd, queueing, rtt));
+            proptest::prop_assert!(whole <= real && whole > real - 1.0 - 1e-9, "{real} and {whole}");
+        }
     }
 }

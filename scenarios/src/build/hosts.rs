@@ -16,7 +16,7 @@ use mptcp_model::path_manager::registry::{self, PathManagerConfig};
 use mptcp_model::scheduler;
 use sim_core::{Bytes, NodeId, Streams};
 
-use super::{BuildError, routes};
+use super::{BuildError, CreateCongestion, routes};
 use crate::layout::Layout;
 use crate::scenario::{BufferSizes, Flow, Host, Interface, Parameter, Profile, Protocol, RpFilter};
 use crate::settings::TcpSettings;
@@ -170,6 +170,7 @@ impl HostState {
         host: &Host,
         (index, flow): (usize, &Flow),
         seed: u32,
+        create: CreateCongestion,
     ) -> Result<SocketOptions, BuildError> {
         let key = |chosen: bool, field: &str, of_host: &str| {
             if chosen { format!("flows[{index}].{field}") } else { format!("hosts.{}.{of_host}", host.name) }
@@ -182,7 +183,7 @@ impl HostState {
             .iter()
             .map(|(name, value)| (name.clone(), congestion_value(value)))
             .collect();
-        congestion::create(&name, &parameters).map_err(|error| BuildError::new(congestion_key, error))?;
+        create(&name, &parameters).map_err(|error| BuildError::new(congestion_key, error))?;
         let chosen = flow.scheduler.is_some();
         let scheduler = flow.scheduler.as_ref().unwrap_or(&host.mptcp.scheduler);
         let scheduler = scheduler::list()
@@ -206,8 +207,7 @@ impl HostState {
             tcp: Arc::clone(&self.tcp),
             mptcp: self.mptcp.clone().filter(|_| flow.protocol == Protocol::Mptcp),
             congestion: Arc::new(move || {
-                congestion::create(&name, &parameters)
-                    .expect("it was created once when the network was built")
+                create(&name, &parameters).expect("it was created once when the network was built")
             }),
             scheduler: Arc::new(move || {
                 scheduler::create(scheduler).expect("the name is from the list of schedulers")

@@ -1,0 +1,118 @@
+//! The scenarios of the literature.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use mptcp_model::congestion;
+use scenarios::published::{self, Range};
+use scenarios::run::{Network, RunOutcome};
+use scenarios::scenario::{Protocol, Scenario};
+use sim_core::{Duration, Instant};
+
+fn with(name: &str, parameters: &[(&str, &str)]) -> Scenario {
+    let given: BTreeMap<_, _> =
+        parameters.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let text = published::get(name).unwrap().text(&given).unwrap();
+    Scenario::from_toml(&text, &format!("{name}.toml")).unwrap_or_else(|errors| panic!("{name}:\n{errors}"))
+}
+
+fn run_for(scenario: &Scenario, time: Duration) -> RunOutcome {
+    let mut network = Network::build(scenario, ()).unwrap();
+    assert_eq!(network.warnings(), [] as [String; 0], "{}", scenario.name);
+    network.run(&mut (), &mut |progress| {
+        if progress.now >= Instant::ZERO + time { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+}
+
+#[test]
+fn every_case_is_valid_prints_as_itself_and_says_what_it_shows() {
+    for case in published::list() {
+        let scenario = case.scenario().unwrap_or_else(|errors| panic!("{}:\n{errors}", case.name));
+        assert_eq!(scenario.name, case.name);
+        assert_eq!(scenario.title, case.title);
+        let printed = scenario.to_toml();
+        assert_eq!(Scenario::from_toml(&printed, "printed").unwrap(), scenario, "{}", case.name);
+    }
+}
+
+#[test]
+fn every_limit_of_every_parameter_but_size_makes_a_valid_scenario() {
+    for case in published::list() {
+        for parameter in case.parameters {
+            let values: Vec<String> = match parameter.range {
+                // The largest networks are large.
+                Range::Number { min, default, .. } => vec![min.to_string(), default.to_string()],
+                Range::Algorithm(_) => congestion::names().iter().map(|&name| name.to_owned()).collect(),
+                Range::Choice(words) => words.iter().map(|&word| word.to_owned()).collect(),
+            };
+            for value in values {
+                let scenario = with(case.name, &[(parameter.name, &value)]);
+                Network::build(&scenario, ())
+                    .unwrap_or_else(|error| panic!("{} {}={value}: {error}", case.name, parameter.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_user_has_its_subflows_within_seconds_and_each_on_its_path() {
+    for case in published::list() {
+        let scenario = case.scenario().unwrap();
+        let time = if case.name == "fat-tree" { Duration::from_millis(300) } else { Duration::from_secs(6) };
+        let outcome = run_for(&scenario, time);
+        for (flow, spec) in outcome.flows.iter().zip(&scenario.flows) {
+            if spec.start >= Instant::ZERO + time - Duration::from_secs(2).min(time) {
+                continue;
+            }
+            let paths = scenario.host(&spec.from).unwrap().interfaces.len();
+            let joined = flow.subflows.iter().filter(|subflow| subflow.established_at.is_some()).count();
+            assert_eq!(joined, paths, "{} {}: {:?}", case.name, flow.name, flow.subflows);
+            assert_eq!(flow.protocol == Protocol::Mptcp, paths > 1);
+            assert!(flow.violations.is_empty(), "{} {}: {:?}", case.name, flow.name, flow.violations);
+            for subflow in &flow.subflows {
+                let octets = |address: std::net::SocketAddr| match address.ip() {
+                    std::net::IpAddr::V4(address) => address.octets(),
+                    std::net::IpAddr::V6(_) => panic!("{address}"),
+                };
+                let (near, far) = (octets(subflow.client), octets(subflow.server));
+                assert_eq!((near[1] + 64, near[2]), (far[1], far[2]), "{} {subflow:?}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_host_of_the_fat_tree_sends_to_another_one_over_its_own_interface() {
+    let scenario = with("fat-tree", &[("k", "4"), ("subflows", "2")]);
+    assert_eq!(scenario.flows.len(), 16);
+    let interfaces: Vec<_> = scenario.links.iter().filter(|link| link.name.contains("nic")).collect();
+    // One for each host, used in both directions.
+    assert_eq!(interfaces.len(), 16);
+    for link in interfaces {
+        assert!(link.ab.rate.is_some() && link.ba.rate.is_some(), "{link:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let mut scenario = with("coupled-bottleneck", &[("duration", "5")]);
+    let digest = |scenario: &Scenario| run_for(scenario, Duration::from_secs(5)).digest;
+    let first = digest(&scenario);
+    assert_eq!(first, digest(&scenario));
+    scenario.seed = 2;
+    assert_ne!(first, digest(&scenario));
+}
+
+#[test]
+fn wrong_parameters_say_what_would_be_right() {
+    let error = |name: &str, value: &str| {
+        let given = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        published::get("torus").unwrap().text(&given).unwrap_err().to_string()
+    };
+    assert_eq!(
+        error("d", "1"),
+        "parameters.d of torus: there is no such parameter; there are: algorithm, rate, c, rtt, duration"
+    );
+    assert_eq!(error("c", "1"), "parameters.c of torus: \"1\" must be a number from 10 to 1000000");
+    assert!(error("algorithm", "ola").contains("did you mean \"olia\"?"));
+}
