@@ -60,7 +60,7 @@ pub(crate) fn ladder(arguments: &LadderArguments) -> Result<(), Failure> {
                     help.to_owned(),
                 ));
             }
-            crate::output::write_file(file, &ladders[0].to_svg())
+            crate::output::write_file(file, ladders[0].to_svg())
         }
     }
 }
