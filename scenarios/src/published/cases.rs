@@ -207,7 +207,7 @@ pub(super) const CASES: &[Case] = &[
         name: "kernel-bottleneck",
         title: "The shared bottleneck measured on the out-of-tree kernel",
         description: "m has two subflows over a link of 5 Mbit/s, 50 ms and a queue of 31250 bytes, tcp is one Reno\n\
-                      flow. The kernel spoke version 0 of MPTCP; here version 1 is spoken.",
+                      flow. The kernel spoke version 0 of MPTCP, as is done here.",
         parameters: KERNEL,
         write: |values| kernel(values, Measured::Bottleneck),
     },
@@ -215,7 +215,7 @@ pub(super) const CASES: &[Case] = &[
         name: "kernel-two-paths",
         title: "Two paths measured on the out-of-tree kernel",
         description: "5 Mbit/s and 40 ms beside 2.5 Mbit/s and 100 ms, queues of one bandwidth-delay product.\n\
-                      The kernel spoke version 0 of MPTCP; here version 1 is spoken.",
+                      The kernel spoke version 0 of MPTCP, as is done here.",
         parameters: KERNEL,
         write: |values| kernel(values, Measured::TwoPaths),
     },
@@ -223,7 +223,7 @@ pub(super) const CASES: &[Case] = &[
         name: "kernel-random-loss",
         title: "Two paths with random loss measured on the out-of-tree kernel",
         description: "Two paths of 8 Mbit/s and 60 ms with large queues and losses of 1 % and 0.5 %.\n\
-                      The kernel spoke version 0 of MPTCP; here version 1 is spoken.",
+                      The kernel spoke version 0 of MPTCP, as is done here.",
         parameters: KERNEL,
         write: |values| kernel(values, Measured::RandomLoss),
     },

@@ -71,9 +71,9 @@ const AMPLE_BUFFERS: &str = "[defaults.tcp]\ntcp_rmem = \"4 KiB, 16 MiB, 256 MiB
                              tcp_wmem = \"4 KiB, 16 MiB, 256 MiB\"\n\n\
                              [defaults.mptcp]\nscheduler = \"minrtt\"\n";
 
-/// Hosts like those of the out-of-tree kernel, but with version 1 of MPTCP, in which paths are announced one by
+/// Hosts like those of the out-of-tree kernel, but with the path manager in which paths are announced one by
 /// one.
-pub(super) const LIKE_OUT_OF_TREE: &str = "[defaults]\nprofile = \"linux-oot\"\n\n[defaults.mptcp]\nversion = 1\n\
+pub(super) const LIKE_OUT_OF_TREE: &str = "[defaults]\nprofile = \"linux-oot\"\n\n[defaults.mptcp]\n\
                                            path_manager = \"kernel\"\n";
 
 impl Network {
