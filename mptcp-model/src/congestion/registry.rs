@@ -8,6 +8,7 @@ use std::fmt;
 
 use self::table::{ALGORITHMS, ARITHMETIC};
 use super::{Arithmetic, CongestionControl};
+use crate::suggest::closest;
 
 /// One entry of the table.
 #[derive(Debug)]
@@ -256,7 +257,7 @@ pub fn names() -> &'static [&'static str] {
 pub fn find(name: &str) -> Result<&'static Algorithm, UnknownAlgorithm> {
     ALGORITHMS.iter().find(|algorithm| algorithm.name == name).ok_or_else(|| {
         let known = names().to_vec();
-        UnknownAlgorithm { name: name.to_owned(), suggestion: closest(name, &known), known }
+        UnknownAlgorithm { name: name.to_owned(), suggestion: closest(name, known.iter().copied()), known }
     })
 }
 
@@ -292,7 +293,7 @@ impl Resolved {
                 return Err(CreateError::UnknownParameter {
                     algorithm: algorithm.name,
                     name: name.to_owned(),
-                    suggestion: closest(name, &known),
+                    suggestion: closest(name, known.iter().copied()),
                     known,
                 });
             }
@@ -385,32 +386,6 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-/// The known name with the fewest edits from `name`, if few enough to be a misspelling.
-pub(crate) fn closest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    known
-        .iter()
-        .map(|candidate| (edits(&name, candidate), *candidate))
-        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Insertions, deletions and replacements from `a` to `b` (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[row.len() - 1]
 }
 
 #[cfg(test)]

@@ -3,8 +3,6 @@
 //! new data while nothing is lost, marked or closing. What they do is what `input`, `recovery` and `receive`
 //! do with them, less every step that these conditions make void; any other segment takes the long way.
 
-use sim_core::Instant;
-
 use super::input::Surroundings;
 use super::{Flow, TcpState};
 use crate::congestion::{AckEvent, CaState};
@@ -66,7 +64,8 @@ impl Flow {
         }
         recv.measure_rtt(clock, options.ecr.wrapping_sub(self.params.ts_offset), len);
         self.snd_wl1 = self.snd_wl1.max(start);
-        recv.take_next(now, len, truesize, segment.flags.psh(), rto, around.space);
+        recv.rcv_nxt += u64::from(len);
+        recv.note_in_order(now, len, truesize, segment.flags.psh(), rto, around.space);
         start
     }
 
@@ -146,7 +145,7 @@ impl Flow {
         let mut rtt = None;
         if let (Some(first), Some((sent_at, order))) = (first, last) {
             let newest = now.saturating_since(sent_at);
-            self.note_delivered(newest, sent_at, order);
+            self.advance_rack(now, order, sent_at, false);
             self.rtt.sample_min(now, newest);
             self.rtt.sample(now.saturating_since(first), self.snd_una, self.snd_nxt);
             rtt = Some(newest);
@@ -171,16 +170,5 @@ impl Flow {
         self.update_pacing_rate();
         self.window_opened();
         self.space_check_due = true;
-    }
-
-    /// A segment sent once was delivered (RFC 8985, section 6.2 step 2).
-    #[inline]
-    fn note_delivered(&mut self, rtt: sim_core::Duration, sent_at: Instant, order: u32) {
-        self.rack.advanced = true;
-        self.rack.rtt = rtt;
-        if self.rack.sent_before(sent_at, order) {
-            self.rack.xmit_time = sent_at;
-            self.rack.order = order;
-        }
     }
 }

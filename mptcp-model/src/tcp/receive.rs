@@ -627,10 +627,7 @@ impl Flow {
             // The last hole was filled: tell the sender at once (RFC 5681, section 4.2).
             recv.ack_now |= recv.ranges.is_empty();
         }
-        recv.note_data(now, len, truesize, psh, rto);
-        if len >= 128 {
-            recv.grow_window(len, truesize, space);
-        }
+        recv.note_in_order(now, len, truesize, psh, rto, space);
     }
 
     /// Decide whether the data received is acknowledged now or later (`__tcp_ack_snd_check`): the second full
@@ -696,9 +693,9 @@ impl Receiver {
         !self.ranges.is_empty()
     }
 
-    /// The next `len` octets arrived; nothing waits behind a hole.
+    /// `len` octets arrived in order: what that means for ACKs and for the window.
     #[inline]
-    pub(crate) fn take_next(
+    pub(crate) fn note_in_order(
         &mut self,
         now: Instant,
         len: u32,
@@ -707,7 +704,6 @@ impl Receiver {
         rto: Duration,
         space: ReceiveSpace,
     ) {
-        self.rcv_nxt += u64::from(len);
         self.note_data(now, len, truesize, psh, rto);
         if len >= 128 {
             self.grow_window(len, truesize, space);

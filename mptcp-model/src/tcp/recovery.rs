@@ -48,7 +48,7 @@ impl super::Rack {
             || (self.xmit_time == sent_at && self.order.wrapping_sub(order).cast_signed() > 0)
     }
 
-    pub(super) fn sent_before(&self, sent_at: Instant, order: u32) -> bool {
+    fn sent_before(&self, sent_at: Instant, order: u32) -> bool {
         self.xmit_time < sent_at
             || (self.xmit_time == sent_at && self.order.wrapping_sub(order).cast_signed() < 0)
     }
@@ -318,7 +318,7 @@ impl Flow {
         tally.last_acked = cc_rtt.map(|rtt| now - rtt);
     }
 
-    fn advance_rack(&mut self, now: Instant, order: u32, sent_at: Instant, retransmitted: bool) {
+    pub(super) fn advance_rack(&mut self, now: Instant, order: u32, sent_at: Instant, retransmitted: bool) {
         let rtt = now.saturating_since(sent_at);
         if retransmitted && self.rtt.min_rtt().is_some_and(|min| rtt < min) {
             return;

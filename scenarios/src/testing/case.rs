@@ -218,11 +218,11 @@ impl Case {
             }
         };
         if self.ending == Ending::Crossing {
-            first.extend(["shutwr", "recv_eof", "close"].map(str::to_owned));
-            last.extend(["shutwr", "recv_eof", "close"].map(str::to_owned));
-        } else {
-            first.extend(["shutwr", "recv_eof", "close"].map(str::to_owned));
-            last.extend(["recv_eof", "close"].map(str::to_owned));
+            last.push("shutwr".to_owned());
+        }
+        first.push("shutwr".to_owned());
+        for end in [first, last] {
+            end.extend(["recv_eof", "close"].map(str::to_owned));
         }
         (client, server)
     }

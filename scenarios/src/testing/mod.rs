@@ -93,10 +93,9 @@ pub fn check(case: &Case) -> Result<RunOutcome, Box<Failure>> {
 
 fn check_text(text: &str, may_stall: bool) -> Result<RunOutcome, Vec<String>> {
     let scenario = Scenario::from_toml(text, "case.toml").map_err(|errors| vec![errors.to_string()])?;
-    let (outcome, broken) = run(&scenario)?;
+    let (outcome, mut broken) = run(&scenario)?;
     // INV-09
     let again = run(&scenario)?.0.digest;
-    let mut broken = broken;
     if !may_stall {
         broken.extend(outcome.flows.iter().filter_map(|flow| silent_stall(flow, outcome.stop)));
     }
