@@ -232,7 +232,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         match next {
             Some(at) => {
                 let order = self.core.next_order();
-                self.agenda.set(actor, at, order);
+                self.agenda.set_first(actor, at, order);
             }
             None => self.agenda.clear(actor),
         }

@@ -464,10 +464,11 @@ impl Host {
         self.events.pop_front()
     }
 
-    /// Whether an application has something to look at.
+    /// Whether a connection may have something to send, or an application something to look at.
     #[must_use]
-    pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        !(self.active.is_empty() & self.events.is_empty() & self.outbox.is_empty())
     }
 
     fn collect_events(&mut self, socket: SocketId) {

@@ -57,7 +57,7 @@ impl<A: Application> HostNode<A> {
     /// Let applications see their events and send what is due, until nothing is left; then set the wake-up.
     pub fn run<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
-        loop {
+        while self.host.has_work() || !self.own.is_empty() {
             // The stack answers before an application gets its turn, as an interrupt does.
             self.host.transmit(now, |interface, packet| {
                 if interface == InterfaceId::LOOPBACK {
@@ -69,9 +69,6 @@ impl<A: Application> HostNode<A> {
             if let Some(packet) = self.own.pop_front() {
                 self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
                 continue;
-            }
-            if !self.host.has_events() {
-                break;
             }
             while let Some(event) = self.host.poll_event() {
                 if let Some(application) = self.applications.get_mut(event.owner as usize) {

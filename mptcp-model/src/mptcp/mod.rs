@@ -634,20 +634,11 @@ impl Connection {
     }
 
     /// What the application wrote at `position`.
+    #[inline(always)]
     pub(crate) fn payload(&self, position: u64, len: u32) -> Payload {
         match &self.options.content {
             Content::Pattern(seed) => Payload::pattern(*seed, position, len),
-            Content::Literal(octets) if octets.is_empty() => Payload::pattern(0, position, len),
-            Content::Literal(octets) => {
-                let size = octets.len() as u64;
-                let offset = (position % size) as usize;
-                if offset + len as usize <= octets.len() {
-                    return Payload::Literal(Box::new(octets.slice(offset..offset + len as usize)));
-                }
-                let copy: Vec<u8> =
-                    (0..u64::from(len)).map(|i| octets[((position + i) % size) as usize]).collect();
-                Payload::Literal(Box::new(copy.into()))
-            }
+            Content::Literal(octets) => literal_payload(octets, position, len),
         }
     }
 
@@ -661,6 +652,21 @@ impl Connection {
             });
         }
     }
+}
+
+/// `len` octets from `position` of content that repeats.
+#[cold]
+fn literal_payload(octets: &bytes::Bytes, position: u64, len: u32) -> Payload {
+    let size = octets.len() as u64;
+    if size == 0 {
+        return Payload::pattern(0, position, len);
+    }
+    let offset = (position % size) as usize;
+    if offset + len as usize <= octets.len() {
+        return Payload::Literal(Box::new(octets.slice(offset..offset + len as usize)));
+    }
+    let copy: Vec<u8> = (0..u64::from(len)).map(|i| octets[((position + i) % size) as usize]).collect();
+    Payload::Literal(Box::new(copy.into()))
 }
 
 /// What `ip mptcp endpoint` did.

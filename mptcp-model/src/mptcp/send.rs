@@ -191,32 +191,29 @@ impl Connection {
         }
         let copies = self.scheduler.copies();
         let mut pushed: Option<usize> = None;
-        while self.send.has_pending() {
-            let Some((index, exact)) = self.pick_subflow(&views) else { break };
-            if pushed.is_some_and(|before| before != index)
-                && let Some(before) = pushed
+        while let Some(fragment) = self.send.fragments.get(self.send.pending) {
+            // What is sent again lies before the edge even when nothing new does.
+            let next = fragment.start + u64::from(fragment.sent);
+            let window = self.send.window_end.saturating_sub(next);
+            let Some(pick) = self.scheduler.pick(window, &views) else { break };
+            let index = pick.index;
+            self.send.burst = i64::from(pick.burst);
+            if let Some(before) = pushed
+                && before != index
             {
                 self.subflows[before].flow.mark_push();
             }
-            let next = self
-                .send
-                .fragments
-                .get(self.send.pending)
-                .map_or(0, |part| part.start + u64::from(part.sent));
-            let copied = self.push_to(index, exact);
+            let copied = self.push_to(index, pick.exact);
             if copied == 0 {
                 break;
             }
+            pushed = Some(index);
             if copies {
                 self.copy_to_others(index, next, copied);
-                for view in &mut views {
-                    *view = self.subflows[view.index].scheduler_view(view.index, extra);
-                }
             }
-            pushed = Some(index);
-            // Only this subflow has changed.
-            if let Some(view) = views.iter_mut().find(|view| view.index == index) {
-                *view = self.subflows[index].scheduler_view(index, extra);
+            // Without copies, only this subflow has changed.
+            for view in views.iter_mut().filter(|view| copies || view.index == index) {
+                *view = self.subflows[view.index].scheduler_view(view.index, extra);
             }
         }
         if let Some(index) = pushed {
@@ -228,43 +225,37 @@ impl Connection {
         self.check_data_fin_send(now);
     }
 
-    fn pick_subflow(&mut self, views: &[SchedulerView]) -> Option<(usize, bool)> {
-        // What is sent again lies before the edge even when nothing new does.
-        let fragment = self.send.fragments.get(self.send.pending)?;
-        let window = self.send.window_end.saturating_sub(fragment.start + u64::from(fragment.sent));
-        let pick = self.scheduler.pick(window, views)?;
-        self.send.burst = i64::from(pick.burst);
-        Some((pick.index, pick.exact))
-    }
-
     /// Give one burst to a subflow (`__subflow_push_pending`). Returns the octets handed down.
+    #[inline]
     fn push_to(&mut self, index: usize, exact: bool) -> u64 {
-        let mut copied = 0;
+        let before = self.send.burst;
         while let Some(&fragment) = self.send.fragments.get(self.send.pending) {
             let mut sent = fragment.sent;
             while sent < fragment.len {
                 let most = if exact { self.send.burst.max(0) as u32 } else { u32::MAX };
                 let len = (fragment.len - sent).min(most);
-                if len == 0 {
-                    return copied;
-                }
-                let done = self.hand_down(index, fragment.start + u64::from(sent), len);
+                let data = fragment.start + u64::from(sent);
+                let done = if len > 0 { self.hand_down(index, data, len) } else { 0 };
                 if done == 0 {
-                    return copied;
+                    break;
                 }
                 sent += done;
-                copied += u64::from(done);
                 self.send.burst -= i64::from(done);
+            }
+            if sent > fragment.sent {
                 self.send.fragments[self.send.pending].sent = sent;
                 self.send.nxt = self.send.nxt.max(fragment.start + u64::from(sent));
+            }
+            if sent < fragment.len {
+                break;
             }
             self.send.pending += 1;
             let subflow = &self.subflows[index];
             if self.send.burst <= 0 || !subflow.flow.has_send_memory() || !subflow.is_active() {
-                return copied;
+                break;
             }
         }
-        copied
+        (before - self.send.burst) as u64
     }
 
     /// Map up to `len` octets from position `data` to a subflow (`mptcp_sendmsg_frag`). Returns how many.

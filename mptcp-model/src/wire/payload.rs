@@ -21,8 +21,8 @@ pub enum Payload {
     Pattern {
         /// Which pattern.
         seed: u32,
-        /// Number of octets.
-        len: u32,
+        /// Number of octets; a packet has room for no more.
+        len: u16,
         /// Offset of the first octet in the pattern.
         offset: u64,
     },
@@ -37,7 +37,7 @@ impl Payload {
     pub fn len(&self) -> u32 {
         match self {
             Self::Empty => 0,
-            Self::Pattern { len, .. } => *len,
+            Self::Pattern { len, .. } => *len as u32,
             Self::Literal(bytes) => bytes.len() as u32,
         }
     }
@@ -49,10 +49,11 @@ impl Payload {
         self.len() == 0
     }
 
-    /// `len` octets of the pattern `seed` from `offset`; empty if `len` is 0.
+    /// `len` octets of the pattern `seed` from `offset`, at most 65535; empty if `len` is 0.
     #[must_use]
     #[inline]
     pub const fn pattern(seed: u32, offset: u64, len: u32) -> Self {
+        let len = if len > u16::MAX as u32 { u16::MAX } else { len as u16 };
         if len == 0 { Self::Empty } else { Self::Pattern { seed, len, offset } }
     }
 
@@ -66,7 +67,7 @@ impl Payload {
             _ if len == 0 => Self::Empty,
             Self::Empty => Self::Empty,
             Self::Pattern { seed, offset: start, .. } => {
-                Self::Pattern { seed: *seed, len, offset: start.wrapping_add(u64::from(offset)) }
+                Self::pattern(*seed, start.wrapping_add(u64::from(offset)), len)
             }
             Self::Literal(bytes) => {
                 Self::Literal(Box::new(bytes.slice(offset as usize..offset as usize + len as usize)))
@@ -80,7 +81,7 @@ impl Payload {
         match self {
             Self::Empty => None,
             Self::Pattern { seed, len, offset } => {
-                (at < *len).then(|| pattern::octet(*seed, offset.wrapping_add(u64::from(at))))
+                (at < u32::from(*len)).then(|| pattern::octet(*seed, offset.wrapping_add(u64::from(at))))
             }
             Self::Literal(bytes) => bytes.get(at as usize).copied(),
         }
@@ -129,7 +130,7 @@ impl Payload {
     pub fn sum(&self) -> u16 {
         match self {
             Self::Empty => 0,
-            Self::Pattern { seed, len, offset } => pattern::sum(*seed, *offset, *len),
+            Self::Pattern { seed, len, offset } => pattern::sum(*seed, *offset, u32::from(*len)),
             Self::Literal(bytes) => Sum::of(bytes).fold(),
         }
     }

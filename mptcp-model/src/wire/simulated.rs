@@ -11,18 +11,26 @@ const fn mix(hash: u64, word: u64) -> u64 {
     z.wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-/// Odd constants with no structure: the fractional parts of square roots of primes.
-const FACTORS: [u64; 9] = [
+/// Words with no structure: the fractional parts of square roots of primes.
+const KEYS: [u64; 10] = [
     0x510e_527f_ade6_82d1,
     0x9b05_688c_2b3e_6c1f,
     0x1f83_d9ab_fb41_bd6b,
     0x5be0_cd19_137e_2179,
-    0xcbbb_9d5d_c105_9ed9,
+    0xcbbb_9d5d_c105_9ed8,
     0x629a_292a_367c_d507,
     0x9159_015a_3070_dd17,
     0x152f_ecd8_f70e_5939,
     0x6733_2667_ffc0_0b31,
+    0x8eb4_4a87_6858_1511,
 ];
+
+/// The two halves of the product of two keyed words, one over the other: each depends on both words.
+#[inline(always)]
+const fn fold(pair: usize, a: u64, b: u64) -> u64 {
+    let product = (a ^ KEYS[2 * pair]) as u128 * (b ^ KEYS[2 * pair + 1]) as u128;
+    product as u64 ^ (product >> 64) as u64
+}
 
 fn address_words(address: IpAddr) -> (u64, u64) {
     match address {
@@ -72,13 +80,13 @@ impl sim_core::Packet for Packet {
                     | u64::from(segment.window) << 16
                     | u64::from(segment.payload.len())
                     | (segment.options.len() as u64) << 48;
-                // Multilinear: products that do not wait for each other. A difference in one word always
-                // shows; the digest of the run mixes the sum.
-                let fixed = [addresses, header ^ ports << 24, numbers, rest];
-                let words = segment.options.words().into_iter().chain(fixed);
-                words.zip(FACTORS).fold(0, |sum: u64, (word, factor)| {
-                    sum.wrapping_add((word ^ word >> 32).wrapping_mul(factor))
-                })
+                // Products that do not wait for each other; the digest of the run mixes the sum.
+                let [a, b, c, d, e] = segment.options.words();
+                fold(0, addresses, header ^ ports << 24)
+                    .wrapping_add(fold(1, numbers, rest))
+                    .wrapping_add(fold(2, a, b))
+                    .wrapping_add(fold(3, c, d))
+                    .wrapping_add(fold(4, e, 0))
             }
             Body::Udp(datagram) => mix(addresses ^ header, u64::from(datagram.payload.len()) | 17 << 32),
             Body::Icmp(message) => {

@@ -106,6 +106,13 @@ impl Agenda for HeapAgenda {
     }
 
     #[inline]
+    fn set_first(&mut self, actor: ActorId, at: Instant, order: u64) {
+        debug_assert_eq!(self.peek().map(|(_, first)| first), Some(actor));
+        // What comes next is never before what has come.
+        self.sink(0, entry(actor, at, order));
+    }
+
+    #[inline]
     fn clear(&mut self, actor: ActorId) {
         let Some(position) = self.positions.get_mut(actor.0 as usize) else { return };
         let hole = *position as usize;

@@ -32,6 +32,12 @@ pub trait Agenda: Default {
     /// (more than any run sets).
     fn set(&mut self, actor: ActorId, at: Instant, order: u64);
 
+    /// As [`set`](Self::set), for the actor whose entry is the first.
+    #[inline]
+    fn set_first(&mut self, actor: ActorId, at: Instant, order: u64) {
+        self.set(actor, at, order);
+    }
+
     /// Removes the entry of `actor`, if any.
     fn clear(&mut self, actor: ActorId);
 

@@ -24,8 +24,6 @@ pub(crate) struct LinkDirection {
     limit: Limit,
     up: bool,
     overhead: u32,
-    /// Frames offered so far.
-    offered: u64,
     /// Where it ends.
     pub(crate) to: (NodeId, PortId),
     /// Where it begins.
@@ -33,8 +31,6 @@ pub(crate) struct LinkDirection {
     pub(crate) link: LinkId,
     pub(crate) direction: Direction,
     pub(crate) stats: LinkStats,
-    /// When the direction next has something to do, as entered in the agenda.
-    armed: Option<Instant>,
     impairments: Box<Impairments>,
     /// Whether an accepted frame may be lost or doubled.
     impaired: bool,
@@ -99,13 +95,11 @@ impl LinkDirection {
             limit: config.queue.into(),
             up: true,
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
-            offered: 0,
             to,
             from,
             link,
             direction,
             stats: LinkStats::default(),
-            armed: None,
             impaired: impairments.active(),
             impairments,
         }
@@ -129,8 +123,7 @@ impl LinkDirection {
         len: u32,
         packet: &P,
     ) -> Result<Admission, DropReason> {
-        let index = self.offered;
-        self.offered += 1;
+        let index = self.stats.packets_in;
         self.stats.packets_in += 1;
         self.stats.bytes_in += Bytes(len.into());
         if !self.up {
@@ -185,23 +178,11 @@ impl LinkDirection {
     #[inline]
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
         let changed = match &mut self.inside {
-            Inside::InOrder(frames) => {
-                let arrival = frames.push(now, &mut self.serializer, self.delay, parcel, len);
-                if arrival.is_some() {
-                    self.armed = arrival;
-                }
-                arrival
-            }
+            Inside::InOrder(frames) => frames.push(now, &mut self.serializer, self.delay, parcel, len),
             Inside::Staged(frames) => {
                 let frame = Waiting { parcel, copy, len };
                 frames.push(now, frame, &mut self.serializer, self.delay, &mut self.impairments);
-                let next = frames.next(&self.serializer);
-                if next == self.armed {
-                    None
-                } else {
-                    self.armed = next;
-                    next
-                }
+                frames.rearm(&self.serializer)
             }
         };
         self.stats.note_backlog(self.backlog_now());
@@ -216,10 +197,11 @@ impl LinkDirection {
             Inside::InOrder(frames) => (frames.pop(), frames.next()),
             Inside::Staged(frames) => {
                 frames.catch_up(now, &mut self.serializer, self.delay, &mut self.impairments);
-                (frames.pop(now), frames.next(&self.serializer))
+                let arrived = frames.pop(now);
+                frames.rearm(&self.serializer);
+                (arrived, frames.next(&self.serializer))
             }
         };
-        self.armed = next;
         let arrived = arrived.filter(|&(parcel, _)| parcel != NO_SLOT);
         if let Some((_, len)) = arrived {
             self.stats.packets_out += 1;
@@ -245,6 +227,10 @@ impl LinkDirection {
     /// Applies a change. Returns the direction's new wake-up if it has changed.
     pub(crate) fn change(&mut self, now: Instant, change: &LinkChange) -> Option<Instant> {
         self.catch_up(now);
+        let before = match &self.inside {
+            Inside::InOrder(frames) => frames.next(),
+            Inside::Staged(_) => None,
+        };
         match change {
             LinkChange::SetRate(rate) => {
                 self.serializer.set_rate(*rate);
@@ -267,15 +253,10 @@ impl LinkDirection {
             LinkChange::Up => self.up = true,
             LinkChange::Down => self.up = false,
         }
-        let next = match &self.inside {
-            Inside::InOrder(frames) => frames.next(),
-            Inside::Staged(frames) => frames.next(&self.serializer),
-        };
-        if next == self.armed {
-            return None;
+        match &mut self.inside {
+            Inside::InOrder(frames) => frames.next().filter(|_| frames.next() != before),
+            Inside::Staged(frames) => frames.rearm(&self.serializer),
         }
-        self.armed = next;
-        next
     }
 
     #[inline]

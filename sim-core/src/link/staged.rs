@@ -24,6 +24,8 @@ pub(super) struct Staged {
     latest: Instant,
     last_begun_len: u32,
     reorders: bool,
+    /// When the direction next has something to do, as entered in the agenda.
+    armed: Option<Instant>,
 }
 
 /// A frame that waits.
@@ -128,6 +130,13 @@ impl Staged {
             (Some(arrival), Some(begin)) => Some(arrival.min(begin)),
             (arrival, begin) => arrival.or(begin),
         }
+    }
+
+    /// As [`next`](Self::next), if it differs from what was told last.
+    pub(super) fn rearm(&mut self, serializer: &Serializer) -> Option<Instant> {
+        let next = self.next(serializer);
+        let before = core::mem::replace(&mut self.armed, next);
+        next.filter(|_| next != before)
     }
 
     pub(super) fn backlog(&self) -> Backlog {

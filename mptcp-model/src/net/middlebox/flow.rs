@@ -75,8 +75,11 @@ pub(crate) fn joined(first: &Payload, second: &Payload) -> Payload {
         (
             Payload::Pattern { seed, len, offset },
             Payload::Pattern { seed: next_seed, len: more, offset: next },
-        ) if seed == next_seed && offset.wrapping_add(u64::from(*len)) == *next => {
-            Payload::pattern(*seed, *offset, len + more)
+        ) if seed == next_seed
+            && offset.wrapping_add(u64::from(*len)) == *next
+            && len.checked_add(*more).is_some() =>
+        {
+            Payload::pattern(*seed, *offset, u32::from(*len) + u32::from(*more))
         }
         _ => {
             let mut octets = Vec::with_capacity((first.len() + second.len()) as usize);

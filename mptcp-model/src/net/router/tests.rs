@@ -50,7 +50,7 @@ fn udp(src: &str, dst: &str, ports: (u16, u16), len: u32) -> Packet {
         body: Body::Udp(UdpDatagram {
             src_port: ports.0,
             dst_port: ports.1,
-            payload: Payload::Pattern { seed: 0, len, offset: 0 },
+            payload: Payload::pattern(0, 0, len),
         }),
     }
 }
