@@ -157,7 +157,10 @@ impl Host {
                 let waiting: Vec<_> = listener.ready.drain(..).collect();
                 entry.kind = Kind::Closed;
                 for socket in waiting {
-                    self.abort(socket);
+                    if let Some(connection) = self.connection_mut(socket) {
+                        connection.abandon();
+                        self.activate(socket);
+                    }
                 }
             }
             Kind::Datagram(_) | Kind::Closed => {}

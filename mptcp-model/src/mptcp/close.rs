@@ -4,6 +4,7 @@
 use sim_core::{Duration, Instant};
 
 use super::receive::ReadMeasure;
+use super::subflow::Bare;
 use super::{Connection, Mode, Role, SocketError, Stage, State};
 use crate::path_manager::{CloseReason, PathEvent};
 use crate::tcp::TcpState;
@@ -115,11 +116,14 @@ impl Connection {
         send.nxt += 1;
         if self.out_of_tree {
             self.send_data_fin(true);
-        } else {
-            self.ack_all_subflows();
+            if self.send.timer.is_none() {
+                self.reset_send_timer(now);
+            }
+            return;
         }
+        self.ack_all_subflows();
         if self.send.timer.is_none() {
-            self.reset_send_timer(now);
+            self.restart_send_timer(now);
         }
     }
 
@@ -149,12 +153,42 @@ impl Connection {
         }
     }
 
-    /// Is the DATA_FIN of the peer next (`mptcp_check_data_fin`)?
+    /// The DATA_FIN of the peer may be next. Upstream Linux finds out in its worker, after the ACKs that the
+    /// segment made due and the DATA_ACK it brought.
     #[inline]
     pub(crate) fn check_data_fin(&mut self, index: usize) {
-        if self.recv.fin_at.is_some() && !self.waits_for_own_fin() && self.recv.take_fin() {
-            self.data_fin_received(index);
+        if self.recv.fin_at.is_none() || self.recv.fin_done {
+            return;
         }
+        if self.out_of_tree {
+            if !self.waits_for_own_fin() && self.recv.take_fin() {
+                self.data_fin_received(index);
+            }
+        } else {
+            self.work_due = true;
+        }
+    }
+
+    /// What a segment left for later (`mptcp_worker`): the DATA_FIN of the peer, and its FINs on subflows, which
+    /// are answered while the connection is open. Returns whether there was something.
+    pub(super) fn work(&mut self, now: Instant) -> bool {
+        if !std::mem::take(&mut self.work_due) || self.mode != Mode::Multipath {
+            return false;
+        }
+        if self.recv.fin_at.is_some() && self.recv.take_fin() {
+            self.data_fin_received(0);
+        }
+        for index in 0..self.subflows.len() {
+            let subflow = &self.subflows[index];
+            if self.state == State::Established
+                && subflow.stage != Stage::Gone
+                && !subflow.retired
+                && subflow.flow.state() == TcpState::CloseWait
+            {
+                self.subflow_fin(now, index);
+            }
+        }
+        true
     }
 
     fn data_fin_received(&mut self, index: usize) {
@@ -251,6 +285,18 @@ impl Connection {
         self.close_timer = None;
         self.announced.clear();
         self.rebuild_views();
+    }
+
+    /// The listener was closed before the connection was accepted: as [`abort`](Self::abort), and upstream Linux
+    /// resets the first subflow once more, as the TCP flow that it also is (`inet_child_forget`).
+    pub(crate) fn abandon(&mut self) {
+        if self.mode == Mode::Multipath
+            && !self.out_of_tree
+            && let Some(initial) = self.subflows.first_mut()
+        {
+            initial.bare_reset = Bare::Follows;
+        }
+        self.abort();
     }
 
     /// The peer closed one subflow with a FIN: answer with ours; the connection lives on (CLOSE-05).

@@ -204,7 +204,7 @@ impl Connection {
         subflow.stage = Stage::Unconfirmed;
         self.fallback_allowed = false;
         // The third ACK is repeated until the fourth arrives (JOIN-03).
-        subflow.answer_timer = Some(now + subflow.flow.rtt.rto());
+        self.await_fourth_ack(now, index);
         self.sync_sndbuf();
         true
     }

@@ -50,7 +50,7 @@ impl Connection {
                         .first()
                         .map_or(self.subflows[index].flow.recv.rcv_nxt, |arrival| arrival.start);
                     alive = self.take_options(now, index, segment, &parsed, undelivered);
-                } else {
+                } else if segment.payload.is_empty() {
                     self.subflows[index].stripped_at = Some(now);
                 }
             }
@@ -61,6 +61,8 @@ impl Connection {
                 self.deliver(now, index, &mut deliveries);
                 if self.mode != Mode::Multipath {
                     self.plain_progress(now, index, outcome.fin);
+                } else if outcome.fin && !self.out_of_tree {
+                    self.work_due = true;
                 } else if outcome.fin && !self.stays_half_closed() {
                     self.subflow_fin(now, index);
                 }

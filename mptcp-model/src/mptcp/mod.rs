@@ -308,6 +308,8 @@ pub struct Connection {
     pub(crate) local_addresses: Vec<IpAddr>,
     pub(crate) backup_addresses: Vec<IpAddr>,
     pub(crate) closing: oot::OotClose,
+    /// Something that arrived is to be looked at once the ACKs due have left.
+    pub(crate) work_due: bool,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
     /// The application closed the socket: nobody reads any more.
@@ -366,6 +368,7 @@ impl Connection {
             local_addresses: Vec::new(),
             backup_addresses: Vec::new(),
             closing: oot::OotClose::default(),
+            work_due: false,
             events: SocketEvents::default(),
             error: None,
             orphaned: false,
@@ -473,6 +476,7 @@ impl Connection {
             signals: VecDeque::new(),
             reset_reason: None,
             fastclose: false,
+            bare_reset: subflow::Bare::Never,
             ip_id,
             header,
             view: None,

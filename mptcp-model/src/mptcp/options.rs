@@ -2,6 +2,7 @@
 
 use sim_core::Instant;
 
+use super::subflow::Bare;
 use super::{Connection, Mode, Role, Stage};
 use crate::crypto;
 use crate::crypto::Version;
@@ -178,6 +179,9 @@ impl Connection {
             return;
         }
         let subflow = &self.subflows[index];
+        if subflow.bare_reset == Bare::Due {
+            return;
+        }
         if self.version == Version::V0 || self.out_of_tree {
             // No reasons in version 0; the out-of-tree kernel acknowledges on its resets.
             if self.out_of_tree && self.keys.remote.is_some() && !options.is_empty() {

@@ -355,6 +355,10 @@ impl Connection {
         if cleaned {
             if send.una >= send.nxt && !send.has_pending() && !send.fin_enabled() {
                 send.timer = None;
+                // A stopped timer forgets its time: what starts it next expires with the next tick
+                // (`mptcp_stop_rtx_timer`).
+                let forgets = !self.out_of_tree && self.options.tcp.timer_tick.is_some();
+                send.timeout = if forgets { Duration::ZERO } else { TIMEOUT_MIN };
             } else {
                 self.reset_send_timer(now);
             }
@@ -417,6 +421,13 @@ impl Connection {
         self.send.timer = Some(now + self.send.timeout);
     }
 
+    /// Start the timer with the time it had last (`mptcp_reset_rtx_timer`).
+    pub(crate) fn restart_send_timer(&mut self, now: Instant) {
+        let span = self.send.timeout;
+        self.send.timer =
+            Some(if self.out_of_tree { now + span } else { self.options.tcp.expiry(now, span) });
+    }
+
     /// The connection-level timer fired (`__mptcp_retrans`).
     pub(crate) fn send_timeout(&mut self, now: Instant) {
         self.send.timer = None;
@@ -433,8 +444,13 @@ impl Connection {
                 } else {
                     self.ack_all_subflows();
                 }
-                let factor = 1u64 << self.send.fin_retries.min(9);
-                self.send.timer = Some(now + (TIMEOUT_MIN * factor).min(Duration::from_secs(120)));
+                // Upstream Linux waits once more as long as it did, then backs off.
+                if self.out_of_tree || self.send.fin_retries > 1 {
+                    let doublings = self.send.fin_retries - u32::from(!self.out_of_tree);
+                    let span = TIMEOUT_MIN * (1u64 << doublings.min(9));
+                    self.send.timeout = span.min(Duration::from_secs(120));
+                }
+                self.restart_send_timer(now);
             }
             return;
         };

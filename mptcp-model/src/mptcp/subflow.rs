@@ -35,6 +35,17 @@ pub(crate) enum Stage {
     Gone,
 }
 
+/// The second reset of a subflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bare {
+    /// There is none.
+    Never,
+    /// It follows the first.
+    Follows,
+    /// The first left.
+    Due,
+}
+
 /// A mapping received, in stream offsets and stream positions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RxMap {
@@ -85,6 +96,8 @@ pub struct Subflow {
     /// MP_TCPRST reason and MP_FASTCLOSE of a reset.
     pub(crate) reset_reason: Option<u8>,
     pub(crate) fastclose: bool,
+    /// A second reset, without MPTCP options, follows the first.
+    pub(crate) bare_reset: Bare,
     pub(crate) ip_id: u16,
     /// What the IP headers of its packets have in common.
     pub(crate) header: IpHeader,

@@ -76,16 +76,29 @@ impl Connection {
         self.run_path_manager(now);
     }
 
+    /// Plans the next repetition of the third ACK of a join: after two smoothed round-trip times, as upstream
+    /// Linux does without end (`schedule_3rdack_retransmission`), or after an RTO that doubles.
+    pub(super) fn await_fourth_ack(&mut self, now: Instant, index: usize) {
+        let subflow = &mut self.subflows[index];
+        let rtt = &subflow.flow.rtt;
+        subflow.answer_timer = Some(if self.out_of_tree {
+            now + rtt.rto() * (1 << subflow.answer_tries.min(6))
+        } else {
+            let span = if rtt.srtt().is_zero() { self.options.tcp.rto_initial } else { rtt.srtt() * 2 };
+            self.options.tcp.expiry(now, span)
+        });
+    }
+
+    /// The fourth ACK has not come: send the third again (JOIN-03).
     fn repeat_third_ack(&mut self, now: Instant, index: usize) {
         let subflow = &mut self.subflows[index];
-        subflow.answer_tries += 1;
-        if subflow.answer_tries > THIRD_ACK_TRIES {
+        subflow.answer_tries = subflow.answer_tries.saturating_add(1);
+        if self.out_of_tree && subflow.answer_tries > THIRD_ACK_TRIES {
             subflow.reset_reason = Some(1);
             self.subflow_ended(now, index, CloseReason::TimedOut);
             return;
         }
-        let wait = subflow.flow.rtt.rto() * (1 << subflow.answer_tries.min(6));
-        subflow.answer_timer = Some(now + wait);
         subflow.flow.recv.ack_immediately();
+        self.await_fourth_ack(now, index);
     }
 }

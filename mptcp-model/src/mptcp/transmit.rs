@@ -3,6 +3,7 @@
 
 use sim_core::Instant;
 
+use super::subflow::Bare;
 use super::{Connection, Mode, Stage};
 use crate::tcp::{Plan, PlanKind};
 use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
@@ -22,12 +23,13 @@ impl Connection {
                 }
                 grew |= std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
             }
-            if !grew {
+            if grew {
+                self.sync_sndbuf();
+                self.note_writable();
+                self.push_pending(now);
+            } else if !self.work(now) {
                 return;
             }
-            self.sync_sndbuf();
-            self.note_writable();
-            self.push_pending(now);
         }
     }
 
@@ -78,6 +80,10 @@ impl Connection {
         flow.note_sent(plan.kind);
         if plan.kind == PlanKind::Reset {
             flow.reset_sent();
+            if subflow.bare_reset == Bare::Follows {
+                subflow.bare_reset = Bare::Due;
+                flow.reset_due = true;
+            }
         }
         let header = subflow.header;
         Packet {

@@ -307,7 +307,12 @@ impl Flow {
     fn take_fin(&mut self, now: Instant) {
         self.recv.rcv_nxt += 1;
         self.recv.fin_at = Some(u64::MAX);
-        self.recv.ack_immediately();
+        if self.state == TcpState::Established {
+            // The application may close as well: its FIN takes the ACK along (`tcp_fin`).
+            self.recv.expect_answer();
+        } else {
+            self.recv.ack_immediately();
+        }
         match self.state {
             TcpState::Established => self.state = TcpState::CloseWait,
             TcpState::FinWait1 => self.state = TcpState::Closing,

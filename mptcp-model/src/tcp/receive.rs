@@ -777,6 +777,13 @@ impl Receiver {
         }
     }
 
+    /// The ACK due waits for what the application sends in answer.
+    pub(crate) fn expect_answer(&mut self) {
+        self.pingpong = true;
+        self.ack_scheduled = true;
+        self.ato = self.ato.max(ATO_MIN);
+    }
+
     /// The sender asks for an ACK at once.
     pub(crate) fn ack_immediately(&mut self) {
         self.ack_now = true;

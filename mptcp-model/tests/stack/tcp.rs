@@ -156,7 +156,8 @@ fn plain_connections_close_in_both_orders() {
     pair.run_ms(15);
     pair.server.close(pair.now, pair.accepted.unwrap());
     pair.run_ms(200);
-    assert_eq!(pair.story(from), ["c0 F.", "s0 .", "s0 F.", "c0 ."]);
+    // The ACK of the FIN waits for an answer; this one closes before the delay is over.
+    assert_eq!(pair.story(from), ["c0 F.", "s0 F.", "c0 ."]);
     pair.run(Duration::from_secs(61));
     assert!(pair.client.is_quiet() && pair.server.is_quiet(), "INV-06");
     assert_eq!((pair.client.poll_timeout(), pair.server.poll_timeout()), (None, None));
