@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use analysis::groundtruth::{EndResult, GroundTruth, Results};
+use analysis::groundtruth::{EndResult, GroundTruth, Results, SenderResult};
 use analysis::summary::{
     BoxSummary, DatagramSummary, FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary,
 };
@@ -15,6 +15,9 @@ use scenarios::run::{
 };
 use scenarios::scenario::Protocol;
 use sim_core::{Direction, DropReason, Duration, Instant};
+
+use crate::samples::Samples;
+use crate::simulate::Simulated;
 
 /// The digest of a run as it is written.
 pub(crate) fn digest(outcome: &RunOutcome) -> String {
@@ -43,14 +46,15 @@ pub(crate) fn summary(scenario: &Scenario, outcome: &RunOutcome) -> Summary {
 pub(crate) fn results(
     truth: &GroundTruth,
     summary: &Summary,
-    outcome: &RunOutcome,
+    simulated: &Simulated,
     analysis: BTreeMap<String, HostAnalysis>,
 ) -> Results {
+    let Simulated { outcome, samples, .. } = simulated;
     let mut results = Results::from_summary(summary, analysis);
     for (result, flow) in results.flows.iter_mut().zip(&outcome.flows) {
         result.goodput_from_first_byte_bps = flow.goodput_from_first_byte_bps;
-        result.client = Some(end(&flow.client));
-        result.server = Some(end(&flow.server));
+        result.client = Some(end(&flow.name, &flow.client, samples));
+        result.server = Some(end(&flow.name, &flow.server, samples));
         let measured = truth.results.flows.iter().find(|measured| measured.name == result.name);
         if measured.is_some_and(|measured| measured.goodput_bps.is_none()) {
             result.goodput_bps = None;
@@ -168,7 +172,7 @@ fn placed_box(outcome: &BoxOutcome) -> BoxSummary {
     }
 }
 
-fn end(end: &EndOutcome) -> EndResult {
+fn end(flow: &str, end: &EndOutcome, samples: &Samples) -> EndResult {
     let seconds = |at: Option<Instant>| at.map(Instant::as_secs_f64);
     EndResult {
         error: end.record.error.as_ref().map(ToString::to_string),
@@ -178,6 +182,25 @@ fn end(end: &EndOutcome) -> EndResult {
         first_rx: seconds(end.record.first_rx),
         last_rx: seconds(end.record.last_rx),
         end: seconds(end.record.finished),
+        sender: sender(flow, end, samples),
         ..EndResult::default()
     }
+}
+
+/// How the end of a flow fared as the sender over a single path.
+fn sender(flow: &str, end: &EndOutcome, samples: &Samples) -> Option<SenderResult> {
+    let connection = end.connection.as_ref()?;
+    let [subflow] = connection.subflows.as_slice() else { return None };
+    let windows: Vec<_> = samples
+        .subflows
+        .iter()
+        .filter(|one| one.connection == flow && one.host == end.host && one.unacked_segments > 0)
+        .map(|one| f64::from(one.cwnd_segments))
+        .collect();
+    let stats = &subflow.flow.stats;
+    (!windows.is_empty()).then(|| SenderResult {
+        cwnd: windows.iter().sum::<f64>() / windows.len() as f64,
+        samples: windows.len(),
+        loss_episodes: stats.recoveries + stats.timeouts,
+    })
 }

@@ -102,7 +102,7 @@ fn repeat(case: &Case, tolerances: &Tolerances) -> Result<Report, Failure> {
     let mut simulated = simulate(scenario, Watch { capture: capture.as_deref(), analyse: true })?;
     let summary = figures::summary(scenario, &simulated.outcome);
     let analysis = std::mem::take(&mut simulated.analysis);
-    let measured = figures::results(&case.truth, &summary, &simulated.outcome, analysis);
+    let measured = figures::results(&case.truth, &summary, &simulated, analysis);
     let comparison = compare(&case.truth, &measured, tolerances);
     let left_out = case.imported.unsupported.iter().map(ToString::to_string).collect();
     let report = Report { comparison, left_out };

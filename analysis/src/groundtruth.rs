@@ -1,5 +1,6 @@
 //! Ground truth of one case: the JSON files of schema `mptcp-reference/1`, as far as a comparison
-//! needs them. Topology, host configuration, samples and kernel counters are not read here. Fields
+//! needs them. Topology and host configuration are not read here; of samples and kernel counters what tells how a
+//! sender fared. Fields
 //! not named are ignored, missing ones are empty, so files of later versions still load.
 
 use std::collections::BTreeMap;
@@ -83,6 +84,9 @@ pub struct Results {
     pub links: Vec<LinkResult>,
     /// Analysis of the capture of each host.
     pub analysis: BTreeMap<String, HostAnalysis>,
+    /// Counters of the kernel of each host, by name as in `nstat`; those that are zero are left out.
+    #[serde(skip_serializing)]
+    pub nstat: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 impl Results {
@@ -106,7 +110,7 @@ impl Results {
             drops_loss: link.drops_loss,
             drops_down: link.drops_down,
         });
-        Self { flows: flows.collect(), links: links.collect(), analysis }
+        Self { flows: flows.collect(), links: links.collect(), analysis, nstat: BTreeMap::new() }
     }
 }
 
@@ -148,6 +152,49 @@ pub struct EndResult {
     pub last_rx: Option<f64>,
     /// End of the script, in seconds.
     pub end: Option<f64>,
+    /// How it fared as the sender over a single path.
+    pub sender: Option<SenderResult>,
+    /// Names of the columns of `samples`.
+    #[serde(skip_serializing)]
+    pub sample_fields: Vec<String>,
+    /// State of each subflow at a fixed step.
+    #[serde(skip_serializing)]
+    pub samples: Vec<Vec<Option<f64>>>,
+}
+
+/// How a sender over a single path fared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SenderResult {
+    /// Mean congestion window in segments of the samples with data outstanding.
+    pub cwnd: f64,
+    /// Number of these samples.
+    pub samples: usize,
+    /// Times loss was found: fast recoveries and retransmission timeouts.
+    pub loss_episodes: u64,
+}
+
+/// Counters of Linux that count episodes of loss.
+const EPISODES: [&str; 3] = ["TcpExtTCPSackRecovery", "TcpExtTCPRenoRecovery", "TcpExtTCPTimeouts"];
+
+impl EndResult {
+    /// What the samples of a single subflow say of its window.
+    fn sampled_window(&self) -> Option<SenderResult> {
+        let column = |name: &str| self.sample_fields.iter().position(|field| field == name);
+        let (subflow, unacked, cwnd) = (column("subflow")?, column("unacked")?, column("cwnd")?);
+        let (mut sum, mut samples) = (0.0, 0);
+        for row in &self.samples {
+            let value = |column: usize| row.get(column).copied().flatten();
+            if value(subflow)? != 0.0 {
+                return None;
+            }
+            if value(unacked)? > 0.0 {
+                sum += value(cwnd)?;
+                samples += 1;
+            }
+        }
+        (samples > 0).then(|| SenderResult { cwnd: sum / samples as f64, samples, loss_episodes: 0 })
+    }
 }
 
 /// Counters of one direction of a link.
@@ -190,11 +237,31 @@ impl GroundTruth {
     /// # Errors
     /// If `json` is not of the schema.
     pub fn from_json(json: &[u8]) -> Result<Self, GroundTruthError> {
-        let truth: Self = serde_json::from_slice(json)?;
+        let mut truth: Self = serde_json::from_slice(json)?;
         if truth.schema != SCHEMA {
             return Err(GroundTruthError::Schema(truth.schema));
         }
+        truth.find_senders();
         Ok(truth)
+    }
+
+    /// Draws from samples and counters how the senders of the case fared. Counters are those of a host, so only one
+    /// that is an end of a single flow says something of it.
+    fn find_senders(&mut self) {
+        let specs = &self.flows_spec;
+        for flow in &mut self.results.flows {
+            let Some(spec) = specs.iter().find(|spec| spec.name == flow.name) else { continue };
+            for (role, end) in [(&spec.client, &mut flow.client), (&spec.server, &mut flow.server)] {
+                let uses =
+                    |other: &FlowSpec| other.client.host == role.host || other.server.host == role.host;
+                let (Some(end), Some(counters)) = (end, self.results.nstat.get(&role.host)) else { continue };
+                if specs.iter().filter(|other| uses(other)).count() != 1 || end.sent <= end.received {
+                    continue;
+                }
+                let loss_episodes = EPISODES.iter().filter_map(|name| counters.get(*name)).sum();
+                end.sender = end.sampled_window().map(|sender| SenderResult { loss_episodes, ..sender });
+            }
+        }
     }
 
     /// Whether a simulation is to be judged by this case.

@@ -21,9 +21,9 @@ impl CongestionControl for Threshold {
         self.inner.name()
     }
 
-    fn on_established(&mut self, now: Instant, window: &mut Window) {
+    fn on_established(&mut self, now: Instant, window: &mut Window, path: &PathView) {
         window.ssthresh = self.segments;
-        self.inner.on_established(now, window);
+        self.inner.on_established(now, window, path);
     }
 
     fn on_ack(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {

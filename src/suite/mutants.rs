@@ -34,8 +34,8 @@ impl CongestionControl for Mutant {
         self.base.name()
     }
 
-    fn on_established(&mut self, now: Instant, window: &mut Window) {
-        self.base.on_established(now, window);
+    fn on_established(&mut self, now: Instant, window: &mut Window, path: &PathView) {
+        self.base.on_established(now, window, path);
     }
 
     fn on_ack(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::groundtruth::{EndResult, FlowResult, GroundTruth, LinkResult, Results};
+use crate::groundtruth::{EndResult, FlowResult, GroundTruth, LinkResult, Results, SenderResult};
 use crate::trace::{DirectionAnalysis, FlowDirection, HostAnalysis, SubflowAnalysis};
 
 use super::canonical::matched;
@@ -74,8 +74,34 @@ fn flow(real: &FlowResult, simulated: &FlowResult, tolerances: &Tolerances, rows
                 format!("sent {} received {}{error}", end.sent, end.received)
             };
             rows.push(Row::exact(format!("flow {name} {side}"), text(real), text(simulated)));
+            sender(&format!("flow {name} {side}"), real, simulated, tolerances, rows);
         }
     }
+}
+
+/// How a sender over a single path fared, if it was sampled often enough for a mean.
+fn sender(
+    label: &str,
+    real: &EndResult,
+    simulated: &EndResult,
+    tolerances: &Tolerances,
+    rows: &mut Vec<Row>,
+) {
+    const ENOUGH: usize = 50;
+    let (Some(real), Some(simulated)) = (real.sender, simulated.sender) else { return };
+    if real.samples < ENOUGH {
+        return;
+    }
+    let mut row = |what: &str, unit: &str, digits: usize, real: f64, simulated: f64, tolerance: f64| {
+        let (within, difference) = relative(Some(real), Some(simulated), tolerance);
+        let text = |value: f64| format!("{value:.digits$}{unit}");
+        let allowed = format!("{:.0} %", tolerance * 100.0);
+        let row = Row::judged(format!("{label} {what}"), text(real), text(simulated), within, allowed);
+        rows.push(row.with_note(difference));
+    };
+    row("mean window", " segments", 2, real.cwnd, simulated.cwnd, tolerances.window);
+    let episodes = |sender: SenderResult| sender.loss_episodes as f64;
+    row("loss episodes", "", 0, episodes(real), episodes(simulated), tolerances.loss_episodes);
 }
 
 /// Whether `simulated` is within `tolerance` of `real`, and the difference in words.

@@ -105,12 +105,16 @@ pub struct Tolerances {
     /// Difference of a completion time that is always allowed, in seconds: start-up of the
     /// applications differs by some milliseconds.
     pub start_up_s: f64,
+    /// Relative difference of the mean window of a sender over a single path.
+    pub window: f64,
+    /// Relative difference of its number of loss episodes.
+    pub loss_episodes: f64,
 }
 
 impl Default for Tolerances {
-    /// 5 % of goodput, 5 points of share, 10 ms.
+    /// 5 % of goodput, 5 points of share, 10 ms, 10 % of a mean window, 20 % of loss episodes.
     fn default() -> Self {
-        Self { goodput: 0.05, share: 0.05, start_up_s: 0.010 }
+        Self { goodput: 0.05, share: 0.05, start_up_s: 0.010, window: 0.10, loss_episodes: 0.20 }
     }
 }
 

@@ -3,6 +3,7 @@
 //! algorithm sees all subflows of its connection as a slice of [`PathView`].
 
 pub mod balia;
+pub mod bbr;
 pub mod coupled;
 mod coupling;
 pub mod cubic;
@@ -102,6 +103,36 @@ pub struct AckEvent {
     pub snd_una: u64,
 }
 
+/// What the segments that an ACK delivered say of the rate of the path
+/// (draft-cheng-iccrg-delivery-rate-estimation), with the state of the sender that a model of the path needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateSample {
+    /// Segments delivered when the newest segment delivered now was sent.
+    pub prior_delivered: u64,
+    /// Segments delivered since then.
+    pub delivered: u64,
+    /// How long that took; `None` if the ACK gave no valid sample.
+    pub interval: Option<Duration>,
+    /// The application, not the network, limited what was sent.
+    pub app_limited: bool,
+    /// Segments found lost by this ACK.
+    pub losses: u32,
+    /// The receiver may have waited before it sent the ACK.
+    pub ack_delayed: bool,
+    /// Segments delivered in all.
+    pub total_delivered: u64,
+    /// Segments found lost in all.
+    pub total_lost: u64,
+    /// When a segment was delivered last.
+    pub delivered_at: Instant,
+    /// When pacing allows the next segment; in the past if it does now.
+    pub next_send: Instant,
+    /// Smoothed round-trip time; zero before the first sample.
+    pub srtt: Duration,
+    /// Payload of a full segment in bytes.
+    pub mss: u32,
+}
+
 /// What a coupled algorithm may know of one subflow. The slice is in subflow id order and holds only
 /// subflows that can send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,7 +169,7 @@ pub trait CongestionControl: fmt::Debug + Send {
     fn name(&self) -> &'static str;
 
     /// The connection is established and the first data may be sent.
-    fn on_established(&mut self, _now: Instant, _window: &mut Window) {}
+    fn on_established(&mut self, _now: Instant, _window: &mut Window, _path: &PathView) {}
 
     /// Grow the window. Not called in `Recovery` and `Cwr`.
     fn on_ack(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]);
@@ -165,6 +196,25 @@ pub trait CongestionControl: fmt::Debug + Send {
     /// The window was reduced because sending resumes after idling for longer than the retransmission
     /// timeout (`CA_EVENT_CWND_RESTART`).
     fn on_cwnd_restart(&mut self, _window: &mut Window, _now: Instant) {}
+
+    /// Whether the algorithm decides alone about window and pacing, from samples of the rate of delivery
+    /// (`cong_control`). It is then asked by [`control`](Self::control) instead of `on_ack`, its flow is paced, and
+    /// neither recovery (but for timeouts) nor idling changes its window.
+    fn controls(&self) -> bool {
+        false
+    }
+
+    /// An ACK in any state, for an algorithm that [controls](Self::controls). Returns whether the algorithm itself
+    /// holds the flow back, so that samples of what is sent now say nothing of the path.
+    fn control(&mut self, _window: &mut Window, _ack: &AckEvent, _sample: &RateSample) -> bool {
+        false
+    }
+
+    /// The least segments of a burst (`min_tso_segs`); asked only of an algorithm that
+    /// [controls](Self::controls).
+    fn burst_floor(&self) -> u32 {
+        2
+    }
 
     /// Whether [`on_ack`](Self::on_ack) reads the slice of paths; if not, the sender passes an empty one.
     fn is_coupled(&self) -> bool {

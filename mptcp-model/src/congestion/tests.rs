@@ -277,6 +277,20 @@ fn apply(
             };
             flow.on_rtt_sample(window, &event, rtt);
             flow.on_ack(window, &event, me, paths);
+            let sample = RateSample {
+                prior_delivered: offset / 100,
+                delivered: u64::from(delivered),
+                interval: (!rtt.is_zero()).then_some(rtt),
+                losses: delivered / 16,
+                total_delivered: offset / 100 + u64::from(delivered),
+                delivered_at: now,
+                srtt: rtt,
+                mss: 1448,
+                ..RateSample::default()
+            };
+            if flow.controls() {
+                flow.control(window, &event, &sample);
+            }
         }
         Op::Loss | Op::Timeout => {
             let (cause, state) = match op {
@@ -284,7 +298,11 @@ fn apply(
                 _ => (Cause::Loss, CaState::Recovery),
             };
             window.ssthresh = flow.ssthresh(window, cause, now, me, paths);
-            window.cwnd = if state == CaState::Loss { 1 } else { window.ssthresh };
+            window.cwnd = match state {
+                CaState::Loss => 1,
+                _ if flow.controls() => window.cwnd,
+                _ => window.ssthresh,
+            };
             window.cwnd_cnt = 0;
             flow.on_state_change(window, CaState::Open, state);
             flow.on_state_change(window, state, CaState::Open);

@@ -88,7 +88,9 @@ impl Flow {
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
-        self.cc.on_established(now, &mut self.window);
+        let view = self.path_view(0);
+        let path = PathView { mss: self.mss_now(0), ..view };
+        self.cc.on_established(now, &mut self.window, &path);
         self.last_send = now;
         self.cwnd_stamp = now;
         self.start_keepalive(now);

@@ -12,6 +12,7 @@ pub(crate) mod input;
 mod keepalive;
 mod output;
 mod predicted;
+mod rate;
 mod receive;
 mod recovery;
 pub mod rtt;
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use sim_core::{Duration, Instant};
 
 pub use self::info::FlowInfo;
+use self::rate::RateSampler;
 use self::receive::Receiver;
 pub(crate) use self::receive::truesize as receive_truesize;
 pub use self::receive::{Arrival, ReceiveSpace};
@@ -265,7 +267,13 @@ pub struct Flow {
     pub(crate) acked_since_loss: u64,
     pub(crate) acked_between_losses: u64,
     pub(crate) pacing_rate: u64,
+    /// Pacing allows the next burst then.
     pub(crate) pace_until: Instant,
+    /// When to send what pacing held back.
+    pub(crate) pace_timer: Instant,
+    paced: bool,
+    /// For an algorithm that controls by the rate of delivery.
+    rate: Option<Box<RateSampler>>,
 
     pub(crate) rtt: RttEstimator,
     pub(crate) recv: Receiver,
@@ -331,6 +339,7 @@ impl Flow {
         };
         let recv = Receiver::new(&config, params.mss);
         let reordering = config.reordering;
+        let controls = cc.controls();
         Self {
             peer_mss: 536,
             sack_ok: config.sack,
@@ -385,6 +394,9 @@ impl Flow {
             acked_between_losses: 0,
             pacing_rate: u64::MAX,
             pace_until: Instant::ZERO,
+            pace_timer: Instant::FAR_FUTURE,
+            paced: config.pacing || controls,
+            rate: controls.then(Box::default),
             rtt,
             recv,
             xmit_timer: None,

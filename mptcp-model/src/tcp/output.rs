@@ -13,7 +13,21 @@ use crate::wire::TcpFlags;
 impl Flow {
     /// Accept `len` octets of data under `map` as a chunk of their own.
     pub fn append(&mut self, len: u32, map: Mapping) {
+        self.note_application_limit();
         self.queue.append(len, map);
+    }
+
+    /// New data finds less than a segment waiting and room in the window (`tcp_rate_check_app_limited`).
+    fn note_application_limit(&mut self) {
+        let Some(rate) = &mut self.rate else { return };
+        let waiting = self.queue.write_end - self.snd_nxt.min(self.queue.write_end);
+        let mss = u64::from(self.peer_mss.min(self.params.mss));
+        if waiting < mss
+            && self.queue.in_flight() < self.window.cwnd
+            && self.queue.lost_out <= self.queue.retrans_out
+        {
+            rate.limited(self.delivered + u64::from(self.queue.in_flight()));
+        }
     }
 
     /// Room left in the chunk at the tail of the queue for data that continues mapping and stream
@@ -39,6 +53,7 @@ impl Flow {
 
     /// Append to the chunk at the tail; the caller checked [`tail_room`](Self::tail_room).
     pub fn extend_tail(&mut self, len: u32, sum: u16) {
+        self.note_application_limit();
         if let Some(tail) = self.queue.unsent.back_mut() {
             tail.len += len;
             tail.push = false;
@@ -231,17 +246,19 @@ impl Flow {
             Some(Forced::Probe) => return Some(self.window_probe(now, mss)),
             None => {}
         }
+        let held = self.pace_until > now && self.paced;
         if self.rexmit == Rexmit::Lost {
-            if let Some(plan) = self.retransmit_lost(now) {
+            if !held && let Some(plan) = self.retransmit_lost(now) {
                 return Some(plan);
             }
             self.rexmit = Rexmit::None;
         }
-        if self.pace_until > now {
-            return None;
-        }
         let has_new = self.burst_end > self.snd_nxt || !self.queue.unsent.is_empty() || self.fin_wanted;
-        if has_new && let Some(plan) = self.new_data(now, mss, false) {
+        if held {
+            if has_new || self.queue.lost_out > self.queue.retrans_out {
+                self.pace_timer = self.pace_until;
+            }
+        } else if has_new && let Some(plan) = self.new_data(now, mss, false) {
             return Some(plan);
         }
         if self.validate_due {
@@ -293,6 +310,7 @@ impl Flow {
             seg.len -= cut as u16;
         }
         let newly = !seg.flags.has(SegFlags::RETRANS);
+        let before = seg.order;
         seg.flags.0 |= SegFlags::RETRANS | SegFlags::EVER_RETRANS;
         seg.sent_at = now;
         seg.order = order;
@@ -317,6 +335,11 @@ impl Flow {
             flags = flags.with(TcpFlags::FIN);
         }
         self.count_data(seg.payload());
+        if let Some(rate) = &mut self.rate {
+            rate.superseded(before);
+            rate.sent(now, order, false, self.delivered);
+        }
+        self.pace(now, u64::from(seg.payload()));
         Some(Plan {
             kind: PlanKind::Data,
             start: seg.start,
@@ -344,7 +367,20 @@ impl Flow {
         if shift < 32 {
             bytes += gso >> shift;
         }
-        (bytes.min(gso) as u32 / mss).max(2)
+        let floor = if self.rate.is_some() { self.cc.burst_floor() } else { 2 };
+        (bytes.min(gso) as u32 / mss).max(floor)
+    }
+
+    /// A burst of `bytes` left: when the next may follow (`tcp_update_skb_after_send`). The first ten segments
+    /// are free, and a burst that came late shortens the wait by up to a half.
+    #[inline]
+    fn pace(&mut self, now: Instant, bytes: u64) {
+        if !self.paced || self.pacing_rate == u64::MAX || self.stats.data_segs_out < 10 {
+            return;
+        }
+        let wait = bytes.saturating_mul(1_000_000_000) / self.pacing_rate.max(1);
+        let late = now.saturating_since(self.pace_until).as_nanos();
+        self.pace_until = self.pace_until.max(now) + Duration::from_nanos(wait - late.min(wait / 2));
     }
 
     #[inline]
@@ -443,7 +479,7 @@ impl Flow {
         if self.ca_state >= CaState::Recovery {
             return false;
         }
-        if now.saturating_since(self.last_send) > Duration::from_millis(1) {
+        if now.saturating_since(self.last_send.max(self.pace_until)) > Duration::from_millis(1) {
             return false;
         }
         let send_window = self.snd_una + self.snd_wnd - chunk.start;
@@ -508,10 +544,8 @@ impl Flow {
         if len < mss {
             self.snd_sml = start + u64::from(len);
         }
-        if burst_done && self.config.pacing {
-            let bytes = self.burst_end - self.burst_start;
-            let nanos = bytes.saturating_mul(1_000_000_000) / self.pacing_rate.max(1);
-            self.pace_until = now + Duration::from_nanos(nanos);
+        if burst_done {
+            self.pace(now, self.burst_end - self.burst_start);
         }
         Plan {
             kind: PlanKind::Data,
@@ -549,6 +583,9 @@ impl Flow {
     #[inline]
     fn record(&mut self, now: Instant, seg: TxSeg) {
         let was_idle = self.queue.sent.is_empty();
+        if let Some(rate) = &mut self.rate {
+            rate.sent(now, seg.order, was_idle, self.delivered);
+        }
         self.snd_nxt = seg.end();
         self.count_data(seg.payload());
         if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
@@ -608,7 +645,7 @@ impl Flow {
         } else {
             self.cwnd_used = self.cwnd_used.max(out);
             let idle = now.saturating_since(self.cwnd_stamp);
-            if self.config.slow_start_after_idle && idle >= self.rtt.rto() {
+            if self.config.slow_start_after_idle && idle >= self.rtt.rto() && self.rate.is_none() {
                 self.application_limited(now);
             }
         }
@@ -633,7 +670,7 @@ impl Flow {
         let idle = now.saturating_since(self.last_send);
         self.cc.on_transmit_start(&mut self.window, now, idle);
         let rto = self.rtt.rto();
-        if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 {
+        if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 || self.rate.is_some() {
             return;
         }
         let mut cwnd = self.window.cwnd;

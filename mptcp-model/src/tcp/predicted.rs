@@ -80,6 +80,7 @@ impl Flow {
             && ack > self.snd_una as i64
             && ack <= self.snd_nxt as i64
             && self.ca_state == CaState::Open
+            && self.rate.is_none()
             && self.sack_ok
             && self.tlp_high_seq == 0
             && !self.fin_sent

@@ -8,7 +8,7 @@ use sim_core::{Duration, Instant};
 use super::input::{Outcome, Surroundings};
 use super::sendq::SegFlags;
 use super::{Flow, Forced, Rexmit, XmitTimer};
-use crate::congestion::{AckEvent, CaState, Cause, PathView, Window};
+use crate::congestion::{AckEvent, CaState, Cause, PathView, RateSample, Window};
 use crate::wire::options::ParsedOptions;
 use crate::wire::{Seq, TcpSegment};
 
@@ -93,7 +93,7 @@ impl Flow {
         let mut tally = Tally { echo, ..Tally::default() };
         let prior_una = self.snd_una;
         let prior_in_flight = self.queue.in_flight();
-        let prior_lost = self.queue.lost_out;
+        let prior_lost = self.queue.lost_total;
         self.rack.advanced = false;
         self.last_ack_received = now;
 
@@ -141,7 +141,8 @@ impl Flow {
         if tally.set_timer {
             self.set_xmit_timer(now);
         }
-        let lost = self.queue.lost_out.saturating_sub(prior_lost);
+        // No more than are outstanding.
+        let lost = (self.queue.lost_total - prior_lost) as u32;
         self.control_congestion(now, prior_in_flight, lost, &tally, around);
         if tally.window_update || tally.una_advanced {
             self.window_opened();
@@ -234,6 +235,9 @@ impl Flow {
             tally.delivered += 1;
             tally.data_sacked = true;
             self.advance_rack(now, order, sent_at, flags.has(SegFlags::EVER_RETRANS));
+            if let Some(rate) = &mut self.rate {
+                rate.acknowledged(order);
+            }
         }
     }
 
@@ -277,6 +281,9 @@ impl Flow {
             } else {
                 tally.delivered += 1;
                 self.advance_rack(now, seg.order, seg.sent_at, seg.flags.has(SegFlags::EVER_RETRANS));
+                if let Some(rate) = &mut self.rate {
+                    rate.acknowledged(seg.order);
+                }
             }
             if seg.flags.has(SegFlags::LOST) {
                 self.queue.lost_out -= 1;
@@ -452,7 +459,9 @@ impl Flow {
             if self.ca_state != CaState::Recovery {
                 self.enter_recovery(now, me, paths);
                 // A timer, not an ACK, started the episode: the window follows the flight.
-                self.prr_reduce(1, 0, false);
+                if self.rate.is_none() {
+                    self.prr_reduce(1, 0, false);
+                }
             }
             self.rexmit = Rexmit::Lost;
         }
@@ -618,7 +627,8 @@ impl Flow {
     }
 
     fn end_reduction(&mut self, now: Instant) {
-        if self.window.ssthresh < Window::INFINITE_SSTHRESH
+        if self.rate.is_none()
+            && self.window.ssthresh < Window::INFINITE_SSTHRESH
             && (self.ca_state == CaState::Cwr || self.undo_marker != 0)
         {
             self.window.cwnd = self.window.ssthresh;
@@ -846,12 +856,43 @@ impl Flow {
         if let Some(rtt) = event.rtt {
             self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         }
-        if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
+        if self.rate.is_some() {
+            self.control_by_rate(&event, lost, tally);
+        } else if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
             self.prr_reduce(tally.delivered, lost, tally.una_advanced);
         } else if tally.data_acked || (self.reordering > self.config.reordering && tally.delivered > 0) {
             self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
         }
         self.update_pacing_rate();
+    }
+
+    /// Hands the ACK and what it says of the path to an algorithm that controls by it.
+    fn control_by_rate(&mut self, event: &AckEvent, losses: u32, tally: &Tally) {
+        let min_rtt = self.rtt.min_rtt().unwrap_or(Duration::ZERO);
+        let mss = self.mss_now(0);
+        let Some(rate) = &mut self.rate else { return };
+        let delivery = rate.sample(event.now, event.delivered, self.delivered, min_rtt);
+        let sample = RateSample {
+            prior_delivered: delivery.prior_delivered,
+            delivered: delivery.delivered,
+            interval: delivery.interval,
+            app_limited: delivery.app_limited,
+            losses,
+            // The ACK of a single small segment after which nothing came (`FLAG_ACK_MAYBE_DELAYED`).
+            ack_delayed: event.delivered == 1
+                && tally.bytes < u64::from(mss)
+                && delivery.delivered == 1
+                && !tally.data_sacked,
+            total_delivered: self.delivered,
+            total_lost: self.queue.lost_total,
+            delivered_at: rate.delivered_at,
+            next_send: self.pace_until,
+            srtt: self.rtt.srtt(),
+            mss,
+        };
+        if self.cc.control(&mut self.window, event, &sample) {
+            rate.limited(self.delivered + u64::from(event.in_flight));
+        }
     }
 
     /// `tcp_is_cwnd_limited`.
@@ -921,7 +962,9 @@ impl Flow {
         let data = u64::from(self.peer_mss.min(self.params.mss)) + HEADER + SHARED_INFO;
         let per_segment = data.next_power_of_two() + SK_BUFF;
         let segments = self.window.cwnd.max(10).max(self.reordering + 1);
-        2 * u64::from(segments) * per_segment
+        // `bbr_sndbuf_expand`: a window of two products in flight, and a half more on its way there.
+        let factor = if self.rate.is_some() { 3 } else { 2 };
+        factor * u64::from(segments) * per_segment
     }
 
     /// After an ACK and what it let go: a sender that waits for room and does not fill its window gets a

@@ -85,6 +85,8 @@ pub(crate) struct SendQueue {
     pub(crate) write_end: u64,
     pub(crate) sacked_out: u32,
     pub(crate) lost_out: u32,
+    /// Segments marked lost so far (`tp->lost`).
+    pub(crate) lost_total: u64,
     pub(crate) retrans_out: u32,
     /// First segment that may be marked lost and not retransmitted (`retransmit_skb_hint`).
     pub(crate) retransmit_hint: u64,
@@ -156,6 +158,7 @@ impl SendQueue {
             }
             true
         };
+        self.lost_total += u64::from(news);
         self.retransmit_hint = self.retransmit_hint.min(self.sent[index].start);
         news
     }

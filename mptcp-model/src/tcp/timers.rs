@@ -4,7 +4,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Flow, Forced, TcpState, XmitTimer};
+use super::{Flow, Forced, Rexmit, TcpState, XmitTimer};
 use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 
@@ -30,11 +30,7 @@ impl Flow {
     pub(crate) fn next_deadline(&self) -> Instant {
         let xmit = self.xmit_timer.map_or(Instant::FAR_FUTURE, |(at, _)| at);
         let state = self.state_timer.unwrap_or(Instant::FAR_FUTURE);
-        let next = self.recv.next_deadline().min(xmit.min(state));
-        if self.pace_until > self.last_send && self.config.pacing && !self.queue.unsent.is_empty() {
-            return next.min(self.pace_until);
-        }
-        next
+        self.recv.next_deadline().min(xmit.min(state)).min(self.pace_timer)
     }
 
     /// Whatever is due at `now` happens; harmless when nothing is.
@@ -42,6 +38,12 @@ impl Flow {
         let mut outcome = TimeoutOutcome::default();
         let rto = self.rtt.rto();
         self.recv.handle_timeout(now, rto);
+        if self.pace_timer <= now {
+            self.pace_timer = Instant::FAR_FUTURE;
+            if self.queue.lost_out > self.queue.retrans_out {
+                self.rexmit = Rexmit::Lost;
+            }
+        }
         if self.state_timer.is_some_and(|at| at <= now) {
             self.state_timer = None;
             if matches!(self.state, TcpState::Established | TcpState::CloseWait) {

@@ -1,6 +1,7 @@
 //! The entries of the registry.
 
 use super::super::balia::Balia;
+use super::super::bbr::Bbr;
 use super::super::coupled::Coupled;
 use super::super::cubic::{self, Cubic};
 use super::super::ewtcp::Ewtcp;
@@ -112,6 +113,14 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
                 gamma: given.integer("gamma"),
             }))
         },
+    },
+    Algorithm {
+        name: "bbr",
+        title: "BBR version 1, by a model of rate and delay, uncoupled",
+        reference: "Cardwell et al., ACM Queue 2016; draft-cardwell-iccrg-bbr-congestion-control-00",
+        coupled: false,
+        parameters: &[],
+        build: |_| Box::new(Bbr::default()),
     },
     Algorithm {
         name: "lia",
