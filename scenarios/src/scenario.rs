@@ -178,6 +178,8 @@ pub struct LinkDirection {
     pub delay: Duration,
     /// What may wait; the packet in transmission does not count.
     pub queue: QueueLimit,
+    /// Drops before the queue is full.
+    pub random_drop: Option<RandomDrop>,
     /// Losses; each model is asked about every packet that leaves the queue.
     pub loss: Vec<Loss>,
     /// Largest extra delay; each packet's is uniform between zero and this.
@@ -197,6 +199,15 @@ pub enum QueueLimit {
     Bytes(Bytes),
     /// None.
     Unlimited,
+}
+
+/// Packets that would take one of the last places of a queue limited in packets are dropped at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RandomDrop {
+    /// The number of last places.
+    pub places: u32,
+    /// Probability at the last place, to which it rises linearly.
+    pub probability: Probability,
 }
 
 /// A loss model.

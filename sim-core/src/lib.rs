@@ -33,7 +33,7 @@ pub use agenda::{ActorId, Agenda, HeapAgenda, QueueAgenda};
 pub use context::Context;
 pub use link::{
     Backlog, ConfigError, Direction, DirectionConfig, Jitter, JitterShape, LinkChange, LinkConfig, LinkId,
-    LinkStats, Loss, QueueLimit,
+    LinkStats, Loss, QueueLimit, RandomDrop,
 };
 pub use node::{Node, NodeId, PortId};
 pub use observer::{DropReason, Observer, Place};

@@ -20,6 +20,10 @@ pub(crate) struct Suite {
     /// Probability with which an interval covers the mean.
     #[serde(default = "level")]
     pub(crate) level: f64,
+    /// Probability with which a run of the suite that differs from the baseline by no more than is allowed fails
+    /// nevertheless.
+    #[serde(default = "false_alarms")]
+    pub(crate) false_alarms: f64,
     /// Relative difference from the baseline that counts as none.
     #[serde(default = "allowed")]
     pub(crate) allowed: f64,
@@ -41,6 +45,9 @@ pub(crate) struct Test {
     pub(crate) to: f64,
     /// Replications of this test, if not those of the suite.
     pub(crate) seeds: Option<u32>,
+    /// Whether published values are to be those of the fluid too.
+    #[serde(default = "yes")]
+    pub(crate) fluid: bool,
     pub(crate) metrics: Vec<Metric>,
 }
 
@@ -124,6 +131,14 @@ const fn level() -> f64 {
     0.95
 }
 
+const fn false_alarms() -> f64 {
+    0.001
+}
+
+const fn yes() -> bool {
+    true
+}
+
 const fn allowed() -> f64 {
     0.1
 }
@@ -159,6 +174,13 @@ impl Metric {
 }
 
 impl Suite {
+    /// Level of the interval of one difference from the baseline: all values of the suite together fail by luck with
+    /// the probability of `false_alarms` at most (Bonferroni).
+    pub(crate) fn level_of_difference(&self) -> f64 {
+        let values: usize = self.tests.iter().map(|test| test.metrics.len()).sum();
+        1.0 - self.false_alarms / values.max(1) as f64
+    }
+
     /// Reads a suite; `name` is what errors call the text.
     ///
     /// # Errors
@@ -172,6 +194,9 @@ impl Suite {
         }
         if !(suite.level > 0.0 && suite.level < 1.0) {
             return wrong(format!("level: {} must be above 0 and below 1", suite.level));
+        }
+        if !(suite.false_alarms > 0.0 && suite.false_alarms < 1.0) {
+            return wrong(format!("false_alarms: {} must be above 0 and below 1", suite.false_alarms));
         }
         if suite.allowed.is_nan() || suite.allowed < 0.0 {
             return wrong(format!("allowed: {} must be 0 or more", suite.allowed));

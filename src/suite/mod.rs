@@ -2,9 +2,9 @@
 //! holds them against absolute bounds and a baseline, `mptcp-sim published` against the literature.
 //!
 //! A value is the mean over seeds with Student's interval. It is outside its bounds if the mean is. It
-//! differs from the baseline if Welch's interval of the difference does not hold zero and the difference is larger
-//! than the suite allows; both conditions keep luck from failing a check. Seeds are fixed, so
-//! the same program gives the same verdict.
+//! differs from the baseline if the whole of Welch's interval of the difference, which has the spread of both sides in
+//! it, lies beyond what the suite allows. The level of that interval is such that all values together fail by luck
+//! no more often than the suite says. Seeds are fixed, so the same program gives the same verdict.
 
 mod document;
 mod metrics;
@@ -106,7 +106,7 @@ pub(crate) fn run(
         jobs.par_iter().map(|job| perform(mode, job)).collect::<Result<_, _>>()?;
     let mut outcomes = Vec::new();
     for test in &suite.tests {
-        let fluid = if mode.fluid { fluid(mode, suite, test)? } else { None };
+        let fluid = if mode.fluid && test.fluid { fluid(mode, suite, test)? } else { None };
         for (index, metric) in test.metrics.iter().enumerate() {
             let of = |against: Option<usize>| {
                 let wanted = move |job: &Job<'_>| std::ptr::eq(job.test, test) && job.against == against;
@@ -146,8 +146,8 @@ fn perform(mode: &Mode<'_>, job: &Job<'_>) -> Result<(Scenario, Measured), Failu
 /// What the fluid says to a test, if its scenario has a fluid.
 fn fluid(mode: &Mode<'_>, suite: &Suite, test: &Test) -> Result<Option<(Scenario, Measured)>, Failure> {
     let scenario = scenario(mode, test, &[], suite.first_seed)?;
-    // Only to learn the paths of subflows, for which the beginning will do.
-    let to = Instant::ZERO + Duration::from_secs_f64(test.to.min(10.0));
+    // Only to learn the paths of subflows, which all are there when measuring begins.
+    let to = Instant::ZERO + Duration::from_secs_f64(test.from.max(10.0).min(test.to));
     let window = Window { from: Instant::ZERO, to };
     let comparison =
         Comparison { scenario: scenario.clone(), window, measured_rtt: false, floor: 0.0, json: false };
@@ -174,8 +174,10 @@ fn judge(
     let Some(before) = baseline.values.get(&key).and_then(|samples| estimate(samples, suite.level)) else {
         return Verdict::Fail("not in the baseline; --update adds it".to_owned());
     };
-    let by_luck = difference(found, &before, suite.level).is_none_or(|interval| interval.contains(0.0));
-    if !by_luck && (mean - before.mean).abs() > suite.allowed * before.mean.abs() {
+    let allowed = suite.allowed * before.mean.abs();
+    let beyond = difference(found, &before, suite.level_of_difference())
+        .is_some_and(|interval| interval.low > allowed || interval.high < -allowed);
+    if beyond {
         return Verdict::Fail(format!("was {:.4} +- {:.4}", before.mean, before.half_width));
     }
     Verdict::Pass

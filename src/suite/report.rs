@@ -141,10 +141,29 @@ pub(crate) fn markdown(suite: &Suite, outcomes: &[Outcome]) -> String {
         judged,
         suite.level * 100.0
     );
+    text.push_str(&fluid_beside_derived(outcomes));
     for (number, note) in notes.iter().enumerate() {
         let _ = writeln!(text, "\n({}) {note}", number + 1);
     }
     text
+}
+
+/// How near the fluid comes to the derived values, and to which it does not.
+fn fluid_beside_derived(outcomes: &[Outcome]) -> String {
+    const NEAR: f64 = 0.01;
+    let derived = outcomes.iter().filter(|one| one.metric.tag.as_deref() == Some("D"));
+    let both: Vec<_> = derived.filter_map(|one| Some((one, one.metric.published?, one.fluid?))).collect();
+    if both.is_empty() {
+        return String::new();
+    }
+    let far: Vec<_> = both
+        .iter()
+        .filter(|(_, published, fluid)| (fluid / published - 1.0).abs() > NEAR)
+        .map(|(one, published, fluid)| format!("{} ({} for {})", one.key(), short(*fluid), short(*published)))
+        .collect();
+    let but = if far.is_empty() { String::new() } else { format!("; not {}", far.join(", ")) };
+    let (near, all) = (both.len() - far.len(), both.len());
+    format!("\nThe fluid is within 1 % of {near} of {all} derived values{but}.\n")
 }
 
 /// All figures.

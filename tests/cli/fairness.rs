@@ -69,6 +69,7 @@ fn parameters_are_checked() {
 const SUITE: &str = r#"
 name = "small"
 seeds = 2
+false_alarms = 0.2
 
 [[tests]]
 name = "two reno flows"

@@ -97,7 +97,7 @@ impl Vegas {
 }
 
 /// The threshold one below the window, unless it is lower already.
-fn below(window: &Window) -> u32 {
+pub(super) fn below(window: &Window) -> u32 {
     window.ssthresh.min(window.cwnd.saturating_sub(1))
 }
 

@@ -16,6 +16,7 @@
 
 use sim_core::{Duration, Instant};
 
+use super::vegas::below;
 use super::{AckEvent, Arithmetic, CaState, Cause, CongestionControl, PathView, Window, coupling, reno};
 
 /// Rounds with fewer samples take a Reno step.
@@ -36,11 +37,13 @@ pub struct Config {
     pub initial_alpha: u32,
     /// Queued segments that end slow start. Default 1.
     pub gamma: u32,
+    /// Whether the window is cut when the queueing delay reaches twice its smallest value. On by default.
+    pub drain: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { arithmetic: Arithmetic::Exact, total_alpha: 10, initial_alpha: 2, gamma: 1 }
+        Self { arithmetic: Arithmetic::Exact, total_alpha: 10, initial_alpha: 2, gamma: 1, drain: true }
     }
 }
 
@@ -150,7 +153,7 @@ impl WVegas {
             }
             let smallest = self.queue_delay.map_or(queueing, |delay| delay.min(queueing));
             self.queue_delay = Some(smallest);
-            if !smallest.is_zero() && queueing >= smallest * 2 {
+            if self.config.drain && !smallest.is_zero() && queueing >= smallest * 2 {
                 window.cwnd = scaled(window.cwnd, self.base_rtt, rtt * 2);
                 self.queue_delay = None;
             }
@@ -164,10 +167,6 @@ impl WVegas {
 fn scaled(count: u32, part: Duration, whole: Duration) -> u32 {
     let product = u128::from(count) * u128::from(part.as_nanos()) / u128::from(whole.as_nanos().max(1));
     (product as u32).min(count)
-}
-
-fn below(window: &Window) -> u32 {
-    window.ssthresh.min(window.cwnd.saturating_sub(1))
 }
 
 impl CongestionControl for WVegas {

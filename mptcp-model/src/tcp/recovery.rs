@@ -141,8 +141,8 @@ impl Flow {
         if tally.set_timer {
             self.set_xmit_timer(now);
         }
-        // No more than are outstanding.
-        let lost = (self.queue.lost_total - prior_lost) as u32;
+        // No more than are outstanding; a flow that has ended just now has forgotten all.
+        let lost = self.queue.lost_total.saturating_sub(prior_lost) as u32;
         self.control_congestion(now, prior_in_flight, lost, &tally, around);
         if tally.window_update || tally.una_advanced {
             self.window_opened();

@@ -3,7 +3,8 @@
 use mptcp_model::host::NetNode;
 use mptcp_model::wire::Packet;
 use sim_core::{
-    Bytes, Direction, DirectionConfig, Jitter, JitterShape, LinkConfig, Observer, QueueLimit, Simulation,
+    Bytes, Direction, DirectionConfig, Jitter, JitterShape, LinkConfig, Observer, QueueLimit, RandomDrop,
+    Simulation,
 };
 
 use super::BuildError;
@@ -80,6 +81,9 @@ fn direction(direction: &LinkDirection, overhead: Bytes) -> DirectionConfig {
             scenario::QueueLimit::Bytes(bytes) => QueueLimit::bytes(bytes),
             scenario::QueueLimit::Unlimited => QueueLimit::UNLIMITED,
         },
+        random_drop: direction
+            .random_drop
+            .map(|drop| RandomDrop { places: drop.places, probability: drop.probability.as_f64() }),
         loss: direction.loss.iter().map(loss).collect(),
         duplication: direction.duplicate.as_f64(),
         jitter: (!direction.jitter.is_zero()).then_some(Jitter {

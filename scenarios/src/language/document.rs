@@ -132,6 +132,8 @@ tables! {
         delay: Located<Text<Time>>,
         /// Queue limit of both directions. Default: 100 packets.
         queue: Located<Text<Queue>>,
+        /// Drops before the queue of either direction is full.
+        random_drop: Located<RawRandomDrop>,
         /// Largest extra delay of both directions.
         jitter: Located<Text<Time>>,
         /// Whether jitter may reorder.
@@ -162,6 +164,8 @@ tables! {
         delay: Located<Text<Time>>,
         /// Queue limit.
         queue: Located<Text<Queue>>,
+        /// Drops before the queue is full.
+        random_drop: Located<RawRandomDrop>,
         /// Largest extra delay.
         jitter: Located<Text<Time>>,
         /// Whether jitter may reorder.
@@ -170,6 +174,14 @@ tables! {
         duplicate: Located<Text<Chance>>,
         /// Losses.
         loss: Located<RawLoss>,
+    }
+
+    /// Packets that would take one of the last places of the queue are dropped at random.
+    RawRandomDrop {
+        /// The number of last places. Required.
+        places: Located<Text<Count>>,
+        /// Probability at the last place. Required.
+        probability: Located<Text<Chance>>,
     }
 
     /// Losses; several models add up.

@@ -6,8 +6,8 @@ use sim_core::{Duration, Instant};
 
 use super::document::{
     Defaults, Document, RawBox, RawBulk, RawCapture, RawChange, RawDirection, RawEcho, RawEndpoint, RawEvent,
-    RawFlow, RawGilbertElliott, RawHost, RawInterface, RawLink, RawLoss, RawOutput, RawRateLimited,
-    RawRequestResponse,
+    RawFlow, RawGilbertElliott, RawHost, RawInterface, RawLink, RawLoss, RawOutput, RawRandomDrop,
+    RawRateLimited, RawRequestResponse,
 };
 use super::kinds::Free;
 use super::value::{Kind, Located, Text};
@@ -157,6 +157,10 @@ fn direction(direction: &LinkDirection) -> RawDirection {
             QueueLimit::Packets(count) => QueueSize::Packets(count),
             QueueLimit::Bytes(bytes) => QueueSize::Bytes(bytes),
             QueueLimit::Unlimited => QueueSize::Unlimited,
+        }),
+        random_drop: direction.random_drop.map(|drop| {
+            let probability = text(&drop.probability);
+            RawRandomDrop { places: text(&drop.places), probability }.into()
         }),
         jitter: text(&direction.jitter),
         reorder: text(&direction.reorder),

@@ -1,6 +1,6 @@
 //! The cases. Numbers in the descriptions are rates of equilibrium for LIA in packets per second.
 
-use super::network::{LIKE_OUT_OF_TREE, Link, Network, PACKET_BITS, Path};
+use super::network::{LIKE_OUT_OF_TREE, Network, PACKET_BITS, Path};
 use super::{Case, Parameter, ParameterError, Range, Values};
 
 type Written = Result<Network, ParameterError>;
@@ -152,6 +152,11 @@ pub(super) const CASES: &[Case] = &[
         description: "m has two subflows, the users v one each; all get the same and keep 10 packets each in a deep\n\
                       queue (Cao, Xu and Fu, ICNP 2012).",
         parameters: &[
+            Parameter {
+                name: "drain",
+                meaning: "whether windows are cut when the queueing delay doubles",
+                range: Range::Choice(&["true", "false"]),
+            },
             number("rivals", "users v", 1.0, 100.0, 3.0),
             number("rate", "packets per second of the link", 10.0, 1e6, 1000.0),
             number("rtt", "round-trip time in ms", 1.0, 5000.0, 100.0),
@@ -234,6 +239,11 @@ pub(super) const CASES: &[Case] = &[
         parameters: &[
             Parameter { range: Range::Algorithm("reno"), ..ALGORITHM },
             number("loss", "loss in per cent", 0.0, 50.0, 1.0),
+            Parameter {
+                name: "losses",
+                meaning: "each packet by itself, or evenly spaced as the formulas have it",
+                range: Range::Choice(&["random", "even"]),
+            },
             number("rtt", "round-trip time in ms", 1.0, 5000.0, 100.0),
             DURATION,
         ],
@@ -377,6 +387,10 @@ fn wvegas(values: &Values<'_>) -> Written {
     let path = over([link], rtt);
     network.user("m", "wvegas", vec![path.clone(); 2]);
     network.users("v", rivals, "wvegas", vec![path]);
+    let drain = values.word("drain")?;
+    for users in &mut network.users {
+        users.parameters = format!("congestion_parameters = {{ drain = {drain} }}\n");
+    }
     Ok(network)
 }
 
@@ -428,6 +442,7 @@ fn kernel(values: &Values<'_>, measured: Measured) -> Written {
     let algorithm = values.algorithm()?;
     let mut network = Network::new(values.number("duration")?);
     network.defaults = LIKE_OUT_OF_TREE;
+    network.ethernet = true;
     // Frames there left their pipe 10 to 60 us late.
     network.jitter = Some(50e-6);
     // Rate in bit/s, queue in bytes, loss, round-trip time in seconds.
@@ -440,6 +455,7 @@ fn kernel(values: &Values<'_>, measured: Measured) -> Written {
     for (index, &(rate, queue, loss, rtt)) in links.iter().enumerate() {
         let link = network.link(&format!("p{}", index + 1), rate, 0);
         network.links[link].queue = format!("{queue} B");
+        network.links[link].random_places = 0;
         network.links[link].loss = loss;
         paths.push(over([link], rtt));
     }
@@ -469,7 +485,12 @@ fn kernel(values: &Values<'_>, measured: Measured) -> Written {
 fn response(values: &Values<'_>) -> Written {
     let mut network = Network::new(values.number("duration")?);
     let link = network.link("p", AMPLE, 10_000);
-    network.links[link].loss = values.number("loss")? / 100.0;
+    let loss = values.number("loss")? / 100.0;
+    match values.word("losses")? {
+        "even" if loss > 0.0 => network.links[link].every_nth = (1.0 / loss + 0.5) as u64,
+        "even" => {}
+        _ => network.links[link].loss = loss,
+    }
     network.user("tcp", values.algorithm()?, vec![over([link], values.number("rtt")? / 1e3)]);
     Ok(network)
 }
@@ -483,7 +504,7 @@ fn fat_tree(values: &Values<'_>) -> Written {
     if !k.is_multiple_of(2) {
         return Err(values.error("k", "must be even"));
     }
-    let (rate, queue) = (values.number("rate")? * 1e6, format!("{} packets", values.count("queue")?));
+    let (rate, queue) = (values.number("rate")? * 1e6, values.count("queue")?);
     let subflows = values.count("subflows")?;
     let half = k / 2;
     let hosts = k * half * half;
@@ -512,16 +533,9 @@ fn fat_tree(values: &Values<'_>) -> Written {
                 .map(|pair| {
                     *links.entry((pair[0].clone(), pair[1].clone())).or_insert_with(|| {
                         let name = format!("{}-{}", pair[0], pair[1]);
-                        network.links.push(Link {
-                            name,
-                            from: pair[0].clone(),
-                            to: pair[1].clone(),
-                            rate,
-                            queue: queue.clone(),
-                            loss: 0.0,
-                            delay: HOP,
-                        });
-                        network.links.len() - 1
+                        let link = network.between(&name, &pair[0], &pair[1], rate, queue);
+                        network.links[link].delay = HOP;
+                        link
                     })
                 })
                 .collect();

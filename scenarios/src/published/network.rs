@@ -3,7 +3,9 @@
 //!
 //! A path has an address of its own at either end, and routers forward by these addresses, so that a subflow stays
 //! on its path. Data meet the links of the path in order; ACKs take the same way back, where nothing
-//! limits them unless a path of somebody else's data leads there. The propagation delay of a path lies in front
+//! limits them unless a path of somebody else's data leads there. The second half of a queue is filled at random, so that
+//! losses come one by one and are proportional to rates, as the laws of the papers assume, and a packet of 1500 bytes takes the
+//! time of 1500 bytes. The propagation delay of a path lies in front
 //! of its first link, together with a random delay of about one packet of the first link, which keeps flows from
 //! marching in step.
 
@@ -25,6 +27,10 @@ pub(super) struct Link {
     pub(super) rate: f64,
     /// As in a scenario.
     pub(super) queue: String,
+    /// Last places of the queue that are filled at random.
+    pub(super) random_places: u32,
+    /// Loses every nth packet; 0 none.
+    pub(super) every_nth: u64,
     /// Probability of random loss.
     pub(super) loss: f64,
     /// One-way delay in seconds.
@@ -63,6 +69,8 @@ pub(super) struct Network {
     pub(super) defaults: &'static str,
     /// Largest random delay of a sender in seconds; none is one packet of the first link of the path.
     pub(super) jitter: Option<f64>,
+    /// Whether frames have the 14 octets of Ethernet.
+    pub(super) ethernet: bool,
 }
 
 /// Buffers that never limit, and segments given one by one to subflows with room in their windows, as in the
@@ -87,10 +95,21 @@ impl Network {
     }
 
     /// Adds a link between named routers.
-    pub(super) fn between(&mut self, name: &str, from: &str, to: &str, rate: f64, queue: u32) -> usize {
+    pub(super) fn between(&mut self, name: &str, from: &str, to: &str, rate: f64, limit: u32) -> usize {
         let (name, from, to) = (name.to_owned(), from.to_owned(), to.to_owned());
-        let queue = format!("{queue} packets");
-        self.links.push(Link { name, from, to, rate, queue, loss: 0.0, delay: 0.0 });
+        let queue = format!("{limit} packets");
+        let random_places = if rate > 0.0 { limit / 2 } else { 0 };
+        self.links.push(Link {
+            name,
+            from,
+            to,
+            rate,
+            queue,
+            random_places,
+            every_nth: 0,
+            loss: 0.0,
+            delay: 0.0,
+        });
         self.links.len() - 1
     }
 
@@ -185,8 +204,15 @@ fn direction(link: &Link) -> String {
     if link.delay > 0.0 {
         let _ = write!(body, ", delay = {}", time(link.delay));
     }
+    if link.random_places > 0 {
+        let places = link.random_places;
+        let _ = write!(body, ", random_drop = {{ places = {places}, probability = \"10 %\" }}");
+    }
     if link.loss > 0.0 {
         let _ = write!(body, ", loss = {{ probability = \"{} ppm\" }}", (link.loss * 1e6 + 0.5) as u64);
+    }
+    if link.every_nth > 0 {
+        let _ = write!(body, ", loss = {{ every_nth = {} }}", link.every_nth);
     }
     format!("{{ {body} }}")
 }
@@ -195,6 +221,7 @@ impl Network {
     /// The text of the scenario; `heading` becomes its comment.
     pub(super) fn to_toml(&self, title: &str, heading: &str) -> String {
         let mut plan = Plan::default();
+        let overhead = if self.ethernet { "" } else { "overhead = \"none\"\n" };
         for (index, link) in self.links.iter().enumerate() {
             let (from, to) = (plan.router(&link.from), plan.router(&link.to));
             if plan.towards(from, to).is_some() {
@@ -207,12 +234,13 @@ impl Network {
                 || format!("{{ queue = \"unlimited\", delay = {} }}", time(link.delay)),
                 direction,
             );
-            plan.join(&link.name, from, to, &format!("ab = {}\nba = {back}\n", direction(link)));
+            plan.join(&link.name, from, to, &format!("{overhead}ab = {}\nba = {back}\n", direction(link)));
         }
         let mut hosts = String::new();
         let mut flows = String::new();
         let mut path_number = 0;
-        let mut flow_number = 0_u64;
+        let mut flow_number = 0_u32;
+        let stagger = self.stagger();
         for users in &self.users {
             let (sender, receiver) = (format!("{}-c", users.name), format!("{}-s", users.name));
             let (mut sender_routes, mut receiver_routes) = (Vec::new(), Vec::new());
@@ -255,7 +283,7 @@ impl Network {
                     1 => users.name.clone(),
                     _ => format!("{}{}", users.name, number + 1),
                 };
-                let start = users.start + 0.037 * (flow_number % 64) as f64;
+                let start = users.start + stagger * f64::from(flow_number);
                 let span = users.until - start;
                 let protocol = if extra > 0 { "mptcp" } else { "tcp" };
                 let _ = write!(
@@ -298,6 +326,13 @@ impl Network {
         text.push_str(&plan.links);
         text.push_str(&flows);
         text
+    }
+
+    /// Time between the starts of two users: the first flights of users that start together would fill a queue and
+    /// take with them handshakes of MPTCP, which then ends as TCP.
+    fn stagger(&self) -> f64 {
+        let users: u32 = self.users.iter().map(|users| users.count).sum();
+        (self.duration / (10.0 * f64::from(users.max(1)))).min(0.25)
     }
 
     /// Lays a path from the sender's interface over its links to the receiver's.

@@ -34,6 +34,8 @@ pub struct DirectionConfig {
     pub delay: Duration,
     /// How much may wait.
     pub queue: QueueLimit,
+    /// Drops before the queue is full.
+    pub random_drop: Option<RandomDrop>,
     /// Ways to lose a frame; it is lost if any of them says so, and each is asked about every frame the
     /// queue accepts.
     pub loss: Vec<Loss>,
@@ -71,6 +73,18 @@ impl QueueLimit {
     pub const fn bytes(bytes: Bytes) -> Self {
         Self { bytes: Some(bytes), ..Self::UNLIMITED }
     }
+}
+
+/// Frames that would take one of the last places of a queue limited in packets are refused at random, the later the
+/// place the likelier: random early detection (Floyd and Jacobson, 1993; RFC 2309) of the queue as it is, not of its
+/// average. In a queue that only refuses what does not fit, the moments at which flows of equal rhythm send
+/// decide which of them loses; chance makes losses proportional to rates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RandomDrop {
+    /// The number of last places.
+    pub places: u32,
+    /// Probability of being refused at the last place; it rises to that linearly.
+    pub probability: f64,
 }
 
 /// A way to lose frames.
@@ -208,6 +222,7 @@ impl DirectionConfig {
     /// A probability outside `[0, 1]` (NaN included), or an empty range of jitter.
     pub fn validate(&self) -> Result<(), ConfigError> {
         probability("duplication", self.duplication)?;
+        probability("random drops", self.random_drop.map_or(0.0, |drop| drop.probability))?;
         if let Some(Jitter { shape: JitterShape::Uniform { low, high }, .. }) = self.jitter
             && low > high
         {

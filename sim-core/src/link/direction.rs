@@ -22,6 +22,8 @@ pub(crate) struct LinkDirection {
     delay: Duration,
     inside: Inside,
     limit: Limit,
+    /// Last places of the queue in which chance decides.
+    random_places: u32,
     up: bool,
     overhead: u32,
     /// Where it ends.
@@ -93,6 +95,7 @@ impl LinkDirection {
             delay: config.delay,
             inside,
             limit: config.queue.into(),
+            random_places: config.random_drop.map_or(0, |drop| drop.places),
             up: true,
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
             to,
@@ -133,6 +136,9 @@ impl LinkDirection {
         if self.is_full(now, len) {
             return Err(self.count(DropReason::QueueFull));
         }
+        if self.random_places > 0 && self.refuses_early(now) {
+            return Err(self.count(DropReason::Aqm));
+        }
         if self.impaired {
             return Ok(self.decide_fate(index, packet));
         }
@@ -155,6 +161,16 @@ impl LinkDirection {
             });
         }
         packets > self.limit.packets || bytes > self.limit.bytes
+    }
+
+    /// Whether the next frame takes one of the places in which chance decides, and is refused.
+    fn refuses_early(&mut self, now: Instant) -> bool {
+        let waiting = u64::from(self.backlog_now().packets) + u64::from(self.limit.counts_in_service);
+        let certain = self.limit.packets.saturating_sub(u64::from(self.random_places));
+        if self.serializer.busy_until() <= now || waiting < certain {
+            return false;
+        }
+        self.impairments.refuses((waiting - certain + 1) as f64 / f64::from(self.random_places))
     }
 
     fn decide_fate<P: Packet>(&mut self, index: u64, packet: &P) -> Admission {

@@ -13,6 +13,8 @@ use crate::time::Duration;
 pub(super) struct Impairments {
     losses: Vec<LossState>,
     loss_stream: LazyStream,
+    random_drop: f64,
+    random_drop_stream: LazyStream,
     duplication: f64,
     duplication_stream: LazyStream,
     jitter: Option<Jitter>,
@@ -51,6 +53,8 @@ impl Impairments {
         Self {
             losses: config.loss.iter().map(LossState::new).collect(),
             loss_stream: stream("loss"),
+            random_drop: config.random_drop.map_or(0.0, |drop| drop.probability),
+            random_drop_stream: stream("random-drop"),
             duplication: config.duplication,
             duplication_stream: stream("duplication"),
             jitter: config.jitter,
@@ -76,6 +80,11 @@ impl Impairments {
             verdict = verdict.or(lost.then(|| loss.reason()));
         }
         verdict
+    }
+
+    /// Whether a frame is refused that would take one of the last places, `part` of the way to the last one.
+    pub(super) fn refuses(&mut self, part: f64) -> bool {
+        self.random_drop_stream.get().bernoulli((self.random_drop * part).min(1.0))
     }
 
     /// Whether an accepted frame arrives twice.

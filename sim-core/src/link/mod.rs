@@ -21,7 +21,7 @@ mod staged;
 mod stats;
 
 pub use config::{
-    ConfigError, DirectionConfig, Jitter, JitterShape, LinkChange, LinkConfig, Loss, QueueLimit,
+    ConfigError, DirectionConfig, Jitter, JitterShape, LinkChange, LinkConfig, Loss, QueueLimit, RandomDrop,
 };
 pub(crate) use direction::{Admission, LinkDirection};
 pub use stats::{Backlog, LinkStats};

@@ -1,6 +1,6 @@
 use sim_core::{
     ConfigError, ConnectError, Direction, DirectionConfig, DropReason, Duration, Jitter, JitterShape,
-    LinkConfig, Loss,
+    LinkConfig, Loss, QueueLimit, RandomDrop,
 };
 
 use crate::net::{Pipe, mbps, train};
@@ -180,4 +180,41 @@ fn nonsense_is_refused_with_the_reason() {
     let planned =
         pipe.simulation.schedule_link_change(sim_core::Instant::ZERO, pipe.attachment.link, None, change);
     assert_eq!(planned, Err(ConfigError::Probability { what: "loss", value: -0.5 }));
+}
+
+#[test]
+fn the_last_places_of_a_queue_are_filled_by_chance_that_rises_with_their_rank() {
+    // Each time one frame is in transmission and 19 wait, of which the last 10 took places in which chance decides.
+    let zone = RandomDrop { places: 10, probability: 0.5 };
+    let config = DirectionConfig {
+        rate: mbps(8),
+        queue: QueueLimit::packets(20),
+        random_drop: Some(zone),
+        ..Default::default()
+    };
+    let burst = |at: u64| (0..21).map(move |_| (at * 100_000_000, 1000));
+    let frames: Vec<_> = (0..400).flat_map(burst).collect();
+    let pipe = Pipe::new(config, &frames).finish();
+    let stats = pipe.simulation.link_stats(pipe.attachment.link, Direction::AtoB);
+    assert_eq!(stats.drops(DropReason::QueueFull), 0, "a refused frame leaves a place");
+    // The first eleven frames are safe. Of ten more, in a zone entered one place at a time, each is refused with
+    // 5 % for each place taken so far and its own.
+    let mut places = [0.0_f64; 11];
+    places[0] = 1.0;
+    let mut expected = 0.0;
+    for _ in 0..10 {
+        let mut next = [0.0; 11];
+        for (taken, chance) in places.iter().enumerate() {
+            let refused = 0.05 * (taken + 1) as f64;
+            expected += chance * refused;
+            next[taken] += chance * refused;
+            if taken < 10 {
+                next[taken + 1] += chance * (1.0 - refused);
+            }
+        }
+        places = next;
+    }
+    let drops = stats.drops(DropReason::Aqm) as f64 / 400.0;
+    assert!((drops / expected - 1.0).abs() < 0.1, "{drops} for {expected}");
+    assert!(pipe.dropped_numbers().iter().all(|number| number % 21 > 10));
 }

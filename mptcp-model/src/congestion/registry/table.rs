@@ -186,6 +186,12 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
                 unit: "segments",
                 kind: Kind::Integer { min: 0, max: 1000, default: 1 },
             },
+            Parameter {
+                name: "drain",
+                meaning: "cut the window when the queueing delay reaches twice its smallest value",
+                unit: "",
+                kind: Kind::Switch { default: true },
+            },
         ],
         build: |given| {
             Box::new(WVegas::new(wvegas::Config {
@@ -193,6 +199,7 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
                 total_alpha: given.integer("total_alpha"),
                 initial_alpha: given.integer("initial_alpha"),
                 gamma: given.integer("gamma"),
+                drain: given.switch("drain"),
             }))
         },
     },

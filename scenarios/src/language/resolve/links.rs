@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use sim_core::{Bytes, Duration, Instant};
 
 use super::Context;
-use crate::language::document::{RawChange, RawDirection, RawLink, RawLoss};
+use crate::language::document::{RawChange, RawDirection, RawLink, RawLoss, RawRandomDrop};
 use crate::language::value::Located;
-use crate::scenario::{Host, Link, LinkChange, LinkDirection, Loss, Port, QueueLimit};
+use crate::scenario::{Host, Link, LinkChange, LinkDirection, Loss, Port, QueueLimit, RandomDrop};
 use crate::units::{Probability, QueueSize};
 
 pub(super) fn resolve(context: &mut Context<'_>, raw: &[Located<RawLink>], hosts: &[Host]) -> Vec<Link> {
@@ -53,6 +53,7 @@ fn link(context: &mut Context<'_>, located: &Located<RawLink>, index: usize, hos
         rate: raw.rate.clone(),
         delay: raw.delay.clone(),
         queue: raw.queue.clone(),
+        random_drop: raw.random_drop.clone(),
         jitter: raw.jitter.clone(),
         reorder: raw.reorder.clone(),
         duplicate: raw.duplicate.clone(),
@@ -102,6 +103,7 @@ fn direction(
     let (rate, rate_path) = pick!(rate);
     let (delay, delay_path) = pick!(delay);
     let (queue, queue_path) = pick!(queue);
+    let (random_drop, random_drop_path) = pick!(random_drop);
     let (jitter, jitter_path) = pick!(jitter);
     let (reorder, reorder_path) = pick!(reorder);
     let (duplicate, duplicate_path) = pick!(duplicate);
@@ -111,6 +113,7 @@ fn direction(
         rate: rate.and_then(|rate| context.read(&rate_path, rate)),
         delay: context.read_or(&delay_path, delay, Duration::ZERO),
         queue: QueueLimit::Unlimited,
+        random_drop: random_drop.and_then(|drop| self::random_drop(context, &random_drop_path, drop, size)),
         loss: losses.map(|losses| loss(context, &loss_path, losses)).unwrap_or_default(),
         jitter: context.read_or(&jitter_path, jitter, Duration::ZERO),
         reorder: context.read_or(&reorder_path, reorder, false),
@@ -146,6 +149,26 @@ fn queue_limit(
             QueueLimit::Bytes(Bytes(u64::try_from(bytes).unwrap_or(u64::MAX)))
         }
     }
+}
+
+fn random_drop(
+    context: &mut Context<'_>,
+    path: &str,
+    located: &Located<RawRandomDrop>,
+    queue: QueueSize,
+) -> Option<RandomDrop> {
+    let RawRandomDrop { places, probability } = &located.value;
+    let places = context.require(&located.span, path, "places", places.as_ref(), "3");
+    let probability = context.require(&located.span, path, "probability", probability.as_ref(), "\"10 %\"");
+    let probability = probability.and_then(|text| context.read(&format!("{path}.probability"), text));
+    let QueueSize::Packets(limit) = queue else {
+        let help = "give the queue in packets";
+        context.conflict(&located.span, path, "last places of a queue that is not limited in packets", help);
+        return None;
+    };
+    let most = u32::try_from(limit).unwrap_or(u32::MAX);
+    let places = places.and_then(|text| context.count(&format!("{path}.places"), text, 1, most));
+    Some(RandomDrop { places: places?, probability: probability? })
 }
 
 fn loss(context: &mut Context<'_>, path: &str, located: &Located<RawLoss>) -> Vec<Loss> {
