@@ -384,6 +384,8 @@ fn wvegas(values: &Values<'_>) -> Written {
     let rivals = values.count("rivals")?;
     let mut network = Network::new(values.number("duration")?);
     let link = network.link("bn", values.number("rate")? * PACKET_BITS, 30 * (rivals + 1));
+    // Nobody is to lose anything here.
+    network.links[link].random_places = 0;
     let path = over([link], rtt);
     network.user("m", "wvegas", vec![path.clone(); 2]);
     network.users("v", rivals, "wvegas", vec![path]);

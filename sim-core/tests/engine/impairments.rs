@@ -25,7 +25,7 @@ fn a_lost_frame_has_used_its_transmission_time() {
 fn listed_frames_are_counted_from_the_first_one_offered_even_if_refused() {
     let config = DirectionConfig {
         rate: mbps(8),
-        queue: sim_core::QueueLimit::packets(0),
+        queue: QueueLimit::packets(0),
         loss: vec![Loss::List { frames: vec![2, 1] }],
         ..Default::default()
     };
