@@ -172,8 +172,22 @@ impl Connection {
     /// What a segment left for later (`mptcp_worker`): the DATA_FIN of the peer, and its FINs on subflows, which
     /// are answered while the connection is open. Returns whether there was something.
     pub(super) fn work(&mut self, now: Instant) -> bool {
-        if !std::mem::take(&mut self.work_due) || self.mode != Mode::Multipath {
+        if !std::mem::take(&mut self.work_due) {
             return false;
+        }
+        for subflow in &mut self.subflows {
+            // What follows the FINs and the resets of all subflows.
+            let flow = &mut subflow.flow;
+            if flow.fin_sent && std::mem::take(&mut flow.ack_after_fin) {
+                flow.bare_ack_due = true;
+            }
+            if subflow.bare_reset == Bare::Follows {
+                subflow.bare_reset = Bare::Due;
+                subflow.flow.reset_due = true;
+            }
+        }
+        if self.mode != Mode::Multipath {
+            return true;
         }
         if self.recv.fin_at.is_some() && self.recv.take_fin() {
             self.data_fin_received(0);
@@ -204,6 +218,7 @@ impl Connection {
                 for subflow in self.subflows.iter_mut().filter(|subflow| !subflow.retired) {
                     subflow.flow.ack_after_fin = true;
                 }
+                self.work_due = true;
                 return;
             }
             _ => {}
@@ -235,8 +250,9 @@ impl Connection {
     /// A connection that is being closed takes no new subflow: a join under way is forgotten, and whatever
     /// answers it meets a reset (JOIN-21).
     pub(super) fn forget_opening_joins(&mut self) {
+        let over = self.state == State::Closed;
         for subflow in &mut self.subflows {
-            if subflow.stage == Stage::Opening && subflow.initiated {
+            if subflow.stage == Stage::Opening && (subflow.initiated || over) {
                 subflow.stage = Stage::Gone;
                 subflow.flow.finish(CloseReason::Normal);
             }
@@ -295,6 +311,7 @@ impl Connection {
             && let Some(initial) = self.subflows.first_mut()
         {
             initial.bare_reset = Bare::Follows;
+            self.work_due = true;
         }
         self.abort();
     }

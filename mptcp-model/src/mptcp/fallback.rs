@@ -207,7 +207,10 @@ impl Connection {
         if !self.may_fall_back(index, undelivered) {
             return self.refuse_subflow(now, index, reset_reason::MIDDLEBOX);
         }
-        let dsn = self.keys.remote_base.wrapping_add(self.recv.next);
+        // The mapping in force, which may be over (`mptcp_established_options_mp_fail`).
+        let mapping = &self.subflows[index].rx_map;
+        let position = if self.out_of_tree { self.recv.next } else { mapping.data };
+        let dsn = self.keys.remote_base.wrapping_add(position);
         self.fall_back_announcing();
         self.subflows[0].signals.push_back(MpOption::Fail { dsn });
         true

@@ -224,10 +224,10 @@ impl Connection {
             .any(|option| matches!(option, MpOption::JoinAck { hmac } if hmac == expected));
         if !valid {
             self.stats.join_hmac_failures += 1;
-            return self.refuse_subflow(now, index, 1);
+            return self.refuse_join(now, index, segment, 1);
         }
         if !self.takes_joins() || !self.may_accept_join(Some(index)) {
-            return self.refuse_subflow(now, index, 3);
+            return self.refuse_join(now, index, segment, 3);
         }
         let subflow = &mut self.subflows[index];
         subflow.stage = Stage::Confirmed;
@@ -239,6 +239,17 @@ impl Connection {
         self.path_events.push_back(PathEvent::SubflowEstablished(view));
         self.sync_sndbuf();
         true
+    }
+
+    /// The third ACK of a join cannot be taken. Upstream Linux answers for the request, with a reset that
+    /// acknowledges nothing.
+    fn refuse_join(&mut self, now: Instant, index: usize, segment: &TcpSegment, reason: u8) -> bool {
+        self.refuse_subflow(now, index, reason);
+        if !self.out_of_tree {
+            let flow = &mut self.subflows[index].flow;
+            flow.answer_with_reset(segment.ack.to_offset(flow.params.iss, flow.snd_nxt).max(0) as u64);
+        }
+        false
     }
 
     /// The out-of-tree kernel takes joins until its own application closes (JOIN-21).
@@ -260,7 +271,13 @@ impl Connection {
             MpOption::JoinSyn { backup, address_id, nonce, .. } => Some((backup, address_id, nonce)),
             _ => None,
         })?;
-        if self.mode != Mode::Multipath || !self.takes_joins() || !self.may_accept_join(None) {
+        // Upstream Linux answers any join it has the token of; whether it may take one it asks with the third ACK.
+        let refused = if self.out_of_tree {
+            !self.takes_joins() || !self.may_accept_join(None)
+        } else {
+            self.state == State::Closed
+        };
+        if self.mode != Mode::Multipath || refused {
             return None;
         }
         let params = self.flow_params(local, remote, mss);

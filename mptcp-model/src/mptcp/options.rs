@@ -179,7 +179,8 @@ impl Connection {
             return;
         }
         let subflow = &self.subflows[index];
-        if subflow.bare_reset == Bare::Due {
+        // Nor is there an option on the answer to a segment that has none.
+        if subflow.bare_reset == Bare::Due || (subflow.flow.reset_bare && subflow.reset_reason.is_none()) {
             return;
         }
         if self.version == Version::V0 || self.out_of_tree {
@@ -211,7 +212,9 @@ impl Connection {
         if plan.kind == PlanKind::Ack
             && let Some(option) = self.subflows[index].signals.pop_front()
         {
-            return Part::Other(option);
+            // The answer to MP_FAIL still carries a DATA_ACK.
+            let data_ack = !self.out_of_tree && matches!(option, MpOption::Fail { .. });
+            return if data_ack { Part::Both(self.dss(plan, false), option) } else { Part::Other(option) };
         }
         self.infinite_dss().map_or(Part::None, Part::Dss)
     }

@@ -230,6 +230,8 @@ impl Connection {
             // Silently (`mptcp_sub_force_close`).
             self.subflow_ended(now, index, CloseReason::Normal);
         } else if subflow.flow.is_synchronized() {
+            // An ACK goes before the FIN (`mptcp_subflow_shutdown`).
+            subflow.flow.bare_ack_due = true;
             subflow.flow.close_send();
             self.retire(now, index, CloseReason::Normal);
         } else {
@@ -384,13 +386,15 @@ impl Connection {
             if entry.resend_at.is_none_or(|at| at > now) {
                 continue;
             }
-            if entry.tries >= most {
-                given_up.push(entry.id);
-                continue;
-            }
             entry.tries += 1;
             entry.resend_at = wait.map(|wait| now + wait * (1 << entry.tries.min(8)));
-            due.push(*entry);
+            if entry.tries <= most {
+                due.push(*entry);
+            }
+            if entry.tries >= most {
+                // The next address has its turn with the last repetition.
+                given_up.push(entry.id);
+            }
         }
         for entry in due {
             self.send_announcement(entry.id, entry.address, entry.port);

@@ -3,7 +3,6 @@
 
 use sim_core::Instant;
 
-use super::subflow::Bare;
 use super::{Connection, Mode, Stage};
 use crate::tcp::{Plan, PlanKind};
 use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
@@ -80,10 +79,6 @@ impl Connection {
         flow.note_sent(plan.kind);
         if plan.kind == PlanKind::Reset {
             flow.reset_sent();
-            if subflow.bare_reset == Bare::Follows {
-                subflow.bare_reset = Bare::Due;
-                flow.reset_due = true;
-            }
         }
         let header = subflow.header;
         Packet {
@@ -131,7 +126,7 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => return flow.recv.rcv_wnd.min(65_535) as u16,
-            PlanKind::Reset if self.mode != Mode::Multipath => return 0,
+            PlanKind::Reset if self.mode != Mode::Multipath || flow.reset_bare => return 0,
             _ => {}
         }
         let scale = flow.rcv_wscale;

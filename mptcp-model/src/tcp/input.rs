@@ -4,7 +4,7 @@
 use sim_core::{Duration, Instant};
 
 use super::receive::{Arrival, ReceiveSpace};
-use super::{Flow, SynOptions, TcpState};
+use super::{Flow, SynOptions, TcpState, XmitTimer};
 use crate::congestion::PathView;
 use crate::path_manager::CloseReason;
 use crate::wire::DssMapping;
@@ -120,6 +120,11 @@ impl Flow {
             if ack != 1 || self.snd_nxt == 0 {
                 if !flags.rst() {
                     self.answer_with_reset(ack.max(0) as u64);
+                    if self.retries == 0 && self.xmit_timer.is_some() {
+                        // The reset clears the way for the SYN, which goes again at once.
+                        let soon = self.config.timer_tick.unwrap_or(Duration::from_millis(1)) * 2;
+                        self.xmit_timer = Some((self.config.expiry(now, soon), XmitTimer::Retransmit));
+                    }
                 }
                 return Outcome::default();
             }

@@ -182,10 +182,12 @@ impl Flow {
         self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK)
     }
 
-    /// The reset left: nothing follows.
+    /// The reset left: nothing follows, unless it answered a wrong acknowledgment of a SYN.
     pub(crate) fn reset_sent(&mut self) {
         self.reset_due = false;
-        if self.state != TcpState::Closed {
+        if self.reset_bare && self.state == TcpState::SynSent {
+            self.reset_bare = false;
+        } else if self.state != TcpState::Closed {
             self.finish(CloseReason::Normal);
         }
     }
@@ -718,9 +720,6 @@ impl Flow {
         self.stats.segs_out += 1;
         if kind != PlanKind::Syn {
             self.recv.note_ack_sent();
-        }
-        if self.fin_sent && std::mem::take(&mut self.ack_after_fin) {
-            self.bare_ack_due = true;
         }
     }
 }
