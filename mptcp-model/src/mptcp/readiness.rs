@@ -36,7 +36,8 @@ impl Connection {
         Readiness {
             opening: self.state == State::Opening,
             readable: self.recv.unread,
-            ended: self.recv.fin_done || closed,
+            // What was refused never had a stream that could end.
+            ended: self.recv.fin_done || (closed && self.mode != Mode::Offered),
             writable: buffer.saturating_sub(memory) >= memory >> 1,
             closed,
             error: self.error,

@@ -280,6 +280,9 @@ impl Sockets {
         if readiness.ended || socket.read_shut {
             return Some(Ok(0));
         }
+        if readiness.closed {
+            return Some(Err(Errno::NotConnected));
+        }
         (!waits).then_some(Err(Errno::Again))
     }
 
