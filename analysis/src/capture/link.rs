@@ -31,10 +31,10 @@ impl LinkType {
     pub const LOOP: Self = Self(108);
     /// Linux cooked capture, version 1 (`tcpdump -i any`).
     pub const LINUX_SLL: Self = Self(113);
-    /// PPP behind an octet that tells the direction.
-    pub const PPP_WITH_DIRECTION: Self = Self(166);
-    /// Linux PPP: that octet is 0 for what came in.
-    pub const PPP_PPPD: Self = Self(204);
+    /// Linux PPP: the address octet is 0 for what came in and 1 for what went out, then comes the control octet.
+    pub const PPP_PPPD: Self = Self(166);
+    /// PPP behind an octet that is 0 for what came in.
+    pub const PPP_WITH_DIRECTION: Self = Self(204);
     /// Raw IPv4.
     pub const IPV4: Self = Self(228);
     /// Raw IPv6.
@@ -58,9 +58,10 @@ impl LinkType {
             Self::NULL | Self::LOOP => (4, None),
             Self::PPP | Self::PPP_HDLC => (ppp(frame, 0)?, None),
             Self::PPP_ETHER => (ppp_protocol(frame, PPPOE_HEADER)?, None),
-            Self::PPP_WITH_DIRECTION | Self::PPP_PPPD => {
-                let direction = if *frame.first()? == 0 { Direction::Inbound } else { Direction::Outbound };
-                (ppp(frame, 1)?, Some(direction))
+            Self::PPP_WITH_DIRECTION => (ppp(frame, 1)?, Some(ppp_direction(frame)?)),
+            Self::PPP_PPPD => {
+                let control = usize::from(frame.get(1) == Some(&0x03));
+                (ppp_protocol(frame, 1 + control)?, Some(ppp_direction(frame)?))
             }
             Self::LINUX_SLL => {
                 let protocol = be16(frame, 14)?;
@@ -87,6 +88,10 @@ fn ethernet_header(frame: &[u8]) -> Option<usize> {
 }
 
 const PPPOE_HEADER: usize = 6;
+
+fn ppp_direction(frame: &[u8]) -> Option<Direction> {
+    Some(if *frame.first()? == 0 { Direction::Inbound } else { Direction::Outbound })
+}
 
 /// The end of a PPP header at `offset`; address and control (`ff 03`) may be compressed away.
 fn ppp(frame: &[u8], offset: usize) -> Option<usize> {
@@ -148,7 +153,13 @@ mod tests {
             (LinkType::PPP, frame(&[0x57], 0x60), 1, None),
             (LinkType::PPP_HDLC, frame(&[0xff, 0x03, 0x00, 0x57], 0x60), 4, None),
             (LinkType::PPP_ETHER, frame(&[0x11, 0, 0, 1, 0, 22, 0x00, 0x21], 0x45), 8, None),
-            (LinkType::PPP_PPPD, frame(&[1, 0xff, 0x03, 0x00, 0x21], 0x45), 5, Some(Direction::Outbound)),
+            (
+                LinkType::PPP_WITH_DIRECTION,
+                frame(&[1, 0xff, 0x03, 0x00, 0x21], 0x45),
+                5,
+                Some(Direction::Outbound),
+            ),
+            (LinkType::PPP_PPPD, frame(&[0, 0x03, 0x00, 0x21], 0x45), 4, Some(Direction::Inbound)),
             (
                 LinkType::ETHERNET,
                 frame(&[&mac[..], &[0x88, 0x64, 0x11, 0, 0, 1, 0, 22, 0x00, 0x21]].concat(), 0x45),
