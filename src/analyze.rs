@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use analysis::capture::CaptureError;
 use analysis::conformance::{Checker, Finding};
+use analysis::delays::{self, Delays};
 use analysis::html::{self, Part};
+use analysis::intervals::Intervals;
 use analysis::metrics::{self, Report, csv};
 use analysis::plot::PlotError;
-use analysis::sequence::{Course, Recorder};
+use analysis::reconstruct::{Captured, Reconstruction, Segment};
+use analysis::sequence::{Course, Point, Recorder};
 use analysis::vantage::{self, View, Warning, Watch};
 use clap::Args;
 use serde::Serialize;
@@ -29,10 +32,17 @@ pub(crate) struct AnalyzeArguments {
     /// Check against RFC 8684 and RFC 6824 too; exit with 1 if something is found
     #[arg(long)]
     pub(crate) check: bool,
-    /// Write connections.csv, subflows.csv and events.csv to a directory, which must be new, empty or of an
-    /// earlier run
+    /// Match the packets of the captures, or of the hosts in a capture, with each other: one-way delays and losses
+    /// of each subflow and direction
+    #[arg(long)]
+    pub(crate) delays: bool,
+    /// Write connections.csv, subflows.csv, intervals.csv, addresses.csv and events.csv (and delays.csv) to a
+    /// directory, which must be new, empty or of an earlier run
     #[arg(long, value_name = "DIR")]
     pub(crate) csv: Option<PathBuf>,
+    /// Length of the intervals of intervals.csv, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = crate::args::interval)]
+    pub(crate) interval: f64,
     /// Write a report with figures and findings, one file that needs nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -59,6 +69,13 @@ struct Printed<'a> {
     report: &'a Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     findings: Option<&'a [Finding]>,
+}
+
+/// Views, and the delays between them.
+#[derive(Serialize)]
+struct PrintedBoth<'a> {
+    views: Vec<Printed<'a>>,
+    delays: &'a [Delays],
 }
 
 /// A view of a capture with its figures.
@@ -89,15 +106,22 @@ pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Ve
 /// # Errors
 /// If one cannot be read, the output cannot be written, or a check found something.
 pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
-    let AnalyzeArguments { captures, json, check, csv: csv_directory, html, plots, xplot } = arguments;
+    let AnalyzeArguments { captures, json, check, delays, csv: csv_directory, interval, html, plots, xplot } =
+        arguments;
     let csv_destination = csv_directory.clone().map(Destination::new).transpose()?;
     let xplot_destination = xplot.clone().map(Destination::new).transpose()?;
     let plots_destination = plots.clone().map(Destination::new).transpose()?;
-    let points = html.is_some() || plots.is_some() || xplot.is_some();
     let mut seen: Vec<Seen> = Vec::new();
-    let mut recorders = Vec::new();
+    let mut watchers = Vec::new();
     for (index, path) in captures.iter().enumerate() {
-        let (views, warnings, checker, recorder) = one(path, *check || html.is_some(), points)?;
+        let mut watcher = Watcher {
+            checker: (*check || html.is_some()).then(Checker::default),
+            points: (html.is_some() || plots.is_some() || xplot.is_some()).then(Recorder::default),
+            passed: delays.then(delays::Recorder::default),
+            intervals: csv_directory.is_some().then(|| Intervals::new(*interval)),
+        };
+        let (views, warnings) = read(path, &mut watcher)?;
+        watcher.tell_left_out(path);
         let file = path.display().to_string();
         if views.is_empty() {
             let told = warnings.iter().map(|warning| format!("{file}: {warning}\n")).collect::<Vec<_>>();
@@ -105,8 +129,9 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
         }
         for (number, view) in views.into_iter().enumerate() {
             let figures = metrics::report(&file, &view, &warnings);
+            let findings = watcher.checker.as_ref().map_or(&[][..], Checker::findings);
             let findings: Vec<_> =
-                checker.findings().iter().filter(|finding| finding.view == number).cloned().collect();
+                findings.iter().filter(|finding| finding.view == number).cloned().collect();
             if !json {
                 let separator = if seen.is_empty() { "" } else { "\n" };
                 print(&format!("{separator}{figures}"))?;
@@ -116,26 +141,36 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
             }
             seen.push(Seen { view, report: figures, findings, place: (index, number) });
         }
-        recorders.push(recorder);
+        watchers.push(watcher);
     }
+    let found = if *delays { between(&seen, &watchers) } else { Vec::new() };
     if *json {
-        let printed: Vec<_> = seen
+        let views: Vec<_> = seen
             .iter()
             .map(|one| Printed { report: &one.report, findings: check.then_some(one.findings.as_slice()) })
             .collect();
-        let text = serde_json::to_string_pretty(&printed);
+        let text = if *delays {
+            serde_json::to_string_pretty(&PrintedBoth { views, delays: &found })
+        } else {
+            serde_json::to_string_pretty(&views)
+        };
         print(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
+    } else if *delays {
+        if found.is_empty() {
+            print("\nno two captures or hosts saw the same flow\n")?;
+        }
+        found.iter().try_for_each(|one| print(&format!("\n{one}")))?;
     }
     if let Some(destination) = csv_destination {
-        write_csv(&destination, captures, &seen)?;
+        write_csv(&destination, captures, &seen, &watchers, &found)?;
     }
     if let Some(destination) = xplot_destination {
-        each_course(&destination, captures, &seen, &recorders, |directory, name, title, course| {
+        each_course(&destination, captures, &seen, &watchers, |directory, name, title, course| {
             directory.write(&format!("{name}.xpl"), course.xplot(title))
         })?;
     }
     if let Some(destination) = plots_destination {
-        each_course(&destination, captures, &seen, &recorders, draw)?;
+        each_course(&destination, captures, &seen, &watchers, draw)?;
     }
     if let Some(file) = html {
         let parts: Vec<_> = seen
@@ -143,38 +178,69 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
             .map(|one| Part {
                 report: &one.report,
                 view: &one.view,
-                points: recorders[one.place.0].points(one.place.1),
+                points: watchers[one.place.0].points(one.place.1),
                 findings: &one.findings,
             })
             .collect();
         let names: Vec<_> = captures.iter().map(|path| quoted(&path.to_string_lossy())).collect();
-        let command =
-            format!("mptcp-sim analyze {} --html {}", names.join(" "), quoted(&file.to_string_lossy()));
+        let options = if *delays { " --delays" } else { "" };
+        let file_name = quoted(&file.to_string_lossy());
+        let command = format!("mptcp-sim analyze {}{options} --html {file_name}", names.join(" "));
         let failed = |error: PlotError| Failure::message(error.to_string(), None);
-        output::write_file(file, &html::page(&parts, &command).map_err(failed)?)?;
+        output::write_file(file, &html::page(&parts, &found, &command).map_err(failed)?)?;
     }
     if *check && seen.iter().any(|one| !one.findings.is_empty()) { Err(Failure::Check) } else { Ok(()) }
 }
 
-type Read = (Vec<View>, Vec<Warning>, Checker, Recorder);
+/// What watches a capture while it is read.
+struct Watcher {
+    checker: Option<Checker>,
+    points: Option<Recorder>,
+    passed: Option<delays::Recorder>,
+    intervals: Option<Intervals>,
+}
 
-fn one(path: &Path, check: bool, points: bool) -> Result<Read, Failure> {
-    let (mut checker, mut recorder) = (Checker::default(), Recorder::default());
-    let (views, warnings) = match (check, points) {
-        (false, false) => read(path, &mut ())?,
-        (true, false) => read(path, &mut checker)?,
-        (false, true) => read(path, &mut recorder)?,
-        (true, true) => {
-            let mut both = (checker, recorder);
-            let read = read(path, &mut both)?;
-            (checker, recorder) = both;
-            read
-        }
-    };
-    if recorder.left_out() > 0 {
-        report(&[format!("{}: {} packets are not in the figures\n", path.display(), recorder.left_out())]);
+impl Watch for Watcher {
+    fn packet(
+        &mut self,
+        view: usize,
+        seen: &Reconstruction,
+        packet: &Captured<'_>,
+        segment: Option<&Segment>,
+    ) {
+        self.checker.packet(view, seen, packet, segment);
+        self.points.packet(view, seen, packet, segment);
+        self.passed.packet(view, seen, packet, segment);
+        self.intervals.packet(view, seen, packet, segment);
     }
-    Ok((views, warnings, checker, recorder))
+}
+
+impl Watcher {
+    fn points(&self, view: usize) -> &[Point] {
+        self.points.as_ref().map_or(&[], |recorder| recorder.points(view))
+    }
+
+    fn tell_left_out(&self, path: &Path) {
+        let points = self.points.as_ref().map_or(0, Recorder::left_out);
+        let passed = self.passed.as_ref().map_or(0, delays::Recorder::left_out);
+        for (count, what) in [(points, "in the figures"), (passed, "matched")] {
+            if count > 0 {
+                report(&[format!("{}: {count} packets are not {what}\n", path.display())]);
+            }
+        }
+    }
+}
+
+/// The delays between all views.
+fn between(seen: &[Seen], watchers: &[Watcher]) -> Vec<Delays> {
+    let points: Vec<_> = seen
+        .iter()
+        .filter_map(|one| {
+            let recorder = watchers[one.place.0].passed.as_ref()?;
+            Some(delays::Point { view: &one.view, index: one.place.1, recorder })
+        })
+        .collect();
+    delays::delays(&points)
 }
 
 fn findings_text(findings: &[Finding]) -> String {
@@ -185,13 +251,31 @@ fn findings_text(findings: &[Finding]) -> String {
     format!("\n{lines}")
 }
 
-fn write_csv(destination: &Destination, captures: &[PathBuf], seen: &[Seen]) -> Result<(), Failure> {
+fn write_csv(
+    destination: &Destination,
+    captures: &[PathBuf],
+    seen: &[Seen],
+    watchers: &[Watcher],
+    delays: &[Delays],
+) -> Result<(), Failure> {
     let directory = destination.create()?;
     let reports: Vec<_> = seen.iter().map(|one| one.report.clone()).collect();
     let events: Vec<_> = seen.iter().flat_map(|one| csv::events(&one.report.file, &one.view)).collect();
     results::write_series(&directory, "connections.csv", &csv::connections(&reports))?;
     results::write_series(&directory, "subflows.csv", &csv::subflows(&reports))?;
     results::write_series(&directory, "events.csv", &events)?;
+    results::write_series(&directory, "addresses.csv", &csv::addresses(&reports))?;
+    let intervals: Vec<_> = seen
+        .iter()
+        .flat_map(|one| {
+            let intervals = watchers[one.place.0].intervals.as_ref();
+            intervals.map_or_else(Vec::new, |all| all.rows(&one.report.file, &one.view, one.place.1))
+        })
+        .collect();
+    results::write_series(&directory, "intervals.csv", &intervals)?;
+    if !delays.is_empty() {
+        results::write_series(&directory, "delays.csv", &csv::delays(delays))?;
+    }
     results::write_json(&directory, "report.json", &reports)?;
     finish(directory, captures)
 }
@@ -201,12 +285,12 @@ fn each_course(
     destination: &Destination,
     captures: &[PathBuf],
     seen: &[Seen],
-    recorders: &[Recorder],
+    watchers: &[Watcher],
     write: impl Fn(&Directory, &str, &str, &Course<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let directory = destination.create()?;
     for (number, one) in seen.iter().enumerate() {
-        let points = recorders[one.place.0].points(one.place.1);
+        let points = watchers[one.place.0].points(one.place.1);
         let connections = one.view.reconstruction.connections();
         let connections = connections.iter().filter(|connection| !connection.flows.is_empty());
         for (index, connection) in connections.enumerate() {
@@ -222,12 +306,7 @@ fn each_course(
 }
 
 fn draw(directory: &Directory, name: &str, title: &str, course: &Course<'_>) -> Result<(), Failure> {
-    let charts = [
-        ("sequence", course.time_sequence(title)),
-        ("goodput", course.goodput(title)),
-        ("rtt", course.rtt_distribution(title)),
-    ];
-    for (kind, chart) in charts.iter().filter(|(_, chart)| !chart.lines.is_empty()) {
+    for (kind, chart) in course.charts(title) {
         for ending in ["svg", "png"] {
             let failed = |error: PlotError| Failure::message(error.to_string(), None);
             chart.write(&directory.path(&format!("{name}-{kind}.{ending}"))).map_err(failed)?;

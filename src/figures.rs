@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use analysis::groundtruth::{EndResult, GroundTruth, Results, SenderResult};
+use analysis::compare::counters::{self, Naming};
+use analysis::groundtruth::{EndResult, GroundTruth, Results};
 use analysis::summary::{
     BoxSummary, DatagramSummary, FlowSummary, LinkSummary, RunSummary, SubflowSummary, Summary,
 };
@@ -15,9 +16,6 @@ use scenarios::run::{
 };
 use scenarios::scenario::Protocol;
 use sim_core::{Direction, DropReason, Duration, Instant};
-
-use crate::samples::Samples;
-use crate::simulate::Simulated;
 
 /// The digest of a run as it is written.
 pub(crate) fn digest(outcome: &RunOutcome) -> String {
@@ -46,15 +44,20 @@ pub(crate) fn summary(scenario: &Scenario, outcome: &RunOutcome) -> Summary {
 pub(crate) fn results(
     truth: &GroundTruth,
     summary: &Summary,
-    simulated: &Simulated,
+    outcome: &RunOutcome,
     analysis: BTreeMap<String, HostAnalysis>,
 ) -> Results {
-    let Simulated { outcome, samples, .. } = simulated;
     let mut results = Results::from_summary(summary, analysis);
+    for (host, seen) in &results.analysis {
+        let naming = truth.results.nstat.get(host).map_or(Naming::Upstream, Naming::of);
+        let mut counts = counters::from_packets(seen, &truth.topology.addresses_of(host), naming);
+        count_state(outcome, host, naming, &mut counts);
+        results.nstat.insert(host.clone(), counts);
+    }
     for (result, flow) in results.flows.iter_mut().zip(&outcome.flows) {
         result.goodput_from_first_byte_bps = flow.goodput_from_first_byte_bps;
-        result.client = Some(end(&flow.name, &flow.client, samples));
-        result.server = Some(end(&flow.name, &flow.server, samples));
+        result.client = Some(end(&flow.client));
+        result.server = Some(end(&flow.server));
         let measured = truth.results.flows.iter().find(|measured| measured.name == result.name);
         if measured.is_some_and(|measured| measured.goodput_bps.is_none()) {
             result.goodput_bps = None;
@@ -64,6 +67,26 @@ pub(crate) fn results(
         }
     }
     results
+}
+
+/// Counters that packets do not tell, from the state of the connections of `host` at the end.
+fn count_state(outcome: &RunOutcome, host: &str, naming: Naming, counts: &mut BTreeMap<String, u64>) {
+    let ends = outcome.flows.iter().flat_map(|flow| [&flow.client, &flow.server]);
+    for connection in ends.filter(|end| end.host == host).filter_map(|end| end.connection.as_ref()) {
+        let mut add = |name: &str, count: u64| *counts.entry(name.to_owned()).or_default() += count;
+        for stats in connection.subflows.iter().map(|subflow| &subflow.flow.stats) {
+            add("TcpExtTCPTimeouts", stats.timeouts);
+            add("TcpExtTCPSackRecovery", stats.recoveries);
+            add("TcpExtTCPLossProbes", stats.loss_probes);
+            add("TcpExtTCPDSACKRecv", stats.dsacks);
+            add("TcpExtTCPOFOQueue", stats.out_of_order);
+        }
+        if naming == Naming::Upstream && connection.mode != Mode::Plain {
+            add("MPTcpExtMPTCPRetrans", connection.stats.retransmits);
+            add("MPTcpExtSubflowStale", connection.stats.stale_subflows);
+            add("MPTcpExtDataCsumErr", connection.stats.checksum_errors);
+        }
+    }
 }
 
 fn flow(flow: &FlowOutcome) -> FlowSummary {
@@ -172,7 +195,7 @@ fn placed_box(outcome: &BoxOutcome) -> BoxSummary {
     }
 }
 
-fn end(flow: &str, end: &EndOutcome, samples: &Samples) -> EndResult {
+fn end(end: &EndOutcome) -> EndResult {
     let seconds = |at: Option<Instant>| at.map(Instant::as_secs_f64);
     EndResult {
         error: end.record.error.as_ref().map(ToString::to_string),
@@ -182,25 +205,6 @@ fn end(flow: &str, end: &EndOutcome, samples: &Samples) -> EndResult {
         first_rx: seconds(end.record.first_rx),
         last_rx: seconds(end.record.last_rx),
         end: seconds(end.record.finished),
-        sender: sender(flow, end, samples),
         ..EndResult::default()
     }
-}
-
-/// How the end of a flow fared as the sender over a single path.
-fn sender(flow: &str, end: &EndOutcome, samples: &Samples) -> Option<SenderResult> {
-    let connection = end.connection.as_ref()?;
-    let [subflow] = connection.subflows.as_slice() else { return None };
-    let windows: Vec<_> = samples
-        .subflows
-        .iter()
-        .filter(|one| one.connection == flow && one.host == end.host && one.unacked_segments > 0)
-        .map(|one| f64::from(one.cwnd_segments))
-        .collect();
-    let stats = &subflow.flow.stats;
-    (!windows.is_empty()).then(|| SenderResult {
-        cwnd: windows.iter().sum::<f64>() / windows.len() as f64,
-        samples: windows.len(),
-        loss_episodes: stats.recoveries + stats.timeouts,
-    })
 }

@@ -10,7 +10,7 @@ use scenarios::script::run::Variant;
 use crate::analyze::{self, AnalyzeArguments};
 use crate::args::{
     Arguments, CheckArguments, Command, FairnessArguments, FluidArguments, IpVariant, PublishedArguments,
-    ReplicateArguments, RttSource, RunArguments, ScriptArguments,
+    RttSource, RunArguments, ScriptArguments,
 };
 use crate::compare::{self, CompareArguments};
 use crate::dump::{self, DumpArguments};
@@ -19,7 +19,7 @@ use crate::fairness::{self, Gate};
 use crate::fluid::{self, Comparison};
 use crate::ladder::{self, LadderArguments};
 use crate::output::Destination;
-use crate::replicate::{self, Case, Replication};
+use crate::replicate::{self, Replication};
 use crate::run::{self, Plan};
 use crate::script;
 use crate::shell::quoted;
@@ -63,7 +63,10 @@ impl Intent {
     pub(crate) fn new(arguments: Arguments) -> Result<Self, Failure> {
         Ok(match arguments.command.unwrap_or_else(|| Command::Run(RunArguments::default())) {
             Command::Run(arguments) => Self::Run(Box::new(plan(arguments)?)),
-            Command::Replicate(arguments) => Self::Replicate(replication(arguments)?),
+            Command::Replicate(arguments) => {
+                let files = cases_below(&arguments.files)?;
+                Self::Replicate(Replication::new(arguments, files)?)
+            }
             Command::Script(arguments) => Self::Script(scripts(arguments)?),
             Command::Analyze(arguments) => Self::Analyze(arguments),
             Command::Compare(arguments) => Self::Compare(arguments),
@@ -139,24 +142,6 @@ fn gate(arguments: FairnessArguments) -> Result<Gate, Failure> {
     let (mut suite, directory) = fairness::fairness_suite(suite.as_deref())?;
     suite.first_seed = seed.unwrap_or(suite.first_seed);
     Ok(Gate { suite, directory, baseline, update, json, junit })
-}
-
-fn replication(arguments: ReplicateArguments) -> Result<Replication, Failure> {
-    let ReplicateArguments { files, out, seed, json, spread } = arguments;
-    let mut cases = Vec::new();
-    let mut errors = Vec::new();
-    for path in cases_below(&files)? {
-        match Case::read(&path, seed, out.as_deref()) {
-            Ok(case) => cases.push(case),
-            Err(Failure::Errors(found)) => errors.extend(found),
-            Err(other) => return Err(other),
-        }
-    }
-    if errors.is_empty() {
-        Ok(Replication { cases, json, spread: spread / 100.0 })
-    } else {
-        Err(Failure::Errors(errors))
-    }
 }
 
 fn scripts(arguments: ScriptArguments) -> Result<script::Suite, Failure> {

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::failure::Failure;
 
 /// The file that marks a directory as written by this program.
@@ -152,6 +154,16 @@ pub(crate) fn write_file(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), 
         let _ = fs::remove_file(&temporary);
         Failure::io("write", path, &error)
     })
+}
+
+/// Writes one file of JSON, as [`write_file`].
+///
+/// # Errors
+/// If that fails.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(value);
+    let json = json.map_err(|error| Failure::message(error.to_string(), None))?;
+    write_file(path, json + "\n")
 }
 
 /// A hidden name beside `path`. The process number keeps runs apart that write to one place at once.

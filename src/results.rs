@@ -92,11 +92,12 @@ pub(crate) fn write_series(
 fn write_plots(directory: &Directory, scenario: &Scenario, samples: &Samples) -> Result<(), Failure> {
     let Samples { subflows, connections, .. } = samples;
     let title = &scenario.title;
-    let charts: [(&str, Chart); 4] = [
+    let charts: [(&str, Chart); 5] = [
         ("goodput", plot::goodput(title, subflows, connections)),
         ("windows", plot::windows(title, subflows)),
         ("cumulative-bytes", plot::cumulative_bytes(title, subflows, connections)),
         ("rtt", plot::round_trip_times(title, subflows)),
+        ("in-flight", plot::in_flight(title, subflows)),
     ];
     for (name, chart) in charts {
         for ending in ["svg", "png"] {

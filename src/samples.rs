@@ -86,6 +86,8 @@ fn subflow_sample(subflow: &SubflowInfo) -> SubflowSample {
     let millis = |span: Duration| -> Millis { Fixed(span.as_secs_f64() * 1e3) };
     SubflowSample {
         subflow: subflow.id,
+        local: subflow.local.to_string(),
+        remote: subflow.remote.to_string(),
         state: tcp_state(flow.state).to_owned(),
         cwnd_segments: flow.cwnd,
         ssthresh_segments: flow.ssthresh,

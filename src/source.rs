@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use scenarios::{Scenario, apply_override, library, published};
+use serde::de::DeserializeOwned;
 use toml::Table;
 
 use crate::failure::Failure;
@@ -114,4 +115,17 @@ fn overridden(source: &Source, name: &str, overrides: &[String]) -> Result<Scena
     }
     let text = toml::to_string(&document).map_err(|error| Failure::message(error.to_string(), None))?;
     parse(&text, &format!("{} with --set {}", source.name, overrides.join(" --set ")))
+}
+
+/// Reads a TOML file of a plain form; `help` says what is known there.
+///
+/// # Errors
+/// If it cannot be read, or is of another form.
+pub(crate) fn toml<T: DeserializeOwned>(path: &Path, help: &str) -> Result<T, Failure> {
+    let text = read(path)?;
+    toml::from_str(&text).map_err(|error| {
+        let line =
+            error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        Failure::message(format!("{}:{line}: {}", path.display(), error.message()), help.to_owned())
+    })
 }

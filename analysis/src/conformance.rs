@@ -6,6 +6,8 @@
 //! wire formats (WIRE), set-up (CAP), joins (JOIN), data signals (DSS), addresses (ADDR), fallback (FB),
 //! malformed input (MAL).
 
+mod window;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::reconstruct::{Captured, FlowId, Notice, Novelty, Protocol, Reconstruction, Segment};
 use crate::trace::{SegmentView, Transport};
 use crate::vantage::Watch;
+
+use window::Windows;
 
 /// A violation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,7 @@ pub struct Checker {
     counts: BTreeMap<String, u64>,
     /// Subflows that carried unmapped data already.
     unmapped: Vec<(usize, FlowId)>,
+    windows: Windows,
 }
 
 /// The most findings kept of one check; all are counted.
@@ -243,6 +248,14 @@ impl Watch for Checker {
         for notice in seen.notices() {
             self.notice(view, number, segment, notice);
         }
+        if let Some(octets) = self.windows.segment(view, seen, segment, tcp) {
+            self.find(
+                view,
+                number,
+                "DSS-12",
+                format!("data {octets} octets beyond the window of the connection"),
+            );
+        }
         if segment.subtypes == 0 {
             return;
         }
@@ -263,19 +276,5 @@ impl Watch for Checker {
         {
             self.find(view, number, "FB-05", format!("MPTCP option after the fallback of packet {since}"));
         }
-    }
-}
-
-/// Two watchers at once.
-impl<A: Watch, B: Watch> Watch for (A, B) {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
-        self.0.packet(view, seen, packet, segment);
-        self.1.packet(view, seen, packet, segment);
     }
 }

@@ -1,13 +1,17 @@
 //! Ground truth of one case: the JSON files of schema `mptcp-reference/1`, as far as a comparison
-//! needs them. Topology and host configuration are not read here; of samples and kernel counters what tells how a
-//! sender fared. Fields
-//! not named are ignored, missing ones are empty, so files of later versions still load.
+//! needs them. Of the topology only the addresses are read here; host configuration, the output of `ss` and the
+//! events of `ip mptcp monitor` are not. Fields not named are ignored, missing ones are empty, so files of later
+//! versions still load.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::delays::Delays;
+use crate::series::SubflowSample;
+use crate::statistics::median;
 use crate::summary::Summary;
 use crate::trace::HostAnalysis;
 
@@ -38,8 +42,28 @@ pub struct GroundTruth {
     pub flows_spec: Vec<FlowSpec>,
     /// What was captured.
     pub captures: Vec<CaptureFile>,
+    /// The network.
+    pub topology: Topology,
     /// What was measured.
     pub results: Results,
+}
+
+/// The network, as far as it is read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Topology {
+    /// Addresses with prefix lengths by `host:interface`.
+    pub addresses: BTreeMap<String, Vec<String>>,
+}
+
+impl Topology {
+    /// The addresses of a host, without prefix lengths.
+    #[must_use]
+    pub fn addresses_of(&self, host: &str) -> Vec<IpAddr> {
+        let own = self.addresses.iter().filter(|(port, _)| port.split(':').next() == Some(host));
+        let addresses = own.flat_map(|(_, addresses)| addresses);
+        addresses.filter_map(|text| text.split('/').next()?.parse().ok()).collect()
+    }
 }
 
 /// One flow of the script.
@@ -84,9 +108,11 @@ pub struct Results {
     pub links: Vec<LinkResult>,
     /// Analysis of the capture of each host.
     pub analysis: BTreeMap<String, HostAnalysis>,
-    /// Counters of the kernel of each host, by name as in `nstat`; those that are zero are left out.
-    #[serde(skip_serializing)]
+    /// Counters of the kernel of each host, as `nstat` shows them; those that are zero are absent.
     pub nstat: BTreeMap<String, BTreeMap<String, u64>>,
+    /// One-way delays between the hosts, if their captures were matched.
+    #[serde(skip)]
+    pub delays: Vec<Delays>,
 }
 
 impl Results {
@@ -109,8 +135,41 @@ impl Results {
             drops_queue: link.drops_queue,
             drops_loss: link.drops_loss,
             drops_down: link.drops_down,
+            backlog_max_bytes_per_100ms: vec![link.backlog_max_bytes],
         });
-        Self { flows: flows.collect(), links: links.collect(), analysis, nstat: BTreeMap::new() }
+        Self { flows: flows.collect(), links: links.collect(), analysis, ..Self::default() }
+    }
+
+    /// The time between samples of a subflow, in seconds, as it was most often.
+    #[must_use]
+    pub fn sampling_step(&self) -> Option<f64> {
+        let series = self.flows.iter().flat_map(|flow| &flow.series);
+        let steps = series.flat_map(|series| series.samples.windows(2).map(|pair| pair[1].t - pair[0].t));
+        // To a millisecond: samples were taken some microseconds late.
+        median(&steps.collect::<Vec<_>>()).map(|step| (step * 1e3).round() / 1e3)
+    }
+
+    /// Adds the state of subflows over time, from samples of a simulated run.
+    pub fn add_samples(&mut self, samples: &[SubflowSample]) {
+        for sample in samples {
+            let Some(flow) = self.flows.iter_mut().find(|flow| flow.name == sample.connection) else {
+                continue;
+            };
+            let ends =
+                |series: &SubflowSeries| (&series.local, &series.remote) == (&sample.local, &sample.remote);
+            let at = flow.series.iter().position(ends).unwrap_or_else(|| {
+                let (local, remote) = (sample.local.clone(), sample.remote.clone());
+                flow.series.push(SubflowSeries { local, remote, samples: Vec::new() });
+                flow.series.len() - 1
+            });
+            flow.series[at].samples.push(StateSample {
+                t: sample.time_s.0,
+                cwnd: f64::from(sample.cwnd_segments),
+                ssthresh: sample.ssthresh_segments.map(f64::from),
+                srtt_ms: sample.srtt_ms.map(|srtt| srtt.0),
+                unacked: f64::from(sample.unacked_segments),
+            });
+        }
     }
 }
 
@@ -130,6 +189,35 @@ pub struct FlowResult {
     pub client: Option<EndResult>,
     /// The accepting side.
     pub server: Option<EndResult>,
+    /// The state of its subflows over time, at both ends as far as it was sampled.
+    #[serde(skip)]
+    pub series: Vec<SubflowSeries>,
+}
+
+/// The state of one subflow over time, at one end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SubflowSeries {
+    /// Address and port of this end.
+    pub local: String,
+    /// Address and port of the other end.
+    pub remote: String,
+    /// Samples in order of time.
+    pub samples: Vec<StateSample>,
+}
+
+/// The state of a subflow at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StateSample {
+    /// Time, in seconds.
+    pub t: f64,
+    /// Congestion window, in segments.
+    pub cwnd: f64,
+    /// Slow start threshold, in segments, if set.
+    pub ssthresh: Option<f64>,
+    /// Smoothed round-trip time, in milliseconds, if known.
+    pub srtt_ms: Option<f64>,
+    /// Segments sent and not acknowledged.
+    pub unacked: f64,
 }
 
 /// How one application fared.
@@ -152,50 +240,45 @@ pub struct EndResult {
     pub last_rx: Option<f64>,
     /// End of the script, in seconds.
     pub end: Option<f64>,
-    /// How it fared as the sender over a single path.
-    pub sender: Option<SenderResult>,
-    /// Names of the columns of `samples`.
-    #[serde(skip_serializing)]
+    /// Local and remote address and port of each subflow, as `local>remote`.
+    pub subflow_names: Vec<String>,
+    /// What the columns of `samples` are, in the words of `TCP_INFO`; `subflow` is an index in `subflow_names`.
     pub sample_fields: Vec<String>,
-    /// State of each subflow at a fixed step.
-    #[serde(skip_serializing)]
+    /// State of the subflows at regular times.
     pub samples: Vec<Vec<Option<f64>>>,
 }
 
-/// How a sender over a single path fared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SenderResult {
-    /// Mean congestion window in segments of the samples with data outstanding.
-    pub cwnd: f64,
-    /// Number of these samples.
-    pub samples: usize,
-    /// Times loss was found: fast recoveries and retransmission timeouts.
-    pub loss_episodes: u64,
-}
-
-/// Counters of Linux that count episodes of loss.
-const EPISODES: [&str; 3] = ["TcpExtTCPSackRecovery", "TcpExtTCPRenoRecovery", "TcpExtTCPTimeouts"];
-
 impl EndResult {
-    /// What the samples of a single subflow say of its window.
-    fn sampled_window(&self) -> Option<SenderResult> {
-        let column = |name: &str| self.sample_fields.iter().position(|field| field == name);
-        let (subflow, unacked, cwnd) = (column("subflow")?, column("unacked")?, column("cwnd")?);
-        let (mut sum, mut samples) = (0.0, 0);
-        for row in &self.samples {
-            let value = |column: usize| row.get(column).copied().flatten();
-            if value(subflow)? != 0.0 {
-                return None;
-            }
-            if value(unacked)? > 0.0 {
-                sum += value(cwnd)?;
-                samples += 1;
-            }
-        }
-        (samples > 0).then(|| SenderResult { cwnd: sum / samples as f64, samples, loss_episodes: 0 })
+    /// The samples by subflow.
+    fn series(&self) -> Vec<SubflowSeries> {
+        let at = |name: &str| self.sample_fields.iter().position(|field| field == name);
+        let (Some(t), Some(number), Some(cwnd)) = (at("t"), at("subflow"), at("cwnd")) else {
+            return Vec::new();
+        };
+        let (ssthresh, srtt, unacked) = (at("ssthresh"), at("srtt_us"), at("unacked"));
+        let value = |row: &[Option<f64>], column: usize| row.get(column).copied().flatten();
+        let sample = |row: &[Option<f64>]| {
+            let other = |column: Option<usize>| value(row, column?);
+            Some(StateSample {
+                t: value(row, t)?,
+                cwnd: value(row, cwnd)?,
+                ssthresh: other(ssthresh).filter(|&segments| segments < NOT_SET),
+                srtt_ms: other(srtt).filter(|&us| us > 0.0).map(|us| us / 1e3),
+                unacked: other(unacked).unwrap_or(0.0),
+            })
+        };
+        let names = self.subflow_names.iter().enumerate().filter_map(|(index, name)| {
+            let (local, remote) = name.split_once('>')?;
+            let own = self.samples.iter().filter(|row| value(row, number) == Some(index as f64));
+            let samples = own.filter_map(|row| sample(row)).collect();
+            Some(SubflowSeries { local: local.to_owned(), remote: remote.to_owned(), samples })
+        });
+        names.collect()
     }
 }
+
+/// What `TCP_INFO` shows as slow start threshold before the first loss.
+const NOT_SET: f64 = 2_147_483_647.0;
 
 /// Counters of one direction of a link.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -217,6 +300,8 @@ pub struct LinkResult {
     pub drops_loss: u64,
     /// Frames refused because the link was down.
     pub drops_down: u64,
+    /// The most octets that waited, in each tenth of a second, or over the whole run.
+    pub backlog_max_bytes_per_100ms: Vec<u64>,
 }
 
 /// Why a ground truth could not be read.
@@ -241,27 +326,11 @@ impl GroundTruth {
         if truth.schema != SCHEMA {
             return Err(GroundTruthError::Schema(truth.schema));
         }
-        truth.find_senders();
-        Ok(truth)
-    }
-
-    /// Draws from samples and counters how the senders of the case fared. Counters are those of a host, so only one
-    /// that is an end of a single flow says something of it.
-    fn find_senders(&mut self) {
-        let specs = &self.flows_spec;
-        for flow in &mut self.results.flows {
-            let Some(spec) = specs.iter().find(|spec| spec.name == flow.name) else { continue };
-            for (role, end) in [(&spec.client, &mut flow.client), (&spec.server, &mut flow.server)] {
-                let uses =
-                    |other: &FlowSpec| other.client.host == role.host || other.server.host == role.host;
-                let (Some(end), Some(counters)) = (end, self.results.nstat.get(&role.host)) else { continue };
-                if specs.iter().filter(|other| uses(other)).count() != 1 || end.sent <= end.received {
-                    continue;
-                }
-                let loss_episodes = EPISODES.iter().filter_map(|name| counters.get(*name)).sum();
-                end.sender = end.sampled_window().map(|sender| SenderResult { loss_episodes, ..sender });
-            }
+        for flow in &mut truth.results.flows {
+            let ends = [&flow.client, &flow.server].into_iter().flatten();
+            flow.series = ends.flat_map(EndResult::series).collect();
         }
+        Ok(truth)
     }
 
     /// Whether a simulation is to be judged by this case.

@@ -82,11 +82,15 @@ impl Histogram {
         })
     }
 
-    /// Points of the cumulative distribution: value divided by `unit`, part of the samples up to it.
+    /// Points of the cumulative distribution: value divided by `unit`, part of the samples up to it. The first
+    /// is the smallest value, with no part.
     #[must_use]
     pub fn distribution(&self, unit: f64) -> Vec<(f64, f64)> {
         let mut before = 0;
-        let mut points = Vec::with_capacity(self.buckets.len());
+        let mut points = Vec::with_capacity(self.buckets.len() + 1);
+        if self.count > 0 {
+            points.push((self.min as f64 / unit, 0.0));
+        }
         for (&bucket, &count) in &self.buckets {
             before += count;
             let value = middle(bucket).clamp(self.min, self.max);
@@ -140,6 +144,7 @@ mod tests {
             (1.0, 201.0, 381.0, 400.0)
         );
         assert_eq!(quantiles.mean, 200.5);
-        assert_eq!(histogram.distribution(1.0).last(), Some(&(400.0, 1.0)));
+        let steps = histogram.distribution(1.0);
+        assert_eq!((steps.first(), steps.last()), (Some(&(1.0, 0.0)), Some(&(400.0, 1.0))));
     }
 }

@@ -8,10 +8,12 @@
 pub mod capture;
 pub mod compare;
 pub mod conformance;
+pub mod delays;
 pub mod fluid;
 pub mod groundtruth;
 pub mod histogram;
 pub mod html;
+pub mod intervals;
 pub mod ladder;
 pub mod metrics;
 pub mod pcapng;

@@ -1,5 +1,6 @@
 //! The course of a connection over time, packet by packet: data-level and subflow-level time sequence,
-//! acknowledgments, window edge, reinjections, round-trip times, goodput.
+//! acknowledgments, window edge, reinjections and retransmissions, goodput, octets sent and in flight, round-trip
+//! times.
 //!
 //! Points are kept per packet, at most [`LIMIT`] a view; later packets are left out and counted. Export is as
 //! charts and in the format of xplot.
@@ -7,7 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::plot::{Chart, Line};
-use crate::reconstruct::{Captured, Reconstruction, Segment};
+use crate::reconstruct::{Captured, Novelty, Reconstruction, Segment};
 use crate::trace::{FlowDirection, Transport};
 use crate::vantage::{View, Watch};
 
@@ -23,8 +24,20 @@ pub struct Point {
     pub flow: u32,
     /// Side that sent it, 0 the initiator.
     pub side: u8,
-    /// Whether it carries again what had been sent.
+    /// Whether it carries again what had been sent, usually on another subflow.
     pub reinjection: bool,
+    /// Whether it carries again what its subflow had sent.
+    pub retransmission: bool,
+    /// Octets of payload.
+    pub len: u32,
+    /// Octets of the stream of the subflow before and with it, if it has payload.
+    pub stream: i64,
+    /// Octets of the subflow in flight, after it.
+    pub flight: u64,
+    /// Octets of the other side that its ACK covers, on the subflow, and the window it announces.
+    pub acked: (u64, u64),
+    /// Round-trip time of what it acknowledges, in nanoseconds.
+    pub rtt: Option<u64>,
     /// Data offset and length.
     pub data: Option<(i64, i64)>,
     /// DATA_ACK, as an offset in the data of the other side.
@@ -63,7 +76,7 @@ impl Watch for Recorder {
         segment: Option<&Segment>,
     ) {
         let (Some(segment), Transport::Tcp(tcp)) = (segment, &packet.packet.transport) else { return };
-        if segment.data.is_none() && segment.data_ack.is_none() {
+        if tcp.flags.rst() {
             return;
         }
         if self.views.len() <= view {
@@ -73,19 +86,31 @@ impl Watch for Recorder {
             self.left_out += 1;
             return;
         }
-        let window = seen.flows()[segment.flow.index()].announced_window(segment.direction);
-        let edge =
-            segment.data_ack.filter(|_| !tcp.flags.rst()).map(|ack| ack.saturating_add_unsigned(window));
+        let flow = &seen.flows()[segment.flow.index()];
+        let window = flow.announced_window(segment.direction);
         self.views[view].push(Point {
             nanos: packet.nanos,
             flow: segment.flow.index() as u32,
             side: segment.side as u8,
             reinjection: segment.reinjection,
+            retransmission: segment.novelty == Novelty::Retransmission,
+            len: tcp.payload_len,
+            stream: segment.offset - 1 + i64::from(tcp.payload_len),
+            flight: flow.in_flight(segment.direction),
+            acked: (flow.acknowledged(segment.direction.opposite()), window),
+            rtt: segment.rtt,
             data: segment.data,
             data_ack: segment.data_ack,
-            edge,
+            edge: segment.data_ack.map(|ack| ack.saturating_add_unsigned(window)),
         });
     }
+}
+
+/// Subflows that get a time sequence of their own.
+const SUBFLOWS_DRAWN: usize = 8;
+
+fn megabytes(octets: i64) -> f64 {
+    octets as f64 / 1e6
 }
 
 /// One direction of a connection to be drawn.
@@ -122,6 +147,24 @@ impl<'a> Course<'a> {
         nanos.saturating_sub(self.view.start()) as f64 / 1e9
     }
 
+    /// All charts of the course, each with a name for its file. Those without points are left out.
+    #[must_use]
+    pub fn charts(&self, title: &str) -> Vec<(String, Chart)> {
+        let mut charts = vec![
+            ("sequence".to_owned(), self.time_sequence(title)),
+            ("goodput".to_owned(), self.goodput(title)),
+            ("bytes".to_owned(), self.cumulative(title)),
+            ("flight".to_owned(), self.in_flight(title)),
+            ("rtt".to_owned(), self.round_trips(title)),
+            ("rtt-cdf".to_owned(), self.rtt_distribution(title)),
+        ];
+        for number in 0..self.flows.len().min(SUBFLOWS_DRAWN) {
+            charts.push((format!("subflow{number}-sequence"), self.subflow_sequence(title, number)));
+        }
+        charts.retain(|(_, chart)| !chart.lines.is_empty());
+        charts
+    }
+
     fn lines(&self) -> Vec<Line> {
         let label = |flow: &crate::reconstruct::FlowId| {
             let flow = &self.view.reconstruction.flows()[flow.index()];
@@ -139,8 +182,7 @@ impl<'a> Course<'a> {
         let mut lines = self.lines();
         let mut edge = Line { label: "window edge".into(), secondary: true, ..Line::default() };
         let mut acked = Line { label: "DATA_ACK".into(), ..Line::default() };
-        let mut again = Line { label: "reinjected".into(), colour: 6, secondary: true, ..Line::default() };
-        let megabytes = |octets: i64| octets as f64 / 1e6;
+        let mut again = Line { label: "reinjected".into(), colour: 6, points_only: true, ..Line::default() };
         for (number, point) in self.own() {
             let t = self.seconds(point.nanos);
             if point.side == self.side {
@@ -163,6 +205,81 @@ impl<'a> Course<'a> {
         self.chart(title, "data (MB)", lines)
     }
 
+    /// Octets of the stream of one subflow against time: what was sent, acknowledgments, the window edge, and
+    /// retransmissions as marks.
+    #[must_use]
+    pub fn subflow_sequence(&self, title: &str, number: usize) -> Chart {
+        let mut sent = self.lines().swap_remove(number);
+        let title = format!("{title}, {}", sent.label);
+        sent.label = "sent".into();
+        let mut acked = Line { label: "ACK".into(), ..Line::default() };
+        let mut edge = Line { label: "window edge".into(), secondary: true, ..Line::default() };
+        let mut again = Line { label: "sent again".into(), colour: 6, points_only: true, ..Line::default() };
+        for (_, point) in self.own().filter(|(own, _)| *own == number) {
+            let t = self.seconds(point.nanos);
+            if point.side == self.side {
+                if point.len > 0 {
+                    let line = if point.retransmission { &mut again } else { &mut sent };
+                    line.points.push((t, megabytes(point.stream)));
+                }
+            } else {
+                let (ack, window) = point.acked;
+                acked.points.push((t, megabytes(ack.cast_signed())));
+                edge.points.push((t, megabytes((ack + window).cast_signed())));
+            }
+        }
+        if sent.points.is_empty() {
+            return Chart::default();
+        }
+        self.chart(&title, "octets of the subflow (MB)", vec![sent, acked, edge, again])
+    }
+
+    /// Octets sent since the start, each once: by subflow and of the connection.
+    #[must_use]
+    pub fn cumulative(&self, title: &str) -> Chart {
+        let mut lines = self.lines();
+        let mut whole = Line { label: "connection".into(), ..Line::default() };
+        let mut sums = vec![0; lines.len()];
+        let mut all = 0;
+        for (number, point) in self.own().filter(|(_, point)| point.side == self.side) {
+            let t = self.seconds(point.nanos);
+            if point.len > 0 && !point.retransmission {
+                sums[number] += i64::from(point.len);
+                lines[number].points.push((t, megabytes(sums[number])));
+            }
+            if let Some((_, len)) = point.data.filter(|_| !point.reinjection && !point.retransmission) {
+                all += len;
+                whole.points.push((t, megabytes(all)));
+            }
+        }
+        lines.push(whole);
+        self.chart(title, "sent (MB)", lines)
+    }
+
+    /// Octets sent and not acknowledged, by subflow.
+    #[must_use]
+    pub fn in_flight(&self, title: &str) -> Chart {
+        let mut lines = self.lines();
+        for (number, point) in self.own() {
+            if point.side == self.side && point.len > 0 {
+                lines[number].points.push((self.seconds(point.nanos), point.flight as f64 / 1e3));
+            }
+        }
+        self.chart(title, "in flight (kB)", lines)
+    }
+
+    /// Round-trip times of the data over time, by subflow.
+    #[must_use]
+    pub fn round_trips(&self, title: &str) -> Chart {
+        let mut lines = self.lines();
+        for (number, point) in self.own().filter(|(_, point)| point.side != self.side) {
+            if let Some(rtt) = point.rtt {
+                lines[number].points.push((self.seconds(point.nanos), rtt as f64 / 1e6));
+            }
+        }
+        self.chart(title, "round-trip time (ms)", lines)
+    }
+
     /// Data, each octet once, per interval of a hundredth of the time, stacked: the line of a subflow is the sum
     /// of its own goodput and that of those before it.
     #[must_use]
@@ -175,6 +292,7 @@ impl<'a> Course<'a> {
             if point.side == self.side
                 && let Some((_, len)) = point.data
                 && !point.reinjection
+                && !point.retransmission
             {
                 let interval = ((self.seconds(point.nanos) / step) as usize).min(INTERVALS);
                 bits[number][interval] += len as f64 * 8.0;
@@ -188,7 +306,7 @@ impl<'a> Course<'a> {
                 line.points.push(((interval as f64 + 0.5) * step, *below));
             }
         }
-        self.chart(title, "goodput, stacked (Mbit/s)", lines)
+        Chart { stacked: true, ..self.chart(title, "goodput, stacked (Mbit/s)", lines) }
     }
 
     /// The cumulative distribution of round-trip times of the data, a line for each subflow.
@@ -210,12 +328,19 @@ impl<'a> Course<'a> {
             x_label: "round-trip time (ms)".to_owned(),
             y_label: "part of the samples".to_owned(),
             lines,
+            ..Chart::default()
         }
     }
 
     fn chart(&self, title: &str, y_label: &str, mut lines: Vec<Line>) -> Chart {
         lines.retain(|line| !line.points.is_empty());
-        Chart { title: title.to_owned(), x_label: "time (s)".to_owned(), y_label: y_label.to_owned(), lines }
+        Chart {
+            title: title.to_owned(),
+            x_label: "time (s)".to_owned(),
+            y_label: y_label.to_owned(),
+            lines,
+            stacked: false,
+        }
     }
 
     /// The time sequence in the format of xplot: data as vertical lines, reinjections with a diamond, DATA_ACK

@@ -47,6 +47,10 @@ pub struct SubflowSample {
     pub host: String,
     /// Index of the subflow in its connection, in order of creation.
     pub subflow: u32,
+    /// Address and port of this end.
+    pub local: String,
+    /// Address and port of the other end.
+    pub remote: String,
     /// TCP state, in the words of RFC 9293.
     pub state: String,
     /// Congestion window.
@@ -159,6 +163,8 @@ mod tests {
             time_s: Fixed(0.1),
             connection: "f1".into(),
             host: "client".into(),
+            local: "10.0.1.2:40000".into(),
+            remote: "10.0.9.2:5001".into(),
             state: "ESTABLISHED".into(),
             cwnd_segments: 10,
             srtt_ms: Some(Fixed(20.25)),
@@ -167,11 +173,13 @@ mod tests {
         };
         let text = written(&[sample]);
         let (heading, row) = text.split_once('\n').unwrap();
-        assert!(
-            heading
-                .starts_with("time_s,connection,host,subflow,state,cwnd_segments,ssthresh_segments,srtt_ms")
+        assert!(heading.starts_with(
+            "time_s,connection,host,subflow,local,remote,state,cwnd_segments,ssthresh_segments,srtt_ms"
+        ));
+        assert_eq!(
+            row,
+            "0.100000000,f1,client,0,10.0.1.2:40000,10.0.9.2:5001,ESTABLISHED,10,,20.250000,,,0,0,0,0,0,0,0,0,0.333333\n"
         );
-        assert_eq!(row, "0.100000000,f1,client,0,ESTABLISHED,10,,20.250000,,,0,0,0,0,0,0,0,0,0.333333\n");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::ladder::escaped;
+
 /// How the cells of a column are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -27,6 +29,26 @@ impl Table {
         let mut cells: Vec<_> = cells.into_iter().take(self.columns.len()).collect();
         cells.resize(self.columns.len(), String::new());
         self.rows.push(cells);
+    }
+
+    /// The table as HTML.
+    pub(crate) fn to_html(&self) -> String {
+        let mut html = "<div class=\"wide\"><table>\n<tr>".to_owned();
+        let cell = |html: &mut String, tag: &str, align: Align, text: &str| {
+            let class = if align == Align::Left { " class=\"l\"" } else { "" };
+            html.push_str(&format!("<{tag}{class}>{}</{tag}>", escaped(text.trim_start())));
+        };
+        for (name, align) in &self.columns {
+            cell(&mut html, "th", *align, name);
+        }
+        for row in &self.rows {
+            html.push_str("</tr>\n<tr>");
+            for (text, (_, align)) in row.iter().zip(&self.columns) {
+                cell(&mut html, "td", *align, text);
+            }
+        }
+        html.push_str("</tr>\n</table></div>\n");
+        html
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

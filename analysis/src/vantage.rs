@@ -62,6 +62,21 @@ pub trait Watch {
     );
 }
 
+/// Watches, or not.
+impl<W: Watch> Watch for Option<W> {
+    fn packet(
+        &mut self,
+        view: usize,
+        seen: &Reconstruction,
+        packet: &Captured<'_>,
+        segment: Option<&Segment>,
+    ) {
+        if let Some(watch) = self {
+            watch.packet(view, seen, packet, segment);
+        }
+    }
+}
+
 impl Watch for () {
     fn packet(&mut self, _: usize, _: &Reconstruction, _: &Captured<'_>, _: Option<&Segment>) {}
 }

@@ -11,6 +11,7 @@
 //! commands.
 
 mod boxes;
+mod lateness;
 mod settings;
 
 use core::fmt;
@@ -42,6 +43,8 @@ pub struct GroundTruth {
     pub yardstick: bool,
     /// What the scenario leaves out.
     pub unsupported: Vec<Unsupported>,
+    /// By how much frames were late.
+    lateness: Vec<lateness::Lateness>,
 }
 
 /// A feature of a case that a scenario cannot express.
@@ -219,7 +222,13 @@ pub fn import(json: &str) -> Result<GroundTruth, ImportError> {
     let unsupported = import.unsupported;
     let text = document.to_string();
     let scenario = Scenario::from_toml(&text, &format!("{}.toml", case.name))?;
-    Ok(GroundTruth { scenario, group: case.group, yardstick: case.yardstick_why.is_none(), unsupported })
+    Ok(GroundTruth {
+        scenario,
+        yardstick: case.yardstick_why.is_none(),
+        unsupported,
+        lateness: lateness::measured(&case.results),
+        group: case.group,
+    })
 }
 
 struct Import<'a> {

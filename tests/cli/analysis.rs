@@ -88,6 +88,41 @@ fn a_capture_printed_as_a_script_is_one() {
     }
 }
 
+/// All captures of real stacks, if they are there: `MPTCP_REFERENCE` or `../shared/reference` beside the workspace.
+#[test]
+fn every_reference_capture_printed_as_a_script_is_one() {
+    let folder = std::env::var_os("MPTCP_REFERENCE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference"),
+        std::path::PathBuf::from,
+    );
+    if !folder.is_dir() {
+        println!("SKIPPED: no reference captures in {}", folder.display());
+        return;
+    }
+    let (mut captures, mut packets, mut without) = (0, 0, 0);
+    for folder in [folder.clone(), folder.join("oot"), folder.join("public-captures")] {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !name.contains(".pcap") {
+                continue;
+            }
+            // Long captures repeat themselves.
+            let arguments = ["dump", "--script", "--count", "3000", path.to_str().unwrap()];
+            let text = mptcp_sim(&arguments).succeeded().stdout;
+            let script = Script::parse(&name, &text, &Definitions::new())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            captures += 1;
+            packets += script.events.len();
+            without += text.lines().filter(|line| line.starts_with("// packet")).count();
+        }
+    }
+    println!("{captures} captures, {packets} packets, {without} without words");
+    assert!(captures >= 200 && packets > 100_000, "{captures} {packets}");
+    // Neighbour discovery, ARP and other packets that are neither TCP nor ICMP errors.
+    assert!(without * 1000 < packets, "{without} of {packets}");
+}
+
 #[test]
 fn dump_prints_every_packet_on_a_line() {
     let text = mptcp_sim(&["dump", &fixture("g5-fastclose-server.client.pcapng")]).succeeded().stdout;
@@ -135,6 +170,49 @@ fn a_run_is_like_itself_and_unlike_another() {
     assert!(outcome.stdout.contains("left out: goodput"), "{}", outcome.stdout);
 }
 
+/// Every kind of side against every other: runs, several runs, ground truth, captures and pairs of them.
+#[test]
+fn every_kind_of_side_is_compared_with_every_other() {
+    let at = scratch();
+    let names =
+        ["client", "server"].map(|host| fixture(&format!("g3-echo-immediate-two-subflows.{host}.pcapng")));
+    let truth = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/g3-echo-immediate-two-subflows.json");
+    let truth = truth.to_owned();
+    let replicated = mptcp_sim_at(at.path(), &["replicate", &truth, "--out", "one", "--seed", "1"]);
+    assert_eq!(replicated.code, Some(0), "{}", replicated.stdout);
+    mptcp_sim_at(at.path(), &["replicate", &truth, "--out", "two", "--seed", "2"]);
+    let run = "one/g3-echo-immediate-two-subflows".to_owned();
+    std::fs::create_dir(at.path().join("several")).unwrap();
+    for number in ["one", "two"] {
+        let from = at.path().join(number).join("g3-echo-immediate-two-subflows");
+        std::fs::rename(&from, at.path().join("several").join(number)).unwrap();
+        std::fs::create_dir_all(&from).unwrap();
+        for file in std::fs::read_dir(at.path().join("several").join(number)).unwrap() {
+            let file = file.unwrap().path();
+            std::fs::copy(&file, from.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let sides = [
+        run.clone(),
+        "several".to_owned(),
+        format!("{run},{truth}"),
+        truth,
+        names[0].clone(),
+        names.join(","),
+    ];
+    for a in &sides {
+        for b in &sides {
+            let outcome = mptcp_sim_at(at.path(), &["compare", a, b]);
+            assert_eq!(outcome.code, Some(0), "{a} {b}\n{}\n{}", outcome.stdout, outcome.stderr);
+            assert!(outcome.stdout.contains("client #1 c>s signalling"), "{a} {b}\n{}", outcome.stdout);
+            let points = |side: &str| side.contains(',') && side.contains(".pcapng") || !side.contains(".");
+            let both = points(a) && points(b) && a != &sides[2] && b != &sides[2];
+            let delays = outcome.stdout.contains("delay 10.0.2.2 > 10.0.9.2:5001 c>s median");
+            assert_eq!(delays, both, "{a} {b}\n{}", outcome.stdout);
+        }
+    }
+}
+
 #[test]
 fn sides_and_tolerances_that_are_wrong_are_named() {
     let at = scratch();
@@ -147,7 +225,12 @@ fn sides_and_tolerances_that_are_wrong_are_named() {
     ]);
     mptcp_sim_at(at.path(), &["compare", &capture, "nothing.pcapng"]).failed_with(&["nothing.pcapng"]);
     mptcp_sim_at(at.path(), &["compare", ".", &capture])
-        .failed_with(&["summary.json", "the directory of a run"]);
+        .failed_with(&["neither a run nor runs", "the directory of a run"]);
+    mptcp_sim_at(at.path(), &["compare", &format!("{capture},{capture}"), &capture])
+        .failed_with(&["the host `client` too"]);
+    let run = builtin("two-path").path.clone();
+    mptcp_sim_at(at.path(), &["compare", &format!("{capture},{}", run.display()), &capture])
+        .failed_with(&["cannot stand beside"]);
 }
 
 #[test]
@@ -196,7 +279,8 @@ fn figures_are_written_for_each_direction_with_data() {
         names("xplot"),
         ["manifest.json", "view0-connection0-initiator.xpl", "view1-connection0-initiator.xpl"]
     );
-    assert_eq!(names("plots").len(), 1 + 2 * 3 * 2);
+    // Two views, eight charts (two of them a subflow each), SVG and PNG.
+    assert_eq!(names("plots").len(), 1 + 2 * 8 * 2);
     let xplot = std::fs::read_to_string(at.path().join("xplot/view0-connection0-initiator.xpl")).unwrap();
     assert!(xplot.starts_with("double unsigned\ntitle\n") && xplot.ends_with("go\n"));
 }

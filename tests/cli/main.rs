@@ -3,6 +3,7 @@
 mod analysis;
 mod builtins;
 mod captures;
+mod chromium;
 mod datagrams;
 mod fairness;
 mod harness;

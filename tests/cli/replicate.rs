@@ -97,3 +97,67 @@ fn results_of_a_case_are_written_on_request() {
         assert!(results.join(name).is_file(), "{name}");
     }
 }
+
+/// Several seeds, a table and a report; the same octets each time.
+#[test]
+fn several_seeds_give_ranges_a_table_and_a_report() {
+    let directory = scratch();
+    let case = fixture("f4-strip-join-path2");
+    let run = || {
+        let arguments =
+            ["replicate", case.to_str().unwrap(), "--seeds", "3", "--markdown", "t.md", "--html", "r.html"];
+        let outcome = mptcp_sim_at(directory.path(), &arguments);
+        assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+        (outcome.stdout, read("t.md"), read("r.html"))
+    };
+    let (table, markdown, html) = run();
+    let row = table.lines().find(|line| line.contains(" goodput ")).unwrap();
+    assert!(row.contains("3 runs") && row.contains("pass"), "{row}");
+    assert!(table.contains("client retransmissions") || table.contains("mean cwnd"), "{table}");
+    let line = markdown.lines().nth(2).unwrap();
+    assert!(line.starts_with("| f4-strip-join-path2 | pass | "), "{markdown}");
+    assert!(html.contains("<svg") && html.contains("--seeds 3 --html r.html"));
+    assert_eq!(run(), (table, markdown, html));
+}
+
+/// Files of one name are runs of one case: their values make a range, and a spread.
+#[test]
+fn ground_truths_of_one_name_are_runs_of_one_case() {
+    let directory = scratch();
+    let case = fixture("f4-strip-join-path2");
+    fs::copy(&case, directory.path().join("first.json")).unwrap();
+    let mut other: Value = serde_json::from_slice(&fs::read(&case).unwrap()).unwrap();
+    let goodput = other.pointer_mut("/results/flows/0/goodput_bps").unwrap();
+    *goodput = (goodput.as_f64().unwrap() * 1.04).into();
+    fs::write(directory.path().join("second.json"), other.to_string()).unwrap();
+    let outcome = mptcp_sim_at(directory.path(), &["replicate", "first.json", "second.json", "--seeds", "2"]);
+    assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+    let row = outcome.stdout.lines().find(|line| line.contains(" goodput ")).unwrap();
+    // A spread of 4 %: 10 % instead of 5 are allowed.
+    assert_eq!(row.matches("2 runs").count(), 2, "{row}");
+    assert!(row.contains(" 10 % + "), "{row}");
+    assert_eq!(outcome.stdout.matches("f4-strip-join-path2: ").count(), 1);
+}
+
+#[test]
+fn a_spread_is_a_percentage_or_a_file() {
+    let directory = scratch();
+    let case = fixture(ECHO);
+    let case = case.to_str().unwrap();
+    let spread = |spread: &str| mptcp_sim_at(directory.path(), &["replicate", case, "--spread", spread]);
+    let tolerance = |outcome: crate::harness::Outcome| {
+        let row = outcome.stdout.lines().find(|line| line.contains("join time")).unwrap().to_owned();
+        row.split("pass").nth(1).unwrap().trim().to_owned()
+    };
+    let tight = tolerance(spread("2"));
+    fs::write(directory.path().join("s.toml"), format!("{ECHO} = {{ goodput = 0.5, join = 3 }}\n")).unwrap();
+    let wide = tolerance(spread("s.toml"));
+    let number = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!((number(&wide) / number(&tight) - 2.0).abs() < 0.01, "{tight} {wide}");
+    assert_eq!(tolerance(spread("2.1")), wide);
+    fs::write(directory.path().join("s.toml"), "x = { goodputs = 1 }\n").unwrap();
+    spread("s.toml").failed_with(&["s.toml:1", "NAME = PERCENT"]);
+    spread("3000").failed_with(&["--spread 3000"]);
+    spread("none.toml").failed_with(&["none.toml"]);
+}

@@ -8,13 +8,15 @@ use serde_json::Value;
 
 use crate::harness::{Outcome, Results, builtin, mptcp_sim_at, scratch};
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     "capture.pcapng",
     "connections.csv",
     "cumulative-bytes.png",
     "cumulative-bytes.svg",
     "goodput.png",
     "goodput.svg",
+    "in-flight.png",
+    "in-flight.svg",
     "manifest.json",
     "rtt.png",
     "rtt.svg",

@@ -8,8 +8,10 @@
 //!
 //! What is compared. *Protocol*, per host, subflow and direction: SYN parameters, outcome of every
 //! handshake and join, the sequence of signalling events, the sets of option layouts and of DSS
-//! forms, ICMP messages. *Figures*: goodput, completion, share of each subflow, time of each join;
-//! retransmissions and drops are shown for information.
+//! forms, ICMP messages. *Figures*: goodput, completion, share of each subflow, time of each join, segments each host
+//! sent again, the mean congestion window of each subflow over the samples in which it had data in flight, and the
+//! counters of handshakes and signalling that the kernel keeps. Round-trip times, drops, queues and
+//! other counters are shown for information.
 //!
 //! # Canonical forms
 //!
@@ -43,14 +45,19 @@
 //! after it; the tolerances of the figures are in [`Tolerances`].
 
 mod canonical;
-pub mod distributions;
+pub mod counters;
 mod figures;
+mod judge;
 mod protocol;
+pub mod report;
 pub mod sides;
+mod tolerances;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use tolerances::{Spread, Tolerances};
 
 use crate::groundtruth::{GroundTruth, Results};
 use crate::table::{Align, Table};
@@ -77,9 +84,23 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What an aspect is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Structure: who spoke to whom, in which words and in which order.
+    #[default]
+    Protocol,
+    /// A number.
+    Figure,
+}
+
 /// One aspect.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
+    /// What it is about.
+    #[serde(default)]
+    pub kind: Kind,
     /// What is compared.
     pub aspect: String,
     /// Its value in the real run.
@@ -92,44 +113,13 @@ pub struct Row {
     pub tolerance: String,
     /// Where the difference is.
     pub note: String,
-}
-
-/// Differences allowed in figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tolerances {
-    /// Relative difference of goodput and completion.
-    pub goodput: f64,
-    /// Difference of a subflow's share, 0 to 1.
-    pub share: f64,
-    /// Difference of a completion time that is always allowed, in seconds: start-up of the
-    /// applications differs by some milliseconds.
-    pub start_up_s: f64,
-    /// Relative difference of the mean window of a sender over a single path.
-    pub window: f64,
-    /// Relative difference of its number of loss episodes.
-    pub loss_episodes: f64,
-}
-
-impl Default for Tolerances {
-    /// 5 % of goodput, 5 points of share, 10 ms, 10 % of a mean window, 20 % of loss episodes.
-    fn default() -> Self {
-        Self { goodput: 0.05, share: 0.05, start_up_s: 0.010, window: 0.10, loss_episodes: 0.20 }
-    }
-}
-
-impl Tolerances {
-    /// For a case whose repetitions on the real system spread by `spread`, the difference between the
-    /// largest and the smallest goodput divided by the median: above 2 %, tolerances double.
-    #[must_use]
-    pub fn for_spread(spread: f64) -> Self {
-        let tight = Self::default();
-        if spread > 0.02 { Self { goodput: 0.10, share: 0.10, ..tight } } else { tight }
-    }
+    /// Of a figure both values, in bit/s, seconds, milliseconds, parts of 1 or things counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<[Option<f64>; 2]>,
 }
 
 /// A comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Name of the case.
     pub name: String,
@@ -146,10 +136,43 @@ pub struct Comparison {
 /// Compares `simulated` with `truth`.
 #[must_use]
 pub fn compare(truth: &GroundTruth, simulated: &Results, tolerances: &Tolerances) -> Comparison {
-    let mut rows = Vec::new();
+    compare_runs(std::slice::from_ref(truth), std::slice::from_ref(simulated), tolerances)
+}
+
+/// Compares several runs of one simulation with one or several of the real system. The structure of a simulated run
+/// is right if it is that of one of the real runs, and an aspect of it fails if it is wrong in more than
+/// half of the simulated runs.
+///
+/// Without any run on one side nothing is compared.
+#[must_use]
+pub fn compare_runs(truths: &[GroundTruth], simulated: &[Results], tolerances: &Tolerances) -> Comparison {
+    let ([truth, ..], [_, ..]) = (truths, simulated) else {
+        return Comparison {
+            name: truths.first().map(|truth| truth.name.clone()).unwrap_or_default(),
+            title: String::new(),
+            verdict: Verdict::Info,
+            note: "nothing to compare".into(),
+            rows: Vec::new(),
+        };
+    };
     let until_fault = !truth.is_yardstick() && protocol::has_fault(&truth.results);
-    protocol::compare(&truth.results, simulated, until_fault, &mut rows);
-    figures::compare(truth, simulated, tolerances, &mut rows);
+    let mut rows = structure(truths, simulated, until_fault);
+    let of = |other: &Results| figures::figures(truth, other, tolerances);
+    let mut figures: Vec<_> = simulated.iter().map(of).collect();
+    for (_, more) in &mut figures {
+        for row in more.drain(..) {
+            if !rows.iter().any(|known| known.aspect == row.aspect) {
+                rows.push(row);
+            }
+        }
+    }
+    let figures: Vec<_> = figures.into_iter().map(|(figures, _)| figures).collect();
+    if let ([_], [only]) = (truths, figures.as_slice()) {
+        rows.extend(only.iter().map(judge::Figure::row));
+    } else {
+        let real: Vec<_> = truths.iter().map(|real| of(&real.results).0).collect();
+        rows.extend(judge::rows_of_several(&real, &figures));
+    }
     let mut note = String::new();
     if !truth.is_yardstick() {
         let why = truth.yardstick_why.as_deref().unwrap_or("no yardstick");
@@ -169,11 +192,60 @@ pub fn compare(truth: &GroundTruth, simulated: &Results, tolerances: &Tolerances
     Comparison { name: truth.name.clone(), title: truth.title.clone(), verdict, note, rows }
 }
 
+/// The rows of structure.
+fn structure(truths: &[GroundTruth], simulated: &[Results], until_fault: bool) -> Vec<Row> {
+    let rows_of = |truth: &GroundTruth, simulated: &Results| {
+        let mut rows = Vec::new();
+        protocol::compare(&truth.results, simulated, until_fault, &mut rows);
+        rows
+    };
+    let mut all: Vec<Row> = Vec::new();
+    // By aspect, how many simulated runs differ from every real one.
+    let mut wrong: Vec<usize> = Vec::new();
+    for run in simulated {
+        let against: Vec<Vec<Row>> = truths.iter().map(|truth| rows_of(truth, run)).collect();
+        for row in &against[0] {
+            let at = all.iter().position(|known| known.aspect == row.aspect).unwrap_or_else(|| {
+                all.push(row.clone());
+                wrong.push(0);
+                all.len() - 1
+            });
+            let agrees = |rows: &Vec<Row>| {
+                rows.iter().any(|other| other.aspect == row.aspect && other.verdict != Verdict::Fail)
+            };
+            if !against.iter().any(agrees) {
+                wrong[at] += 1;
+                if all[at].verdict != Verdict::Fail {
+                    all[at] = row.clone();
+                }
+            }
+        }
+    }
+    if simulated.len() > 1 || truths.len() > 1 {
+        for (row, wrong) in all.iter_mut().zip(wrong).filter(|(row, _)| row.verdict != Verdict::Info) {
+            row.verdict = if wrong * 2 > simulated.len() { Verdict::Fail } else { Verdict::Pass };
+            if wrong > 0 {
+                row.note = format!("in {wrong} of {} runs: {}", simulated.len(), row.note);
+            }
+        }
+    }
+    all
+}
+
 impl Row {
     /// Equal or not.
     fn exact(aspect: String, real: String, simulated: String) -> Self {
         let verdict = if real == simulated { Verdict::Pass } else { Verdict::Fail };
-        Self { aspect, real, simulated, verdict, tolerance: String::new(), note: String::new() }
+        Self {
+            kind: Kind::Protocol,
+            aspect,
+            real,
+            simulated,
+            verdict,
+            tolerance: String::new(),
+            note: String::new(),
+            values: None,
+        }
     }
 
     fn info(aspect: String, real: String, simulated: String) -> Self {
@@ -196,6 +268,13 @@ impl Comparison {
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
         self.rows.iter().filter(|row| row.verdict == verdict).count()
+    }
+
+    /// Of the judged rows of a kind, how many passed, and how many there are.
+    #[must_use]
+    pub fn passed(&self, kind: Kind) -> (usize, usize) {
+        let judged = || self.rows.iter().filter(|row| row.kind == kind && row.verdict != Verdict::Info);
+        (judged().filter(|row| row.verdict == Verdict::Pass).count(), judged().count())
     }
 }
 

@@ -1,15 +1,19 @@
-//! What a comparison is of: captures, the directory of a run, or ground truth, as results of one form.
+//! What a comparison is of: captures, the directory of a run, or ground truth, as results of one form; one run or
+//! several of the same thing.
 //!
 //! The host of a capture is the part of its interface names before the colon; else the part of the file name
 //! between its last two dots before the ending, as in `case.client.pcapng`; else `capture`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::capture::{CaptureError, CaptureReader};
-use crate::groundtruth::{GroundTruth, GroundTruthError, Results};
+use crate::delays::{Delays, Point, Recorder, delays};
+use crate::groundtruth::{GroundTruth, GroundTruthError, Results, Topology};
+use crate::series::SubflowSample;
 use crate::summary::Summary;
 use crate::trace::{HostAnalysis, PacketView, TraceAnalyser};
+use crate::vantage;
 
 /// One side of a comparison.
 #[derive(Clone, Debug)]
@@ -18,8 +22,10 @@ pub struct Side {
     pub name: String,
     /// What it is about.
     pub title: String,
-    /// What was measured. Captures alone have no flows and links.
-    pub results: Results,
+    /// What was measured, by run, in order of their names. Captures alone have no flows and links.
+    pub runs: Vec<Results>,
+    /// The network, if it is known.
+    pub topology: Topology,
     /// Whether flows and links were measured at the application and at the links.
     pub measured: bool,
 }
@@ -37,40 +43,82 @@ pub enum SideError {
     /// `summary.json` of a run is damaged.
     #[error("{0}: {1}")]
     Summary(String, serde_json::Error),
+    /// The samples of a run are damaged.
+    #[error("{0}: {1}")]
+    Samples(String, csv::Error),
+    /// Captures and other things are mixed.
+    #[error("{0}: captures cannot stand beside runs and ground truths on one side")]
+    Mixed(String),
+    /// Two captures of one run are of the same host.
+    #[error("{0}: another capture of this side is of the host `{1}` too; name files CASE.HOST.pcapng")]
+    SameHost(String, String),
+    /// There is no run.
+    #[error("{0}: neither a run nor runs nor ground truths are in it")]
+    Empty(String),
     /// A capture could not be read to its end.
     #[error("{0}: {1}")]
     Capture(String, CaptureError),
 }
 
 impl Side {
-    /// Reads a directory of a run, a ground truth (`.json`), a capture, or several captures of one run with
-    /// commas between them.
+    /// Reads a directory of a run or of several runs, a ground truth (`.json`), a capture, or several of these with
+    /// commas between them. Several captures are of one run, all else is a run each.
     ///
     /// # Errors
     /// If a file cannot be read, or is none of these.
     pub fn read(argument: &str) -> Result<Self, SideError> {
-        let path = Path::new(argument);
-        if path.is_dir() {
-            return Self::run(path);
-        }
-        if path.extension().is_some_and(|ending| ending == "json") {
-            let json = std::fs::read(path).map_err(|error| SideError::Io(argument.to_owned(), error))?;
-            let truth = GroundTruth::from_json(&json);
-            let truth = truth.map_err(|error| SideError::GroundTruth(argument.to_owned(), error))?;
-            let GroundTruth { title, results, .. } = truth;
-            return Ok(Self { name: argument.to_owned(), title, results, measured: true });
-        }
-        let paths: Vec<PathBuf> = if path.exists() {
-            vec![path.to_owned()]
+        let whole = Path::new(argument);
+        let paths: Vec<PathBuf> = if whole.exists() {
+            vec![whole.to_owned()]
         } else {
             argument.split(',').map(PathBuf::from).collect()
         };
-        let mut analysis = BTreeMap::new();
-        for path in paths {
-            analysis.append(&mut hosts(&path)?);
+        let is_capture = |path: &Path| !path.is_dir() && !is_json(path);
+        if paths.iter().all(|path| is_capture(path)) {
+            let mut analysis = BTreeMap::new();
+            let delays = delays_of(&paths)?;
+            for path in paths {
+                for (host, seen) in hosts(&path)? {
+                    if analysis.insert(host.clone(), seen).is_some() {
+                        return Err(SideError::SameHost(path.display().to_string(), host));
+                    }
+                }
+            }
+            let results = Results { analysis, delays, ..Results::default() };
+            return Ok(Self {
+                name: argument.to_owned(),
+                title: String::new(),
+                runs: vec![results],
+                topology: Topology::default(),
+                measured: false,
+            });
         }
-        let results = Results { analysis, ..Results::default() };
-        Ok(Self { name: argument.to_owned(), title: String::new(), results, measured: false })
+        let mut parts = Vec::new();
+        for path in &paths {
+            if is_capture(path) {
+                return Err(SideError::Mixed(path.display().to_string()));
+            }
+            let found = if path.is_dir() { runs_below(path)? } else { vec![path.clone()] };
+            for run in found {
+                parts.push(if is_json(&run) { Self::truth(&run)? } else { Self::run(&run)? });
+            }
+        }
+        let mut parts = parts.into_iter();
+        let mut first = parts.next().ok_or_else(|| SideError::Empty(argument.to_owned()))?;
+        for part in parts {
+            first.runs.extend(part.runs);
+        }
+        first.name = argument.to_owned();
+        Ok(first)
+    }
+
+    fn truth(path: &Path) -> Result<Self, SideError> {
+        let name = path.display().to_string();
+        let json = std::fs::read(path).map_err(|error| SideError::Io(name.clone(), error))?;
+        let truth = GroundTruth::from_json(&json);
+        let truth = truth.map_err(|error| SideError::GroundTruth(name.clone(), error))?;
+        let GroundTruth { title, results, topology, .. } = truth;
+        Ok(Self { name, title, runs: vec![results], topology, measured: true })
     }
 
     fn run(directory: &Path) -> Result<Self, SideError> {
@@ -83,8 +131,48 @@ impl Side {
         let capture = directory.join("capture.pcapng");
         let analysis = if capture.exists() { hosts(&capture)? } else { BTreeMap::new() };
         let title = format!("run of {}, seed {}", summary.run.name, summary.run.seed);
-        Ok(Self { name, title, results: Results::from_summary(&summary, analysis), measured: true })
+        let mut results = Results::from_summary(&summary, analysis);
+        if capture.exists() {
+            results.delays = delays_of(&[capture])?;
+        }
+        let samples = directory.join("subflows.csv");
+        if samples.exists() {
+            let place = samples.display().to_string();
+            let samples = read_samples(&samples).map_err(|error| SideError::Samples(place, error))?;
+            results.add_samples(&samples);
+        }
+        Ok(Self { name, title, runs: vec![results], topology: Topology::default(), measured: true })
     }
+}
+
+fn is_json(path: &Path) -> bool {
+    !path.is_dir() && path.extension().is_some_and(|ending| ending == "json")
+}
+
+fn read_samples(path: &Path) -> Result<Vec<SubflowSample>, csv::Error> {
+    csv::Reader::from_path(path)?.deserialize().collect()
+}
+
+/// The directory itself if it is a run; else the runs in it, in order of their names: its subdirectories with a
+/// `summary.json`, or if there are none its ground truths.
+fn runs_below(directory: &Path) -> Result<Vec<PathBuf>, SideError> {
+    let io = |error| SideError::Io(directory.display().to_string(), error);
+    if directory.join("summary.json").exists() {
+        return Ok(vec![directory.to_owned()]);
+    }
+    let entries =
+        std::fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(io)?;
+    let paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+    let mut found: Vec<_> =
+        paths.iter().filter(|path| path.join("summary.json").is_file()).cloned().collect();
+    if found.is_empty() {
+        found = paths.into_iter().filter(|path| is_json(path)).collect();
+    }
+    if found.is_empty() {
+        return Err(SideError::Empty(directory.display().to_string()));
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Prepares two sides for each other: what only one of them could measure is left out of both, and two
@@ -92,28 +180,54 @@ impl Side {
 pub fn align(a: &mut Side, b: &mut Side) -> Vec<String> {
     let mut left_out = Vec::new();
     if a.measured != b.measured {
-        for side in [&mut *a, &mut *b] {
-            side.results.flows.clear();
-            side.results.links.clear();
+        for results in a.runs.iter_mut().chain(&mut b.runs) {
+            results.flows.clear();
+            results.links.clear();
         }
         left_out.push("goodput, completion and links: captures alone do not tell them".to_owned());
     }
-    let names = |side: &Side| side.results.analysis.keys().cloned().collect::<Vec<_>>();
+    let names = |side: &Side| -> BTreeSet<String> {
+        side.runs.iter().flat_map(|run| run.analysis.keys().cloned()).collect()
+    };
     let (of_a, of_b) = (names(a), names(b));
-    if let ([one], [other]) = (of_a.as_slice(), of_b.as_slice())
+    let only = |names: &BTreeSet<String>| names.first().cloned().filter(|_| names.len() == 1);
+    if let (Some(one), Some(other)) = (only(&of_a), only(&of_b))
         && one != other
-        && let Some(analysis) = b.results.analysis.remove(other)
     {
-        b.results.analysis.insert(one.clone(), analysis);
+        for run in &mut b.runs {
+            if let Some(analysis) = run.analysis.remove(&other) {
+                run.analysis.insert(one.clone(), analysis);
+            }
+        }
         return left_out;
     }
     for (side, other, own) in [(&mut *a, &of_b, &of_a), (&mut *b, &of_a, &of_b)] {
-        for name in own.iter().filter(|name| !other.contains(name)) {
-            side.results.analysis.remove(name);
+        for name in own.iter().filter(|name| !other.contains(*name)) {
+            for run in &mut side.runs {
+                run.analysis.remove(name);
+            }
             left_out.push(format!("host {name}: only in {}", side.name));
         }
     }
     left_out
+}
+
+/// The one-way delays between all hosts in captures.
+fn delays_of(paths: &[PathBuf]) -> Result<Vec<Delays>, SideError> {
+    let mut read = Vec::new();
+    for path in paths {
+        let mut recorder = Recorder::default();
+        let failed = |error| SideError::Capture(path.display().to_string(), error);
+        let (views, _) = vantage::read(path, &mut recorder).map_err(failed)?;
+        read.push((views, recorder));
+    }
+    let points: Vec<_> = read
+        .iter()
+        .flat_map(|(views, recorder)| {
+            views.iter().enumerate().map(move |(index, view)| Point { view, index, recorder })
+        })
+        .collect();
+    Ok(delays(&points))
 }
 
 /// The analysis of each host in a capture, times from its first packet.

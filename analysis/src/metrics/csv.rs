@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::Report;
+use crate::delays::Delays;
+use crate::histogram::Quantiles;
 use crate::series::{Fixed, Mbit, Millis, Seconds};
 use crate::trace::FlowDirection;
 use crate::vantage::View;
@@ -91,6 +93,87 @@ pub struct EventRow {
     pub payload_bytes: u32,
     pub data_fin: bool,
     pub options: String,
+}
+
+/// One address.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names are the headings; `AddressReport` explains them")]
+pub struct AddressRow {
+    pub file: String,
+    pub view: String,
+    pub address: String,
+    pub sent_packets: u64,
+    pub sent_ip_bytes: u64,
+    pub received_packets: u64,
+    pub received_ip_bytes: u64,
+}
+
+/// One-way delays of one direction of a flow.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names are the headings; `WayDelays` explains them")]
+pub struct DelayRow {
+    pub near: String,
+    pub far: String,
+    pub flow: usize,
+    pub from: String,
+    pub to: String,
+    pub matched: u64,
+    pub lost: u64,
+    pub unsent: u64,
+    pub ambiguous: u64,
+    pub delay_min_ms: Option<Millis>,
+    pub delay_median_ms: Option<Millis>,
+    pub delay_p95_ms: Option<Millis>,
+    pub delay_max_ms: Option<Millis>,
+    pub clock_offset_ms: Millis,
+    pub corrected: bool,
+}
+
+/// Rows of `addresses.csv`.
+#[must_use]
+pub fn addresses(reports: &[Report]) -> Vec<AddressRow> {
+    let of = |report: &Report, one: &super::AddressReport| AddressRow {
+        file: report.file.clone(),
+        view: report.view.clone(),
+        address: one.address.clone(),
+        sent_packets: one.sent.0,
+        sent_ip_bytes: one.sent.1,
+        received_packets: one.received.0,
+        received_ip_bytes: one.received.1,
+    };
+    reports.iter().flat_map(|report| report.addresses.iter().map(move |one| of(report, one))).collect()
+}
+
+/// Rows of `delays.csv`.
+#[must_use]
+pub fn delays(all: &[Delays]) -> Vec<DelayRow> {
+    let mut rows = Vec::new();
+    for delays in all {
+        for flow in &delays.flows {
+            let ends = [(&flow.client, &flow.server), (&flow.server, &flow.client)];
+            for (way, (from, to)) in flow.directions.iter().zip(ends) {
+                let of = |of: fn(&Quantiles) -> f64| way.delay_ms.as_ref().map(|delay| Fixed(of(delay)));
+                rows.push(DelayRow {
+                    near: delays.near.clone(),
+                    far: delays.far.clone(),
+                    flow: flow.flow[0],
+                    from: from.clone(),
+                    to: to.clone(),
+                    matched: way.matched,
+                    lost: way.lost,
+                    unsent: way.unsent,
+                    ambiguous: way.ambiguous,
+                    delay_min_ms: of(|delay| delay.min),
+                    delay_median_ms: of(|delay| delay.median),
+                    delay_p95_ms: of(|delay| delay.p95),
+                    delay_max_ms: of(|delay| delay.max),
+                    clock_offset_ms: Fixed(delays.clock_offset_ms),
+                    corrected: delays.corrected,
+                });
+            }
+        }
+    }
+    rows
 }
 
 /// Rows of `connections.csv`.

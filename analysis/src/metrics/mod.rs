@@ -11,6 +11,7 @@ pub mod csv;
 mod table;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use mptcp_model::crypto::Version;
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,21 @@ pub struct Report {
     pub icmp: BTreeMap<String, u64>,
     /// Damage of the file.
     pub warnings: Vec<Warning>,
+    /// Addresses of TCP flows, in order.
+    pub addresses: Vec<AddressReport>,
     /// Connections in order of their first packet.
     pub connections: Vec<ConnectionReport>,
+}
+
+/// TCP of one address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AddressReport {
+    /// The address.
+    pub address: String,
+    /// Packets sent, and octets of IP in them.
+    pub sent: (u64, u64),
+    /// Packets received, and octets of IP in them.
+    pub received: (u64, u64),
 }
 
 /// One connection.
@@ -239,11 +253,34 @@ pub fn report(file: &str, view: &View, warnings: &[Warning]) -> Report {
         duration_s: view.time.map_or(0.0, |(first, last)| seconds(last, first)),
         icmp: icmp.collect(),
         warnings: warnings.to_vec(),
+        addresses: addresses(seen),
         connections: all
             .enumerate()
             .map(|(number, connection)| one(view, seen, number, connection, start))
             .collect(),
     }
+}
+
+fn addresses(seen: &Reconstruction) -> Vec<AddressReport> {
+    let mut all: BTreeMap<IpAddr, [(u64, u64); 2]> = BTreeMap::new();
+    for flow in seen.flows() {
+        for (direction, from, to) in [
+            (FlowDirection::ClientToServer, flow.client, flow.server),
+            (FlowDirection::ServerToClient, flow.server, flow.client),
+        ] {
+            let counts = flow.counts(direction);
+            for (address, way) in [(from.ip(), 0), (to.ip(), 1)] {
+                let sum = &mut all.entry(address).or_default()[way];
+                *sum = (sum.0 + counts.packets, sum.1 + counts.ip_octets);
+            }
+        }
+    }
+    let told = all.into_iter().map(|(address, [sent, received])| AddressReport {
+        address: address.to_string(),
+        sent,
+        received,
+    });
+    told.collect()
 }
 
 /// What a side of a connection is called.

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use super::{ConnectionReport, Report, SubflowDirection, side_name as name};
+use super::{AddressReport, ConnectionReport, Report, SubflowDirection, side_name as name};
 use crate::histogram::Quantiles;
 use crate::table::{Align, Table};
+
+/// More addresses than this are in the tables of CSV and JSON only.
+const ADDRESSES: usize = 16;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,12 +29,28 @@ impl fmt::Display for Report {
         for (kind, count) in &self.icmp {
             writeln!(f, "ICMP {kind}: {count}")?;
         }
+        for one in self.addresses.iter().filter(|_| self.addresses.len() <= ADDRESSES) {
+            let AddressReport { address, sent, received } = one;
+            writeln!(
+                f,
+                "{address}: {} packets ({} octets) sent, {} ({}) received",
+                sent.0, sent.1, received.0, received.1
+            )?;
+        }
         self.connections.iter().try_for_each(|connection| write!(f, "\n{connection}"))
     }
 }
 
 impl fmt::Display for ConnectionReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heading(f)?;
+        write!(f, "{}", self.table())
+    }
+}
+
+impl ConnectionReport {
+    /// The lines before the table.
+    pub(crate) fn heading(&self, f: &mut impl fmt::Write) -> fmt::Result {
         write!(f, "connection {}: {}", self.connection, self.protocol)?;
         if let Some(version) = self.version {
             write!(f, " version {version}")?;
@@ -86,12 +105,11 @@ impl fmt::Display for ConnectionReport {
                 failover.to, failover.from, failover.at_s, failover.after_ms
             )?;
         }
-        write!(f, "{}", self.table())
+        Ok(())
     }
-}
 
-impl ConnectionReport {
-    fn table(&self) -> Table {
+    /// The subflows, two lines each.
+    pub(crate) fn table(&self) -> Table {
         let mut table = Table::new(&[
             ("  flow", Align::Left),
             ("way", Align::Left),

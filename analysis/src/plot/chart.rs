@@ -21,6 +21,8 @@ pub struct Chart {
     pub y_label: String,
     /// Lines in the order of the legend.
     pub lines: Vec<Line>,
+    /// Whether the room between a line and the one before it, or the axis, is filled: a stack.
+    pub stacked: bool,
 }
 
 /// One line of a chart.
@@ -32,6 +34,8 @@ pub struct Line {
     pub colour: usize,
     /// Whether it accompanies another line: thin, dotted and without marks.
     pub secondary: bool,
+    /// Whether it is no line but a mark at each point.
+    pub points_only: bool,
     /// Points in order of x; a value that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
 }
@@ -155,6 +159,13 @@ impl Chart {
             .max_light_lines(2)
             .draw()
             .map_err(drawing)?;
+        if self.stacked {
+            let mut below: Option<&Line> = None;
+            for line in &self.lines {
+                line.fill(below, &mut chart)?;
+                below = Some(line);
+            }
+        }
         for line in &self.lines {
             line.draw(&mut chart)?;
         }
@@ -175,7 +186,7 @@ impl Chart {
                 y += ROW;
             }
             let sample = line.dashed(vec![(x, y), (x + SAMPLE, y)]);
-            for path in sample {
+            for path in sample.into_iter().filter(|_| !line.points_only) {
                 area.draw(&PathElement::new(path, line.stroke())).map_err(drawing)?;
             }
             if !line.secondary {
@@ -216,6 +227,17 @@ impl Line {
             let (x, y) = plane.map_coordinate(point);
             (x - left, y - top)
         };
+        if self.points_only {
+            // Marks that fall on one another are one.
+            let mut last = None;
+            for point in self.points.iter().filter(|point| point.0.is_finite() && point.1.is_finite()) {
+                let at = pixel(point);
+                if last.replace(at) != Some(at) {
+                    area.draw(&self.mark(at)).map_err(drawing)?;
+                }
+            }
+            return Ok(());
+        }
         for run in self.points.split(|point| !(point.0.is_finite() && point.1.is_finite())) {
             for path in self.dashed(thinned(run.iter().map(pixel))) {
                 area.draw(&PathElement::new(path, self.stroke())).map_err(drawing)?;
@@ -231,6 +253,30 @@ impl Line {
             }
         }
         Ok(())
+    }
+
+    /// Fills the room down to `below`, a line with points at the same places, or to the axis.
+    fn fill<B: DrawingBackend>(
+        &self,
+        below: Option<&Self>,
+        chart: &mut ChartContext<'_, B, Plane>,
+    ) -> Result<(), PlotError> {
+        let plane = chart.plotting_area();
+        let area = plane.strip_coord_spec();
+        let (left, top) = area.get_base_pixel();
+        let pixel = |point: (f64, f64)| {
+            let (x, y) = plane.map_coordinate(&point);
+            (x - left, y - top)
+        };
+        let floor = |&(x, _): &(f64, f64)| (x, 0.0);
+        let lower: Vec<_> = match below {
+            Some(below) => below.points.clone(),
+            None => self.points.iter().map(floor).collect(),
+        };
+        let outline = self.points.iter().copied().chain(lower.into_iter().rev());
+        let outline: Vec<_> = outline.filter(|point| point.1.is_finite()).map(pixel).collect();
+        let colour = self.colour().mix(0.35).filled();
+        area.draw(&Polygon::new(outline, colour)).map_err(drawing)
     }
 
     const fn colour(&self) -> RGBColor {

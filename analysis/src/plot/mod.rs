@@ -10,4 +10,4 @@ mod chart;
 mod views;
 
 pub use chart::{Chart, Line, PlotError};
-pub use views::{cumulative_bytes, goodput, round_trip_times, windows};
+pub use views::{cumulative_bytes, goodput, in_flight, round_trip_times, windows};

@@ -49,6 +49,13 @@ pub fn cumulative_bytes(title: &str, subflows: &[SubflowSample], connections: &[
     chart(title, "data acknowledged (MB)", lines)
 }
 
+/// Segments in flight on every subflow that sent data.
+#[must_use]
+pub fn in_flight(title: &str, subflows: &[SubflowSample]) -> Chart {
+    let lines = subflow_lines(&senders(subflows), |sample| Some(f64::from(sample.in_flight_segments)));
+    chart(title, "in flight (segments)", lines)
+}
+
 /// Smoothed round-trip time of every subflow that sent data.
 #[must_use]
 pub fn round_trip_times(title: &str, subflows: &[SubflowSample]) -> Chart {
@@ -57,7 +64,13 @@ pub fn round_trip_times(title: &str, subflows: &[SubflowSample]) -> Chart {
 }
 
 fn chart(title: &str, y_label: &str, lines: Vec<Line>) -> Chart {
-    Chart { title: title.to_owned(), x_label: TIME.to_owned(), y_label: y_label.to_owned(), lines }
+    Chart {
+        title: title.to_owned(),
+        x_label: TIME.to_owned(),
+        y_label: y_label.to_owned(),
+        lines,
+        stacked: false,
+    }
 }
 
 fn carries_anything(line: &Line) -> bool {

@@ -165,6 +165,8 @@ pub(super) struct Step {
     pub(super) novelty: Novelty,
     /// Whether the cumulative acknowledgment of the other direction advanced.
     pub(super) advanced: bool,
+    /// Round-trip time of data of the other direction that it acknowledges, in nanoseconds.
+    pub(super) rtt: Option<u64>,
 }
 
 /// Packets closer than this belong to one burst, in nanoseconds.
@@ -198,10 +200,26 @@ impl Flow {
         &self.halves[direction as usize].counts
     }
 
+    /// The initial sequence numbers of client and server, of those whose SYN was seen.
+    #[must_use]
+    pub fn initial_numbers(&self) -> [Option<u32>; 2] {
+        [0, 1].map(|side| {
+            let half = &self.halves[side];
+            half.base.filter(|_| half.scale_known()).map(|base| base.0)
+        })
+    }
+
     /// Octets the other side has acknowledged in a direction.
     #[must_use]
     pub fn acknowledged(&self, direction: FlowDirection) -> u64 {
         (self.halves[direction as usize].acknowledged - 1).max(0).unsigned_abs()
+    }
+
+    /// Octets sent in a direction and not acknowledged.
+    #[must_use]
+    pub fn in_flight(&self, direction: FlowDirection) -> u64 {
+        let half = &self.halves[direction as usize];
+        (half.holes.highest().unwrap_or(1) - half.acknowledged.max(1)).max(0).unsigned_abs()
     }
 
     /// The window the sender of a direction announced last, in octets.
@@ -248,13 +266,13 @@ impl Flow {
         };
         let window_before = sent.window;
         let (offset, novelty) = sent.sent(nanos, segment, options, scaled);
-        let mut advanced = false;
+        let (mut advanced, mut rtt) = (false, None);
         if flags.ack() {
             let same_window = window_before == sent.window;
             let pure = novelty == Novelty::Empty && !flags.rst();
-            advanced = back.acked(nanos, segment, options, pure && same_window, &mut sent.counts);
+            (advanced, rtt) = back.acked(nanos, segment, options, pure && same_window, &mut sent.counts);
         }
-        Step { offset, novelty, advanced }
+        Step { offset, novelty, advanced, rtt }
     }
 }
 
@@ -412,7 +430,7 @@ impl Half {
     }
 
     /// The other side acknowledges; `repeats` if nothing else in its packet changed, `counts` are the other
-    /// side's. Returns whether the acknowledgment advanced.
+    /// side's. Returns whether the acknowledgment advanced, and the round-trip time it tells.
     fn acked(
         &mut self,
         nanos: u64,
@@ -420,12 +438,12 @@ impl Half {
         options: &TcpFacts,
         repeats: bool,
         counts: &mut HalfCounts,
-    ) -> bool {
+    ) -> (bool, Option<u64>) {
         if self.base.is_none() {
             // Nothing of this direction was captured; the acknowledgments alone tell its numbers.
             self.base = Some(Seq(segment.ack.0.wrapping_sub(1)));
             self.acknowledged = 1;
-            return false;
+            return (false, None);
         }
         let ack = self.offset(segment.ack);
         if let Some((left, right)) = options.sack {
@@ -449,7 +467,7 @@ impl Half {
         if ack <= self.acknowledged {
             let outstanding = self.holes.highest().is_some_and(|highest| highest > ack);
             counts.duplicate_acks += u64::from(ack == self.acknowledged && repeats && outstanding);
-            return false;
+            return (false, None);
         }
         self.acknowledged = ack;
         self.progress = nanos;
@@ -461,12 +479,11 @@ impl Half {
             sent_at = Some(at);
             self.outstanding.pop_front();
         }
-        if let Some(at) = sent_at
-            && options.sack.is_none()
-        {
-            self.counts.rtt.add(nanos.saturating_sub(at));
+        let rtt = sent_at.filter(|_| options.sack.is_none()).map(|at| nanos.saturating_sub(at));
+        if let Some(rtt) = rtt {
+            self.counts.rtt.add(rtt);
         }
-        true
+        (true, rtt)
     }
 
     /// Ends what is still being counted.

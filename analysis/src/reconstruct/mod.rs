@@ -114,6 +114,8 @@ pub struct Segment {
     pub reinjection: bool,
     /// DATA_ACK as an offset in the data of the other side.
     pub data_ack: Option<i64>,
+    /// Round-trip time of data of the other side that it acknowledges (Karn's rule), in nanoseconds.
+    pub rtt: Option<u64>,
     /// MPTCP subtypes it carries, a bit each.
     pub subtypes: u16,
 }
@@ -260,6 +262,7 @@ impl Reconstruction {
             copy_of: None,
             reinjection: false,
             data_ack: None,
+            rtt: step.rtt,
             subtypes,
         };
         if step.advanced {

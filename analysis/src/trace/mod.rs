@@ -162,6 +162,15 @@ pub enum FlowDirection {
 }
 
 impl FlowDirection {
+    /// The other one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::ClientToServer => Self::ServerToClient,
+            Self::ServerToClient => Self::ClientToServer,
+        }
+    }
+
     /// `c>s` or `s>c`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
