@@ -7,6 +7,7 @@ use analysis::conformance::{Checker, Finding};
 use analysis::delays::{self, Delays};
 use analysis::html::{self, Part};
 use analysis::intervals::Intervals;
+use analysis::ladder::Ladder;
 use analysis::metrics::{self, Report, csv};
 use analysis::plot::PlotError;
 use analysis::reconstruct::{Captured, Reconstruction, Segment};
@@ -46,7 +47,8 @@ pub(crate) struct AnalyzeArguments {
     /// Write a report with figures and findings, one file that needs nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Write the figures of each connection and direction as SVG and PNG to a directory
+    /// Write the figures of each connection and direction, its signalling, and delays if asked for, as SVG and PNG to a
+    /// directory
     #[arg(long, value_name = "DIR")]
     pub(crate) plots: Option<PathBuf>,
     /// Write the time sequence of each connection and direction for xplot to a directory
@@ -165,12 +167,20 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
         write_csv(&destination, captures, &seen, &watchers, &found)?;
     }
     if let Some(destination) = xplot_destination {
-        each_course(&destination, captures, &seen, &watchers, |directory, name, title, course| {
+        let directory = destination.create()?;
+        each_course(&directory, &seen, &watchers, |directory, name, title, course| {
             directory.write(&format!("{name}.xpl"), course.xplot(title))
         })?;
+        finish(directory, captures)?;
     }
     if let Some(destination) = plots_destination {
-        each_course(&destination, captures, &seen, &watchers, draw)?;
+        let directory = destination.create()?;
+        each_course(&directory, &seen, &watchers, draw)?;
+        ladders(&directory, &seen)?;
+        for (number, one) in found.iter().enumerate() {
+            pictures(&directory, &format!("delays{number}"), |path| one.chart().write(path))?;
+        }
+        finish(directory, captures)?;
     }
     if let Some(file) = html {
         let parts: Vec<_> = seen
@@ -282,13 +292,11 @@ fn write_csv(
 
 /// Calls `write` for each direction of each connection that carried data, with a name for its files and a title.
 fn each_course(
-    destination: &Destination,
-    captures: &[PathBuf],
+    directory: &Directory,
     seen: &[Seen],
     watchers: &[Watcher],
     write: impl Fn(&Directory, &str, &str, &Course<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let directory = destination.create()?;
     for (number, one) in seen.iter().enumerate() {
         let points = watchers[one.place.0].points(one.place.1);
         let connections = one.view.reconstruction.connections();
@@ -298,21 +306,45 @@ fn each_course(
                 let course = Course::new(&one.view, points, &connection.flows, side);
                 let sender = if side == 0 { "initiator" } else { "responder" };
                 let title = format!("{}, connection {index}, data of the {sender}", one.view.name);
-                write(&directory, &format!("view{number}-connection{index}-{sender}"), &title, &course)?;
+                write(directory, &format!("view{number}-connection{index}-{sender}"), &title, &course)?;
             }
         }
     }
-    finish(directory, captures)
+    Ok(())
 }
 
-fn draw(directory: &Directory, name: &str, title: &str, course: &Course<'_>) -> Result<(), Failure> {
-    for (kind, chart) in course.charts(title) {
-        for ending in ["svg", "png"] {
-            let failed = |error: PlotError| Failure::message(error.to_string(), None);
-            chart.write(&directory.path(&format!("{name}-{kind}.{ending}"))).map_err(failed)?;
+/// The signalling of each connection.
+fn ladders(directory: &Directory, seen: &[Seen]) -> Result<(), Failure> {
+    for (number, one) in seen.iter().enumerate() {
+        let connections = one.view.reconstruction.connections();
+        let connections = connections.iter().filter(|connection| !connection.flows.is_empty());
+        for (index, connection) in connections.enumerate() {
+            let ladder = Ladder::new(&one.view, index, connection);
+            let name = format!("view{number}-connection{index}-ladder");
+            pictures(directory, &name, |path| ladder.write(path))?;
         }
     }
     Ok(())
+}
+
+/// Writes a picture as SVG and PNG.
+fn pictures(
+    directory: &Directory,
+    name: &str,
+    write: impl Fn(&Path) -> Result<(), PlotError>,
+) -> Result<(), Failure> {
+    for ending in ["svg", "png"] {
+        let failed = |error: PlotError| Failure::message(error.to_string(), None);
+        write(&directory.path(&format!("{name}.{ending}"))).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn draw(directory: &Directory, name: &str, title: &str, course: &Course<'_>) -> Result<(), Failure> {
+    let charts = course.charts(title);
+    charts.iter().try_for_each(|(kind, chart)| {
+        pictures(directory, &format!("{name}-{kind}"), |path| chart.write(path))
+    })
 }
 
 fn finish(directory: Directory, captures: &[PathBuf]) -> Result<(), Failure> {

@@ -23,6 +23,9 @@ pub(crate) struct LadderArguments {
     /// Write SVG to a file instead of text
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+    /// Write PNG to a file instead of text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
 }
 
 /// Prints or draws the ladders of a capture.
@@ -46,21 +49,30 @@ pub(crate) fn ladder(arguments: &LadderArguments) -> Result<(), Failure> {
         let help = format!("views: {}; `analyze` lists the connections", names.join(", "));
         return Err(Failure::message(format!("{}: no such connection", path.display()), help));
     }
-    match &arguments.svg {
-        None => ladders.iter().enumerate().try_for_each(|(index, ladder)| {
+    let pictures: Vec<_> = [(&arguments.svg, "svg"), (&arguments.png, "png")]
+        .into_iter()
+        .filter_map(|(file, ending)| Some((file.as_ref()?, ending)))
+        .collect();
+    if pictures.is_empty() {
+        return ladders.iter().enumerate().try_for_each(|(index, ladder)| {
             let separator = if index == 0 { "" } else { "\n" };
             print(&format!("{separator}{ladder}"))
-        }),
-        Some(file) => {
-            if ladders.len() > 1 {
-                let help = "choose one with --connection, and with --view if the capture holds several hosts";
-                let count = ladders.len();
-                return Err(Failure::message(
-                    format!("an SVG shows one connection, not {count}"),
-                    help.to_owned(),
-                ));
-            }
-            crate::output::write_file(file, ladders[0].to_svg())
-        }
+        });
     }
+    let [ladder] = ladders.as_slice() else {
+        let help = "choose one with --connection, and with --view if the capture holds several hosts";
+        let count = ladders.len();
+        return Err(Failure::message(
+            format!("a picture shows one connection, not {count}"),
+            help.to_owned(),
+        ));
+    };
+    for (file, ending) in pictures {
+        if file.extension().is_none_or(|own| own != ending) {
+            let help = format!("end the name in .{ending}");
+            return Err(Failure::message(format!("{} is no name for this picture", file.display()), help));
+        }
+        ladder.write(file).map_err(|error| Failure::message(error.to_string(), None))?;
+    }
+    Ok(())
 }

@@ -32,6 +32,9 @@ use crate::vantage::{View, Watch};
 /// The most packets of a view that are matched.
 pub const LIMIT: usize = 8_000_000;
 
+/// Clocks further apart than this, some decades, are as far apart as this, in nanoseconds.
+const FARTHEST: i64 = 1 << 60;
+
 /// What tells a packet of a flow and direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Print {
@@ -274,7 +277,9 @@ fn compared(ours: &[(Print, u64)], theirs: &[(Print, u64)]) -> Matched {
     for (print, _) in ours.iter().chain(theirs) {
         let Some([mine, other]) = waiting.remove(print) else { continue };
         if mine.len() == other.len() {
-            let difference = |(mine, other): (&u64, &u64)| other.wrapping_sub(*mine).cast_signed();
+            let difference = |(mine, other): (&u64, &u64)| {
+                other.wrapping_sub(*mine).cast_signed().clamp(-FARTHEST, FARTHEST)
+            };
             matched.differences.extend(mine.iter().zip(&other).map(difference));
         } else if other.is_empty() {
             matched.only_near += mine.len() as u64;

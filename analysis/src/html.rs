@@ -121,7 +121,7 @@ fn one(html: &mut String, part: &Part<'_>) -> Result<(), PlotError> {
             continue;
         }
         figures(html, part, connection, &rebuilt.flows)?;
-        html.push_str(&Ladder::new(part.view, connection.connection, rebuilt).shortened(60).to_svg());
+        html.push_str(&Ladder::new(part.view, connection.connection, rebuilt).shortened(60).to_svg()?);
     }
     Ok(())
 }

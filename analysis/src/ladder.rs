@@ -1,13 +1,18 @@
 //! Sequence diagrams of set-up, signalling and close of a connection: a column for each end of a subflow, an
 //! arrow for each packet of interest; data in between is summed up.
 //!
-//! As text for terminals and as SVG for papers. Time runs downwards, but not to scale.
+//! As text for terminals, as SVG and PNG for papers. Time runs downwards, but not to scale.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
+use std::path::Path;
 
 use mptcp_model::wire::MpOption;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::plot::PlotError;
+use crate::plot::picture::{self, Area, COLOURS, FONT, Picture, drawing};
 use crate::reconstruct::{Connection, Event};
 use crate::trace::FlowDirection;
 use crate::vantage::View;
@@ -93,55 +98,78 @@ impl Ladder {
     }
 
     /// The diagram as SVG, without fonts or anything else from outside.
-    #[must_use]
-    pub fn to_svg(&self) -> String {
-        const MARGIN: usize = 110;
-        const GAP: usize = 300;
-        const STEP: usize = 30;
-        const TOP: usize = 70;
-        let x = |column: usize| MARGIN + GAP / 2 + column * GAP;
-        let width = MARGIN + self.columns.len().max(1) * GAP;
-        let height = TOP + (self.steps.len() + 1) * STEP;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} \
-             {height}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" \
-             fill=\"white\"/>\n<defs><marker id=\"a\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" \
-             markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>\n<text x=\"10\" y=\"20\" \
-             font-size=\"15\">{}</text>\n",
-            escaped(&self.title)
-        );
-        for (column, name) in self.columns.iter().enumerate() {
-            let (x, bottom) = (x(column), height - 10);
-            let _ = write!(
-                svg,
-                "<text x=\"{x}\" y=\"48\" text-anchor=\"middle\" font-weight=\"bold\">{}</text>\n<line x1=\"{x}\" \
-                 y1=\"55\" x2=\"{x}\" y2=\"{bottom}\" stroke=\"#888\"/>\n",
-                escaped(name)
-            );
-        }
-        for (index, step) in self.steps.iter().enumerate() {
-            let y = TOP + index * STEP + STEP / 2;
-            let (from, to) = (x(step.from), x(step.to));
-            let _ = write!(
-                svg,
-                "<text x=\"8\" y=\"{}\" fill=\"#555\">{:.6} s</text>\n<line x1=\"{from}\" y1=\"{y}\" x2=\"{to}\" \
-                 y2=\"{y}\" stroke=\"{}\" marker-end=\"url(#a)\"/>\n<text x=\"{}\" y=\"{}\" \
-                 text-anchor=\"middle\">{}</text>\n",
-                y + 4,
-                step.time_s,
-                COLOURS[(step.from.min(step.to)) % COLOURS.len()],
-                usize::midpoint(from, to),
-                y - 4,
-                escaped(&step.label)
-            );
-        }
-        svg.push_str("</svg>\n");
-        svg
+    ///
+    /// # Errors
+    /// If drawing fails.
+    pub fn to_svg(&self) -> Result<String, PlotError> {
+        picture::to_svg(self)
+    }
+
+    /// Writes the diagram to `path`, whose ending chooses SVG or PNG. The file appears complete or not at all.
+    ///
+    /// # Errors
+    /// If the ending is another, or writing fails.
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        picture::write(self, path)
+    }
+
+    /// Steps that are drawn: a picture has its limits.
+    fn drawn(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.from.max(step.to) < COLUMNS).take(DRAWN)
     }
 }
 
-/// Okabe and Ito, as in the plots: one for each path of the initiator.
-const COLOURS: [&str; 5] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
+/// The most steps and columns in a picture; text shows all.
+const DRAWN: usize = 600;
+const COLUMNS: usize = 24;
+const MARGIN: i32 = 110;
+/// Between columns and between steps.
+const GAP: i32 = 320;
+const STEP: i32 = 30;
+const TOP: i32 = 70;
+
+impl Picture for Ladder {
+    fn size(&self) -> (u32, u32) {
+        let width = MARGIN + self.columns.len().clamp(1, COLUMNS) as i32 * GAP;
+        let height = TOP + (self.drawn().count() as i32 + 2) * STEP;
+        (width.unsigned_abs(), height.unsigned_abs())
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Result<(), PlotError> {
+        let column = |column: usize| MARGIN + GAP / 2 + column as i32 * GAP;
+        let style =
+            |size: i32, across: HPos| TextStyle::from((FONT, size)).pos(Pos::new(across, VPos::Bottom));
+        let text = |words: &str, size: i32, across: HPos, at: (i32, i32)| {
+            area.draw_text(words, &style(size, across), at).map_err(drawing)
+        };
+        text(&self.title, 17, HPos::Left, (10, 24))?;
+        let count = self.drawn().count();
+        let bottom = TOP + count as i32 * STEP + 10;
+        for (number, name) in self.columns.iter().take(COLUMNS).enumerate() {
+            let x = column(number);
+            text(name, 15, HPos::Center, (x, 52))?;
+            let line = PathElement::new([(x, 56), (x, bottom)], RGBColor(136, 136, 136).stroke_width(1));
+            area.draw(&line).map_err(drawing)?;
+        }
+        for (index, step) in self.drawn().enumerate() {
+            let y = TOP + index as i32 * STEP + STEP / 2;
+            let (from, to) = (column(step.from), column(step.to));
+            // A colour for each path of the initiator, as in the plots.
+            let colour = COLOURS[1 + step.from.min(step.to) % (COLOURS.len() - 1)];
+            text(&format!("{:.6} s", step.time_s), 13, HPos::Left, (8, y + 6))?;
+            area.draw(&PathElement::new([(from, y), (to, y)], colour.stroke_width(1))).map_err(drawing)?;
+            let back = if to > from { -9 } else { 9 };
+            let head = [(to, y), (to + back, y - 4), (to + back, y + 4)];
+            area.draw(&Polygon::new(head, colour.filled())).map_err(drawing)?;
+            text(&step.label, 13, HPos::Center, (i32::midpoint(from, to), y - 3))?;
+        }
+        let left_out = self.left_out + (self.steps.len() - count) as u64;
+        if left_out > 0 {
+            text(&format!("and {left_out} more"), 13, HPos::Left, (8, bottom + 24))?;
+        }
+        Ok(())
+    }
+}
 
 impl fmt::Display for Ladder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

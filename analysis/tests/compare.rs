@@ -1,12 +1,16 @@
 //! Comparisons of a real case with itself, with variations that two runs of one kernel show, and with
 //! variations that they do not.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 
 use analysis::compare::{Comparison, Tolerances, Verdict, compare};
 use analysis::groundtruth::{GroundTruth, GroundTruthError, Results};
 use analysis::summary::{FlowSummary, Summary};
 use analysis::trace::{FlowDirection, HostAnalysis, SignalEvent};
+
+use common::reference;
 
 fn case(name: &str) -> GroundTruth {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.json"));
@@ -310,18 +314,6 @@ fn other_schemas_are_refused_and_unknown_fields_ignored() {
     assert!(matches!(GroundTruth::from_json(b"{"), Err(GroundTruthError::Json(_))));
     let truth = GroundTruth::from_json(br#"{"schema": "mptcp-reference/1", "later": {"x": 1}}"#).unwrap();
     assert!(truth.is_yardstick());
-}
-
-/// The folder of all cases, if it is there: `MPTCP_REFERENCE` or `../shared/reference` beside the
-/// workspace.
-fn reference() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference");
-    let folder = std::env::var_os("MPTCP_REFERENCE").map_or_else(beside, PathBuf::from);
-    if !folder.is_dir() {
-        println!("SKIPPED: no reference captures in {}", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 fn load(path: &Path) -> GroundTruth {

@@ -1,9 +1,13 @@
 //! Counters derived from packets must be those the kernels counted.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use analysis::compare::counters::{Naming, from_packets, is_derived};
 use analysis::groundtruth::GroundTruth;
+
+use common::reference;
 
 /// Counters in which a kernel does not count what its capture shows, case by case: a packet that came for a
 /// socket that was gone or not there yet, or was refused; or in which it counts what is not in the capture: segments that
@@ -78,15 +82,9 @@ fn small_cases_count_what_the_kernel_counted() {
     assert!(right > 60, "{right}");
 }
 
-/// All cases, if they are there: `MPTCP_REFERENCE` or `../shared/reference` beside the workspace.
 #[test]
 fn every_reference_case_counts_what_its_kernel_counted() {
-    let folder = std::env::var_os("MPTCP_REFERENCE")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"), PathBuf::from);
-    if !folder.is_dir() {
-        println!("SKIPPED: no reference captures in {}", folder.display());
-        return;
-    }
+    let Some(folder) = reference() else { return };
     let (mut right, mut wrong) = (0, Vec::new());
     for folder in [folder.clone(), folder.join("oot")] {
         for case in below(&folder) {

@@ -1,5 +1,8 @@
 //! A corpus of damaged capture files: each gives the packets before the damage, and says what is wrong where.
 
+#[path = "common/everything.rs"]
+mod everything;
+
 use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -57,6 +60,13 @@ fn every_damaged_file_is_read_up_to_the_damage() {
 }
 
 #[test]
+fn every_damaged_file_goes_through_everything() {
+    for file in corpus() {
+        everything::read_everything(std::fs::read(&file).unwrap(), true);
+    }
+}
+
+#[test]
 fn a_false_length_costs_no_memory() {
     // The window grows with what is there: 60 MiB announced, some hundred octets present.
     for name in ["pcap-captured-60MiB.pcap", "ng-block-length-60MiB.pcapng"] {
@@ -83,7 +93,28 @@ proptest! {
             }
             octets.truncate(cut.index(octets.len() * 4));
         }
-        let _ = outcome(octets);
+        let _ = outcome(octets.clone());
+        everything::read_everything(octets, false);
+    }
+
+    /// Real captures with some octets changed: most packets still mean something.
+    #[test]
+    fn no_change_to_a_real_capture_makes_anything_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..60),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "pcapng"));
+        files.sort();
+        let mut octets = std::fs::read(which.get(&files)).unwrap();
+        for (position, octet) in changes {
+            let position = position.index(octets.len());
+            octets[position] = octet;
+        }
+        octets.truncate(cut.index(octets.len() * 4));
+        everything::read_everything(octets, false);
     }
 
     #[test]
@@ -96,7 +127,9 @@ proptest! {
             &[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a],
             &[0x1f, 0x8b, 8, 0],
         ];
-        let _ = outcome([STARTS[magic], &octets].concat());
+        let octets = [STARTS[magic], &octets].concat();
+        let _ = outcome(octets.clone());
+        everything::read_everything(octets, false);
     }
 
     #[test]

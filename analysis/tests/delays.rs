@@ -1,10 +1,14 @@
 //! One-way delays of pairs of real captures, whose links and losses are known packet by packet.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use analysis::delays::{Delays, Point, Recorder, delays};
 use analysis::vantage;
 use serde_json::Value;
+
+use common::reference;
 
 fn between(paths: &[PathBuf]) -> Vec<Delays> {
     let read: Vec<_> = paths
@@ -23,16 +27,6 @@ fn between(paths: &[PathBuf]) -> Vec<Delays> {
         })
         .collect();
     delays(&points)
-}
-
-fn reference() -> Option<PathBuf> {
-    let folder = std::env::var_os("MPTCP_REFERENCE")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference"), PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("SKIPPED: no reference captures in {}", folder.display());
-    None
 }
 
 fn pair(folder: &Path, name: &str) -> Vec<PathBuf> {

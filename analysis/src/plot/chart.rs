@@ -1,14 +1,12 @@
 //! A line chart with legend and axes, drawn the same on every machine.
 
-use std::io;
 use std::path::Path;
-use std::sync::OnceLock;
 
-use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontStyle, register_font};
+
+use super::picture::{self, Area, COLOURS, FONT, Picture, PlotError, drawing};
 
 /// A line chart. Coordinates are in the units of the axis labels.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,51 +38,17 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Why a plot could not be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlotError {
-    /// The file name ends in neither `.svg` nor `.png`.
-    #[error("`{0}`: plots are written as .svg or .png")]
-    UnknownFormat(String),
-    /// Writing failed.
-    #[error("writing `{path}` failed: {error}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What failed.
-        #[source]
-        error: io::Error,
-    },
-    /// Drawing failed.
-    #[error("drawing failed: {0}")]
-    Drawing(String),
-}
-
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 540;
-const FONT: &str = "sans-serif";
 const TITLE_SIZE: i32 = 20;
 const TEXT_SIZE: i32 = 15;
 /// About so many marks on a line.
 const MARKS: usize = 12;
 
-/// Black and the colours of Okabe and Ito, darkest contrast first; yellow is left out as too faint on
-/// white.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 0, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
 /// Lengths of dashes and gaps in pixels, by the number of the colour.
 const DASHES: [&[i32]; 4] = [&[], &[], &[9, 4], &[2, 3]];
 const DOTS: &[i32] = &[1, 3];
 
-type Area<B> = DrawingArea<B, Shift>;
 type Plane = Cartesian2d<RangedCoordf64, RangedCoordf64>;
 
 impl Chart {
@@ -94,22 +58,7 @@ impl Chart {
     /// # Errors
     /// If the ending is another, or writing fails.
     pub fn write(&self, path: &Path) -> Result<(), PlotError> {
-        let name = path.display().to_string();
-        let ending =
-            path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        // The ending stays last, as it chooses the format of the picture.
-        let temporary = path.with_extension(format!("part.{ending}"));
-        let io = |error| PlotError::Io { path: name.clone(), error };
-        match ending.as_str() {
-            "svg" => std::fs::write(&temporary, self.to_svg()?).map_err(io)?,
-            "png" => {
-                let area = BitMapBackend::new(&temporary, (WIDTH, HEIGHT)).into_drawing_area();
-                self.draw(&area)?;
-                area.present().map_err(drawing)?;
-            }
-            _ => return Err(PlotError::UnknownFormat(name)),
-        }
-        std::fs::rename(&temporary, path).map_err(io)
+        picture::write(self, path)
     }
 
     /// The chart as SVG.
@@ -117,59 +66,7 @@ impl Chart {
     /// # Errors
     /// If drawing fails.
     pub fn to_svg(&self) -> Result<String, PlotError> {
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
-            self.draw(&area)?;
-            area.present().map_err(drawing)?;
-        }
-        Ok(svg)
-    }
-
-    fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Result<(), PlotError> {
-        fonts()?;
-        area.fill(&WHITE).map_err(drawing)?;
-        let title = TextStyle::from((FONT, TITLE_SIZE)).pos(Pos::new(HPos::Left, VPos::Top));
-        area.draw_text(&self.title, &title, (16, 12)).map_err(drawing)?;
-        let legend_height = self.legend(area)?;
-        let (_, plot) = area.split_vertically(44 + legend_height);
-        let (x, y) = (self.x_range(), self.y_range());
-        let (x_decimals, y_decimals) = (decimals(&x), decimals(&y));
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .margin_bottom(8)
-            .margin_left(8)
-            .margin_top(8)
-            .x_label_area_size(48)
-            .y_label_area_size(72)
-            .build_cartesian_2d(x, y)
-            .map_err(drawing)?;
-        chart
-            .configure_mesh()
-            .x_labels(9)
-            .y_labels(7)
-            .x_desc(&self.x_label)
-            .y_desc(&self.y_label)
-            .label_style((FONT, TEXT_SIZE))
-            .axis_desc_style((FONT, TEXT_SIZE))
-            .x_label_formatter(&|value| format!("{value:.x_decimals$}"))
-            .y_label_formatter(&|value| format!("{value:.y_decimals$}"))
-            .bold_line_style(RGBColor(205, 205, 205))
-            .light_line_style(RGBColor(240, 240, 240))
-            .max_light_lines(2)
-            .draw()
-            .map_err(drawing)?;
-        if self.stacked {
-            let mut below: Option<&Line> = None;
-            for line in &self.lines {
-                line.fill(below, &mut chart)?;
-                below = Some(line);
-            }
-        }
-        for line in &self.lines {
-            line.draw(&mut chart)?;
-        }
-        Ok(())
+        picture::to_svg(self)
     }
 
     /// Draws the legend from left to right in as many rows as it takes; returns its height.
@@ -215,6 +112,56 @@ impl Chart {
             self.lines.iter().flat_map(|line| &line.points).map(of).filter(|value| value.is_finite());
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         if low <= high { (low, high) } else { (0.0, 0.0) }
+    }
+}
+
+impl Picture for Chart {
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, HEIGHT)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Result<(), PlotError> {
+        let title = TextStyle::from((FONT, TITLE_SIZE)).pos(Pos::new(HPos::Left, VPos::Top));
+        area.draw_text(&self.title, &title, (16, 12)).map_err(drawing)?;
+        let legend_height = self.legend(area)?;
+        let (_, plot) = area.split_vertically(44 + legend_height);
+        let (x, y) = (self.x_range(), self.y_range());
+        let (x_decimals, y_decimals) = (decimals(&x), decimals(&y));
+        let mut chart = ChartBuilder::on(&plot)
+            .margin_right(24)
+            .margin_bottom(8)
+            .margin_left(8)
+            .margin_top(8)
+            .x_label_area_size(48)
+            .y_label_area_size(72)
+            .build_cartesian_2d(x, y)
+            .map_err(drawing)?;
+        chart
+            .configure_mesh()
+            .x_labels(9)
+            .y_labels(7)
+            .x_desc(&self.x_label)
+            .y_desc(&self.y_label)
+            .label_style((FONT, TEXT_SIZE))
+            .axis_desc_style((FONT, TEXT_SIZE))
+            .x_label_formatter(&|value| format!("{value:.x_decimals$}"))
+            .y_label_formatter(&|value| format!("{value:.y_decimals$}"))
+            .bold_line_style(RGBColor(205, 205, 205))
+            .light_line_style(RGBColor(240, 240, 240))
+            .max_light_lines(2)
+            .draw()
+            .map_err(drawing)?;
+        if self.stacked {
+            let mut below: Option<&Line> = None;
+            for line in &self.lines {
+                line.fill(below, &mut chart)?;
+                below = Some(line);
+            }
+        }
+        for line in &self.lines {
+            line.draw(&mut chart)?;
+        }
+        Ok(())
     }
 }
 
@@ -368,19 +315,6 @@ fn decimals(range: &std::ops::Range<f64>) -> usize {
         span if span < 12.0 => 1,
         _ => 0,
     }
-}
-
-fn fonts() -> Result<(), PlotError> {
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
-    let registered = REGISTERED.get_or_init(|| {
-        let font = include_bytes!("../../assets/DejaVuSans.ttf");
-        register_font(FONT, FontStyle::Normal, font).is_ok()
-    });
-    if *registered { Ok(()) } else { Err(PlotError::Drawing("the font is damaged".into())) }
-}
-
-fn drawing(error: impl std::fmt::Display) -> PlotError {
-    PlotError::Drawing(error.to_string())
 }
 
 #[cfg(test)]

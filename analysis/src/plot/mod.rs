@@ -7,7 +7,9 @@
 //! their line, so that a grey print can be read too.
 
 mod chart;
+pub(crate) mod picture;
 mod views;
 
-pub use chart::{Chart, Line, PlotError};
+pub use chart::{Chart, Line};
+pub use picture::PlotError;
 pub use views::{cumulative_bytes, goodput, in_flight, round_trip_times, windows};
