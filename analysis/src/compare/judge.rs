@@ -127,7 +127,7 @@ impl Figure {
     fn row_of_several(&self, real: &[f64], simulated: &[f64], runs: [usize; 2]) -> Row {
         let spread = spread(real);
         let factor = if spread > WIDE && self.allowed != Allowed::Any { 2.0 } else { 1.0 };
-        let most = |values: &[f64], runs: usize| median(values).filter(|_| values.len() * 2 > runs);
+        let most = |values: &[f64], runs: usize| median(values).filter(|_| values.len() * 2 >= runs);
         let (a, b) = (most(real, runs[0]), most(simulated, runs[1]));
         let mut row = self.judged(factor, a, b, true);
         let test = kolmogorov_smirnov(real, simulated).filter(|_| real.len().min(simulated.len()) > 1);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::capture::{CaptureError, CaptureReader};
 use crate::delays::{Delays, Point, Recorder, delays};
-use crate::groundtruth::{GroundTruth, GroundTruthError, Results, Topology};
+use crate::groundtruth::{FlowResult, GroundTruth, GroundTruthError, Results, Topology};
 use crate::series::SubflowSample;
 use crate::summary::Summary;
 use crate::trace::{HostAnalysis, PacketView, TraceAnalyser};
@@ -186,6 +186,13 @@ pub fn align(a: &mut Side, b: &mut Side) -> Vec<String> {
         }
         left_out.push("goodput, completion and links: captures alone do not tell them".to_owned());
     }
+    let (untold_by_a, untold_by_b) = (untold(a), untold(b));
+    for (side, untold) in [(&mut *a, &untold_by_b), (&mut *b, &untold_by_a)] {
+        let flows = side.runs.iter_mut().flat_map(|run| &mut run.flows);
+        for flow in flows.filter(|flow| untold.contains(&flow.name)) {
+            (flow.goodput_bps, flow.completion_s) = (None, None);
+        }
+    }
     let names = |side: &Side| -> BTreeSet<String> {
         side.runs.iter().flat_map(|run| run.analysis.keys().cloned()).collect()
     };
@@ -210,6 +217,15 @@ pub fn align(a: &mut Side, b: &mut Side) -> Vec<String> {
         }
     }
     left_out
+}
+
+/// Flows that brought data, but of which no run tells the goodput: too short to have one.
+fn untold(side: &Side) -> BTreeSet<String> {
+    let flows = || side.runs.iter().flat_map(|run| &run.flows);
+    let received = |flow: &FlowResult| [&flow.client, &flow.server].into_iter().flatten().any(|end| end.received > 0);
+    let told: BTreeSet<_> = flows().filter(|flow| flow.goodput_bps.is_some()).map(|flow| &flow.name).collect();
+    let short = flows().filter(|flow| received(flow) && !told.contains(&flow.name));
+    short.map(|flow| flow.name.clone()).collect()
 }
 
 /// The one-way delays between all hosts in captures.
