@@ -303,7 +303,8 @@ fn sending(samples: &[StateSample]) -> &[StateSample] {
 /// Whether one subflow alone sends, long enough for its means to be held to more.
 fn over_single_path(series: &[SubflowSeries]) -> bool {
     const MANY_SAMPLES: usize = 50;
-    let lengths: Vec<_> = series.iter().map(|one| sending(&one.samples).len()).filter(|len| *len > 1).collect();
+    let lengths: Vec<_> =
+        series.iter().map(|one| sending(&one.samples).len()).filter(|len| *len > 1).collect();
     matches!(lengths.as_slice(), [only] if *only >= MANY_SAMPLES)
 }
 

@@ -222,8 +222,10 @@ pub fn align(a: &mut Side, b: &mut Side) -> Vec<String> {
 /// Flows that brought data, but of which no run tells the goodput: too short to have one.
 fn untold(side: &Side) -> BTreeSet<String> {
     let flows = || side.runs.iter().flat_map(|run| &run.flows);
-    let received = |flow: &FlowResult| [&flow.client, &flow.server].into_iter().flatten().any(|end| end.received > 0);
-    let told: BTreeSet<_> = flows().filter(|flow| flow.goodput_bps.is_some()).map(|flow| &flow.name).collect();
+    let received =
+        |flow: &FlowResult| [&flow.client, &flow.server].into_iter().flatten().any(|end| end.received > 0);
+    let told: BTreeSet<_> =
+        flows().filter(|flow| flow.goodput_bps.is_some()).map(|flow| &flow.name).collect();
     let short = flows().filter(|flow| received(flow) && !told.contains(&flow.name));
     short.map(|flow| flow.name.clone()).collect()
 }

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!((wide.goodput, wide.share, wide.cwnd), (0.1, 0.1, 0.3));
         assert_eq!(wide.start_up_s, tight.start_up_s);
         let one = tight.widened(&Spread { retransmissions: Some(0.5), ..Spread::default() });
-        assert_eq!(one, Tolerances { retransmissions: 0.6, ..tight });
+        assert_eq!(one, Tolerances { retransmissions: 0.6, loss_episodes: 0.4, ..tight });
         let other = tight.widened(&Spread { goodput: 0.1, share: Some(0.01), ..Spread::default() });
         assert_eq!((other.goodput, other.share, other.join_rtts), (0.1, 0.05, 2.0));
     }
