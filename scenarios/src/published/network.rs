@@ -328,11 +328,13 @@ impl Network {
         text
     }
 
-    /// Time between the starts of two users: the first flights of users that start together would fill a queue and
-    /// take with them handshakes of MPTCP, which then ends as TCP.
+    /// Time between the starts of two users. A few start almost together, so that those who go by delays see the path
+    /// empty. The first flights of many would fill a queue and take with them handshakes of MPTCP, which then
+    /// ends as TCP.
     fn stagger(&self) -> f64 {
+        const FEW: u32 = 8;
         let users: u32 = self.users.iter().map(|users| users.count).sum();
-        (self.duration / (10.0 * f64::from(users.max(1)))).min(0.25)
+        if users <= FEW { 0.037 } else { (self.duration / (10.0 * f64::from(users))).min(0.25) }
     }
 
     /// Lays a path from the sender's interface over its links to the receiver's.
