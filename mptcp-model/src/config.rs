@@ -33,6 +33,8 @@ pub struct TcpConfig {
     /// Largest receive buffer a socket may ask for, in bytes (`net.core.rmem_max`); bounds the window scale
     /// from below.
     pub core_rmem_max: u32,
+    /// Largest receive window before data arrives, in bytes; 64 KiB before Linux 6.11.
+    pub initial_window_limit: u32,
     /// Send buffer in bytes: least, initial, most (`tcp_wmem`).
     pub wmem: [u32; 3],
     /// Lower bound of the variance term of the RTO (`tcp_rto_min_us`; RFC 6298 asks for an RTO of 1 s).
@@ -57,6 +59,10 @@ pub struct TcpConfig {
     pub delack_min: Duration,
     /// Longest delayed-ACK timeout (`TCP_DELACK_MAX`).
     pub delack_max: Duration,
+    /// ECN (`tcp_ecn`, RFC 3168): 0 is off, 1 asks for it, 2 grants it to those that ask.
+    pub ecn: u8,
+    /// Fast Open (`tcp_fastopen`, RFC 7413).
+    pub fast_open: FastOpenConfig,
     /// Nagle's algorithm (off with `TCP_NODELAY`).
     pub nagle: bool,
     /// Hold back what does not fill a segment, for 200 ms or one RTO at most (`TCP_CORK`).
@@ -86,6 +92,8 @@ pub struct TcpConfig {
     pub fin_timeout: Duration,
     /// Largest amount handed down at once, in bytes (`gso_max_size`); bounds bursts.
     pub gso_max: u32,
+    /// Least number of segments in a burst (`tcp_min_tso_segs`).
+    pub min_burst: u32,
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
     /// of Linux. `None` makes them exact.
     pub timer_tick: Option<Duration>,
@@ -93,6 +101,54 @@ pub struct TcpConfig {
     pub pacing: bool,
     /// Upper bound of the congestion window in segments.
     pub cwnd_clamp: u32,
+}
+
+/// Settings of TCP Fast Open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastOpenConfig {
+    /// What is allowed (`tcp_fastopen`): 1 to send data in a SYN, 2 to take it, 4 and 0x200 the same without a
+    /// cookie, 0x400 to take it at listeners that did not ask for it.
+    pub allowed: u32,
+    /// Key of the cookies given out (`tcp_fastopen_key`).
+    pub key: [u8; 16],
+    /// How many connections of a listener may be open without a third ACK (`TCP_FASTOPEN`).
+    pub backlog: u32,
+    /// `connect` waits for the first data (`TCP_FASTOPEN_CONNECT`).
+    pub on_connect: bool,
+    /// No cookie is asked for (`TCP_FASTOPEN_NO_COOKIE`).
+    pub without_cookie: bool,
+}
+
+impl Default for FastOpenConfig {
+    fn default() -> Self {
+        Self { allowed: 1, key: [0; 16], backlog: 0, on_connect: false, without_cookie: false }
+    }
+}
+
+impl FastOpenConfig {
+    /// Whether data may be sent in a SYN.
+    #[must_use]
+    pub const fn sends(&self) -> bool {
+        self.allowed & 1 != 0
+    }
+
+    /// Whether data may be sent without a cookie.
+    #[must_use]
+    pub const fn sends_without_cookie(&self) -> bool {
+        self.without_cookie || self.allowed & 4 != 0
+    }
+
+    /// Whether a listener takes part.
+    #[must_use]
+    pub const fn listens(&self) -> bool {
+        self.allowed & 2 != 0 && (self.backlog > 0 || self.allowed & 0x400 != 0)
+    }
+
+    /// Whether data is taken from a SYN without a cookie.
+    #[must_use]
+    pub const fn takes_without_cookie(&self) -> bool {
+        self.without_cookie || self.allowed & 0x200 != 0
+    }
 }
 
 /// Probes of an idle connection (RFC 9293, section 3.8.4).
@@ -147,6 +203,7 @@ impl TcpConfig {
             window_scaling: true,
             rmem: [4096, 131_072, 6_291_456],
             core_rmem_max: 4_194_304,
+            initial_window_limit: u32::MAX,
             wmem: [4096, 16_384, 4_194_304],
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
@@ -159,6 +216,8 @@ impl TcpConfig {
             initial_ssthresh: None,
             delack_min: Duration::from_millis(40),
             delack_max: Duration::from_millis(200),
+            ecn: 2,
+            fast_open: FastOpenConfig::default(),
             nagle: true,
             cork: false,
             user_mss: None,
@@ -173,6 +232,7 @@ impl TcpConfig {
             time_wait: Duration::from_secs(60),
             fin_timeout: Duration::from_secs(60),
             gso_max: 65_536,
+            min_burst: 2,
             timer_tick: Some(Duration::from_millis(4)),
             pacing: false,
             cwnd_clamp: u32::MAX,
@@ -183,6 +243,7 @@ impl TcpConfig {
             Profile::LinuxOot => Self {
                 syn_linear_timeouts: 0,
                 core_rmem_max: 212_992,
+                initial_window_limit: 65_535,
                 timer_tick: Some(Duration::from_millis(1)),
                 ..linux
             },

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
+use siphasher::sip::SipHasher24;
 
 use crate::wire::field;
 
@@ -40,6 +41,20 @@ impl Version {
             _ => None,
         }
     }
+}
+
+/// The cookie of TCP Fast Open (RFC 7413, section 4.1.2) for a client at `client`, as Linux makes it: SipHash-2-4
+/// of both addresses.
+#[must_use]
+pub fn fast_open_cookie(key: &[u8; 16], client: IpAddr, server: IpAddr) -> [u8; 8] {
+    let mut octets = Vec::with_capacity(32);
+    for address in [client, server] {
+        match address {
+            IpAddr::V4(address) => octets.extend(address.octets()),
+            IpAddr::V6(address) => octets.extend(address.octets()),
+        }
+    }
+    SipHasher24::new_with_key(key).hash(&octets).to_le_bytes()
 }
 
 /// A whole HMAC: 20 octets in version 0, 32 in version 1.

@@ -80,7 +80,11 @@ impl Host {
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
         {
-            let attention = connection.handle_segment(now, subflow as usize, segment);
+            let attention = if packet.ip.ecn == Ecn::Ce {
+                connection.handle_marked_segment(now, subflow as usize, segment)
+            } else {
+                connection.handle_segment(now, subflow as usize, segment)
+            };
             if connection.has_events() {
                 self.collect_events(socket);
             }
@@ -231,10 +235,13 @@ impl Host {
         let options = entry.options.clone();
         let mut connection = Connection::accept(options, now, local, remote, mss, segment, stream);
         connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
+        let answer = connection.options.tcp.fast_open.answer(segment, local.ip(), remote.ip());
+        Self::answer_fast_open(&mut connection, answer, segment);
         let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
         self.sockets[socket.0 as usize].parent = Some(listener);
         self.register_token(socket);
         self.bind_flow(key, socket, 0);
+        self.collect_events(socket);
         self.activate(socket);
     }
 

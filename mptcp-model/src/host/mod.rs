@@ -5,6 +5,7 @@
 //! be woken. Left out: raw sockets, SYN cookies, fragments.
 
 mod demux;
+mod fast_open;
 mod node;
 mod router_node;
 pub mod routing;
@@ -156,6 +157,8 @@ pub struct Host {
     connections_made: u64,
     given_numbers: VecDeque<u64>,
     next_port: u16,
+    /// Cookies of Fast Open by the address that gave them, with its largest segment.
+    cookies: FxHashMap<IpAddr, (bytes::Bytes, u16)>,
     /// Owner of sockets made from now on.
     pub current_owner: u32,
     stats: HostStats,
@@ -186,6 +189,7 @@ impl Host {
             connections_made: 0,
             given_numbers: VecDeque::new(),
             next_port: 32_768 + ports.below(28_232) as u16,
+            cookies: FxHashMap::default(),
             current_owner: 0,
             stats: HostStats::default(),
         }
@@ -479,7 +483,11 @@ impl Host {
             return;
         }
         let owner = entry.owner;
-        if let Some(parent) = entry.parent {
+        let parent = entry.parent;
+        if events.connected && parent.is_none() {
+            self.learn_cookie(socket);
+        }
+        if let Some(parent) = parent {
             if events.connected {
                 self.hand_to_listener(parent, socket);
             } else if events.failed {

@@ -65,6 +65,18 @@ impl Host {
         local: Option<SocketAddr>,
         remote: SocketAddr,
     ) -> Result<SocketId, SocketError> {
+        self.connect_with(now, options, local, remote, |_, _| {})
+    }
+
+    /// As [`connect`](Self::connect), with something to be done before the SYN leaves.
+    pub(super) fn connect_with(
+        &mut self,
+        now: Instant,
+        options: SocketOptions,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        prepare: impl FnOnce(&mut Connection, u16),
+    ) -> Result<SocketId, SocketError> {
         let bound = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
         if bound.is_some_and(|address| !self.routing.is_local(address)) {
             return Err(SocketError::AddressNotAvailable);
@@ -87,6 +99,7 @@ impl Host {
         let stream = self.connection_stream();
         let mut connection = Connection::connect(options, now, local, remote, mss, stream);
         connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
+        prepare(&mut connection, mss);
         let owner = self.current_owner;
         let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
         self.register_token(socket);

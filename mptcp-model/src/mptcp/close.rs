@@ -475,6 +475,9 @@ impl Connection {
 
     fn plain_ended(&mut self, reason: CloseReason, error: SocketError) {
         let orderly = reason == CloseReason::Normal;
+        // After a FIN of the peer, a reset only tells that writing is of no use (`tcp_reset`).
+        let after_fin = self.recv.fin_done && matches!(reason, CloseReason::Reset(_));
+        let error = if after_fin { SocketError::BrokenPipe } else { error };
         if orderly {
             self.state = State::Closed;
         } else {

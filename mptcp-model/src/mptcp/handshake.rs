@@ -95,8 +95,10 @@ impl Connection {
         }
         self.rebuild_views();
         if alive && self.subflows[index].role == Role::Initial {
-            self.state = State::Established;
-            self.events.connected = true;
+            if self.state == State::Opening {
+                self.state = State::Established;
+                self.events.connected = true;
+            }
             self.events.writable = true;
             let flow = &self.subflows[index].flow;
             self.send.window_end = flow.snd_wnd;
@@ -292,6 +294,7 @@ impl Connection {
             SynOptions::from_parsed(&parsed),
         );
         let index = self.add_subflow(flow, Role::Join, false, (local_id, address_id), now);
+        self.subflows[index].flow.negotiate_ecn(segment.flags);
         self.fit_first_window(index);
         let own_nonce = self.rng.next_u32();
         let subflow = &mut self.subflows[index];

@@ -8,7 +8,7 @@ use super::{Attention, Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::CloseReason;
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, ReceiveSpace};
+use crate::tcp::{Arrival, ReceiveSpace, TcpState};
 use crate::wire::checksum::Sum;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::options::ParsedOptions;
@@ -22,6 +22,19 @@ impl Connection {
             self.handle_any_segment(now, index, segment);
             Attention::Any
         })
+    }
+
+    /// As [`handle_segment`](Self::handle_segment), of a segment with CE in its IP header.
+    pub(crate) fn handle_marked_segment(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+    ) -> Attention {
+        self.subflows[index].flow.ecn.marked = true;
+        self.handle_any_segment(now, index, segment);
+        self.subflows[index].flow.ecn.marked = false;
+        Attention::Any
     }
 
     #[inline(never)]
@@ -296,8 +309,9 @@ impl Connection {
         if mapping.checksum.is_some() != self.checksum {
             return Noted::Broken;
         }
-        let start =
-            (near as i64 + i64::from(mapping.ssn.wrapping_sub(near as u32).cast_signed())).max(0) as u64;
+        let shift = if index == 0 { self.peer_syn_octets } else { 0 };
+        let ssn = mapping.ssn.wrapping_add(shift);
+        let start = (near as i64 + i64::from(ssn.wrapping_sub(near as u32).cast_signed())).max(0) as u64;
         let current = &self.subflows[index].rx_map;
         if current.start == start && current.wire_len == mapping.len && current.len > 0 {
             return Noted::InForce;
@@ -379,12 +393,18 @@ impl Connection {
             }
         }
         self.note_writable();
-        if self.orphaned && self.recv.unread > 0 {
+        let shut = self.read_shut
+            && matches!(self.subflows[index].flow.state(), TcpState::FinWait1 | TcpState::FinWait2);
+        if (self.orphaned || shut) && self.recv.unread > 0 {
             // Nobody reads any more: data after close is answered with a reset.
             let flow = &mut self.subflows[index].flow;
             let seq = flow.snd_nxt;
             flow.answer_with_reset(seq);
-            self.subflow_ended(now, index, CloseReason::Normal);
+            let reason = if self.orphaned { CloseReason::Normal } else { CloseReason::Reset(None) };
+            if shut {
+                self.recv.unread = 0;
+            }
+            self.subflow_ended(now, index, reason);
         }
     }
 }

@@ -9,6 +9,7 @@
 mod close;
 mod draws;
 mod fallback;
+mod fast_open;
 mod handshake;
 mod info;
 mod input;
@@ -285,6 +286,10 @@ pub struct Connection {
     /// DATA_ACKs carry 64 bits, because the peer sent data with a 64-bit number (DSS-06).
     pub(crate) use_long_ack: bool,
     pub(crate) peer_denies_join: bool,
+    /// Octets of data in the SYN of the first subflow, which no subflow sequence number counts: of this end, and
+    /// of the peer.
+    pub(crate) syn_octets: u32,
+    pub(crate) peer_syn_octets: u32,
     /// No other subflow was ever joined, and nothing retransmitted at this level (FB-13).
     pub(crate) fallback_allowed: bool,
     pub(crate) infinite: Option<InfiniteMapping>,
@@ -315,6 +320,8 @@ pub struct Connection {
     /// The application closed the socket: nobody reads any more.
     pub(crate) orphaned: bool,
     pub(crate) write_shut: bool,
+    /// The application reads no more (`shutdown(SHUT_RD)`).
+    pub(crate) read_shut: bool,
     pub(crate) close_timer: Option<Instant>,
     pub(crate) rng: Draws,
     pub(crate) stats: ConnectionStats,
@@ -348,6 +355,8 @@ impl Connection {
             out_of_tree: options.mptcp.as_ref().is_some_and(|config| config.out_of_tree),
             use_long_ack: false,
             peer_denies_join: false,
+            syn_octets: 0,
+            peer_syn_octets: 0,
             fallback_allowed: true,
             infinite: None,
             subflows: Vec::new(),
@@ -373,6 +382,7 @@ impl Connection {
             error: None,
             orphaned: false,
             write_shut: false,
+            read_shut: false,
             close_timer: None,
             rng,
             stats: ConnectionStats::default(),
@@ -427,6 +437,7 @@ impl Connection {
             SynOptions::from_parsed(&parsed),
         );
         connection.add_subflow(flow, Role::Initial, false, (0, 0), now);
+        connection.subflows[0].flow.negotiate_ecn(segment.flags);
         connection.take_capable_syn(segment);
         connection.fit_first_window(0);
         connection

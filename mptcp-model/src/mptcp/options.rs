@@ -7,8 +7,8 @@ use super::{Connection, Mode, Role, Stage};
 use crate::crypto;
 use crate::crypto::Version;
 use crate::path_manager::Side;
-use crate::tcp::{Mapping, Plan, PlanKind};
-use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpOptions};
+use crate::tcp::{Mapping, Plan, PlanKind, fast_open};
+use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpOption, TcpOptions};
 
 impl Connection {
     pub(super) fn options_of(&mut self, index: usize, plan: &Plan, now: Instant) -> TcpOptions {
@@ -56,7 +56,15 @@ impl Connection {
             fits(options.push_nop());
             fits(options.push_window_scale(flow.rcv_wscale));
         }
-        if let Some(option) = self.handshake_mptcp(index, syn) {
+        if let Some(body) = self.subflows[index].flow.fast_open.option.clone()
+            && options.remaining() >= (2 + body.len()).next_multiple_of(4)
+        {
+            fits(options.push(&TcpOption::Unknown { kind: fast_open::KIND, body }));
+            options.pad();
+        }
+        if let Some(option) = self.handshake_mptcp(index, syn)
+            && options.remaining() >= option.wire_len()
+        {
             fits(options.push_mptcp(&option));
             options.pad();
         }
@@ -244,7 +252,9 @@ impl Connection {
                 None => {}
             }
         }
-        if subflow.initiated && subflow.stage == Stage::Unconfirmed && plan.burst_start == 1 {
+        // Data of a SYN is no part of the stream (RFC 8684, section 3.1).
+        let first = 1 + u64::from(subflow.flow.fast_open.octets);
+        if subflow.initiated && subflow.stage == Stage::Unconfirmed && plan.burst_start == first {
             match subflow.role {
                 Role::Initial if self.out_of_tree || self.version == Version::V0 => {
                     if plan.map.len == 0 && !std::mem::replace(&mut subflow.keys_sent, true) {
@@ -303,7 +313,8 @@ impl Connection {
                 data_fin = true;
                 len += 1;
             }
-            Some(self.dss_mapping(map.data, map.start as u32, len as u16, map.sum))
+            let ssn = (map.start as u32).wrapping_sub(self.syn_octets);
+            Some(self.dss_mapping(map.data, ssn, len as u16, map.sum))
         } else if fin {
             data_fin = true;
             Some(self.dss_mapping(fin_at, 0, 1, 0))

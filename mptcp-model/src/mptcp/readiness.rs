@@ -15,6 +15,8 @@ pub struct Readiness {
     pub readable: u64,
     /// The peer will send nothing more.
     pub ended: bool,
+    /// The peer said so itself.
+    pub finished: bool,
     /// A third of the send buffer is free.
     pub writable: bool,
     /// Neither direction is open.
@@ -38,6 +40,7 @@ impl Connection {
             readable: self.recv.unread,
             // What was refused never had a stream that could end.
             ended: self.recv.fin_done || (closed && self.mode != Mode::Offered),
+            finished: self.recv.fin_done,
             writable: buffer.saturating_sub(memory) >= memory >> 1,
             closed,
             error: self.error,
@@ -50,6 +53,17 @@ impl Connection {
         for subflow in &mut self.subflows {
             subflow.flow.config = Arc::clone(&self.options.tcp);
         }
+    }
+
+    /// Nothing more will be read (`shutdown(SHUT_RD)`).
+    pub(crate) fn shutdown_read(&mut self) {
+        self.read_shut = true;
+    }
+
+    /// What is written next is held back if it fills no segment (`MSG_MORE`), or is not any more.
+    pub(crate) fn expect_more(&mut self, more: bool) {
+        self.change_tcp(|tcp| tcp.cork = more);
+        self.send.more_follows = more;
     }
 
     /// Keepalive probes were switched on or off, or their times changed.

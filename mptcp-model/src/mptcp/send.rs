@@ -50,6 +50,8 @@ pub(crate) struct SendStream {
     pub(crate) reinject: VecDeque<(usize, u64, u64)>,
     /// The application waits for room.
     pub(crate) starved: bool,
+    /// The application said that it will write more: what it wrote is no end (`MSG_MORE`).
+    pub(crate) more_follows: bool,
 }
 
 impl SendStream {
@@ -71,6 +73,7 @@ impl SendStream {
             fin_retries: 0,
             reinject: VecDeque::new(),
             starved: false,
+            more_follows: false,
         }
     }
 
@@ -102,6 +105,8 @@ impl Connection {
         }
         let accepted = match self.mode {
             Mode::Multipath => self.write_fragments(len),
+            // A Fast Open that waits for the third ACK.
+            Mode::Offered => 0,
             _ => self.write_plain(len),
         };
         self.send.starved = accepted < len;
@@ -123,9 +128,16 @@ impl Connection {
         let mss = flow.mss_now(0);
         let goal = flow.size_goal(mss);
         let mut accepted = 0;
-        while accepted < len && flow.has_send_memory() {
+        // What can leave at once leaves while the rest is still copied, and makes room behind it.
+        let leaving = if flow.queue.unsent.is_empty() { flow.sendable(mss) } else { 0 };
+        while accepted < len {
             let left = (len - accepted).min(u64::from(goal)) as u32;
-            let room = flow.plain_tail_room(goal);
+            let most = if flow.queue.unsent.len() == 1 { goal.saturating_add(leaving) } else { goal };
+            let room = flow.plain_tail_room(most);
+            // Only another buffer asks for memory.
+            if room == 0 && !flow.has_send_memory() {
+                break;
+            }
             let take = if room > 0 {
                 let take = left.min(room);
                 flow.extend_tail(take, 0);
@@ -135,8 +147,14 @@ impl Connection {
                 left
             };
             accepted += u64::from(take);
+            let behind = if flow.queue.unsent.len() == 1 { leaving } else { 0 };
+            if flow.plain_tail_room(goal.saturating_add(behind)) == 0 {
+                flow.push_full_chunk(behind, mss);
+            }
         }
-        flow.mark_push();
+        if !self.send.more_follows {
+            flow.mark_push();
+        }
         self.send.written += accepted;
         accepted
     }

@@ -64,13 +64,14 @@ impl Connection {
             subflow.ip_id = subflow.ip_id.wrapping_add(1);
             subflow.ip_id
         };
+        let (marks, ecn) = flow.ecn_marks(plan);
         let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
         let segment = TcpSegment {
             src_port: flow.params.local.port(),
             dst_port: flow.params.remote.port(),
             seq: flow.snd_seq(plan.start),
             ack,
-            flags: plan.flags,
+            flags: plan.flags.with(marks),
             window,
             urgent: 0,
             options,
@@ -82,7 +83,7 @@ impl Connection {
         }
         let header = subflow.header;
         Packet {
-            ip: IpHeader { id: if header.src.is_ipv4() { id } else { 0 }, ..header },
+            ip: IpHeader { id: if header.src.is_ipv4() { id } else { 0 }, ecn, ..header },
             body: Body::Tcp(segment),
         }
     }
@@ -114,8 +115,11 @@ impl Connection {
         if plan.len == 0 {
             return Payload::Empty;
         }
-        let position =
-            if plan.map.len > 0 { plan.map.data + (plan.start - plan.map.start) } else { plan.start - 1 };
+        let position = if plan.map.len > 0 {
+            plan.map.data + (plan.start - plan.map.start)
+        } else {
+            plan.start.saturating_sub(1)
+        };
         self.payload(position, plan.len)
     }
 

@@ -19,6 +19,8 @@ pub struct Flags {
     pub wait_all: bool,
     /// More will be written: hold back what does not fill a segment (`MSG_MORE`).
     pub more: bool,
+    /// Connect to this address, with data in the SYN if possible (`MSG_FASTOPEN`).
+    pub fast_open: Option<SocketAddr>,
 }
 
 /// A call that may block.
@@ -204,8 +206,19 @@ impl Sockets {
                 let canonical =
                     |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
                 let to = canonical(to);
+                let fast_open = socket.options.tcp.fast_open;
+                let fast = fast_open.on_connect && fast_open.sends();
+                if fast && host.has_fast_open(&fast_open, to.ip()) {
+                    // The SYN waits for the first data.
+                    socket.deferred = Some(to);
+                    return Some(Ok(0));
+                }
                 let bound = socket.bound.map(canonical);
-                let opened = host.connect(now, socket.options.clone(), bound, to);
+                let opened = if fast {
+                    host.connect_fast(now, socket.options.clone(), bound, to, 0).map(|(id, _)| id)
+                } else {
+                    host.connect(now, socket.options.clone(), bound, to)
+                };
                 match opened {
                     Ok(id) => socket.state = State::Connection(id),
                     Err(error) => return Some(Err(error.into())),
@@ -274,6 +287,9 @@ impl Sockets {
         if *moved > 0 && (readiness.ended || readiness.error.is_some()) {
             return Some(Ok(*moved));
         }
+        if readiness.finished {
+            return Some(Ok(0));
+        }
         if let Some(error) = socket.take_error(host) {
             return Some(Err(error));
         }
@@ -300,6 +316,18 @@ impl Sockets {
             Err(error) => return Some(Err(error)),
         };
         let waits = !(socket.nonblocking || flags.dont_wait);
+        if matches!(socket.state, State::Fresh)
+            && let Some(to) = flags.fast_open.or(socket.deferred)
+        {
+            return match socket.connect_fast(now, host, to, len) {
+                Ok(sent) => {
+                    *moved = sent;
+                    let result = if sent > 0 { Ok(sent) } else { Err(Errno::InProgress) };
+                    (!waits).then_some(result)
+                }
+                Err(error) => Some(Err(error)),
+            };
+        }
         let State::Connection(id) = socket.state else { return Some(Err(Errno::BrokenPipe)) };
         let partial = |error: Errno, moved: u64| if moved > 0 { Ok(moved) } else { Err(error) };
         if *moved == 0
@@ -320,12 +348,12 @@ impl Sockets {
         }
         let corks = flags.more && !socket.options.tcp.cork;
         if corks {
-            host.configure(now, id, |connection| connection.change_tcp(|tcp| tcp.cork = true));
+            host.configure(now, id, |connection| connection.expect_more(true));
         }
         let written = host.write(now, id, len - *moved);
         if corks {
             // What was held back stays so until something else is sent.
-            host.configure_later(id, |connection| connection.change_tcp(|tcp| tcp.cork = false));
+            host.configure_later(id, |connection| connection.expect_more(false));
         }
         match written {
             Ok(written) => *moved += written,
@@ -376,6 +404,28 @@ impl Sockets {
 }
 
 impl Socket {
+    /// `sendto(MSG_FASTOPEN)`, or the first write after a `connect` that waited for it
+    /// (`tcp_sendmsg_fastopen`). Returns the octets that the SYN carries.
+    fn connect_fast(
+        &mut self,
+        now: Instant,
+        host: &mut Host,
+        to: SocketAddr,
+        len: u64,
+    ) -> Result<u64, Errno> {
+        if !self.options.tcp.fast_open.sends() {
+            return Err(Errno::NotSupported);
+        }
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let bound = self.bound.map(canonical);
+        let (id, sent) = host.connect_fast(now, self.options.clone(), bound, canonical(to), len)?;
+        self.state = State::Connection(id);
+        self.deferred = None;
+        self.connecting = true;
+        self.error_told = false;
+        Ok(sent)
+    }
+
     /// `connect(AF_UNSPEC)`: the connection is reset, the socket can be used again.
     fn disconnect(&mut self, now: Instant, host: &mut Host) -> Result<u64, Errno> {
         match self.state {

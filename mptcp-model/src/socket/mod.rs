@@ -63,6 +63,8 @@ struct Socket {
     error_told: bool,
     reuse_address: bool,
     linger: Option<Linger>,
+    /// Where the first write connects to.
+    deferred: Option<SocketAddr>,
     keepalive: Keepalive,
     send_timeout: Duration,
     receive_timeout: Duration,
@@ -190,6 +192,9 @@ impl Sockets {
             return Err(Errno::NotConnected);
         }
         socket.read_shut |= read;
+        if read {
+            host.configure_later(id, Connection::shutdown_read);
+        }
         if readiness.opening {
             // A handshake under way is given up (`tcp_disconnect`).
             host.abort(id);
@@ -244,6 +249,7 @@ impl Socket {
             error_told: false,
             reuse_address: false,
             linger: None,
+            deferred: None,
             keepalive: Keepalive::default(),
             send_timeout: Duration::ZERO,
             receive_timeout: Duration::ZERO,

@@ -53,6 +53,14 @@ pub enum SocketOption {
     SynCount,
     /// `TCP_CONGESTION`
     Congestion,
+    /// `TCP_FASTOPEN`: how many connections of a listener may be open without a third ACK.
+    FastOpen,
+    /// `TCP_FASTOPEN_CONNECT`
+    FastOpenConnect,
+    /// `TCP_FASTOPEN_NO_COOKIE`
+    FastOpenNoCookie,
+    /// `TCP_FASTOPEN_KEY`: 16 octets as 32 hexadecimal digits.
+    FastOpenKey,
 }
 
 /// The value of an option.
@@ -125,6 +133,35 @@ impl Sockets {
                     congestion::create(&name, &parameters).expect("it was created once when it was chosen")
                 });
             }
+            SocketOption::FastOpen => {
+                let backlog = u32::try_from(value.number()?).map_err(|_| Errno::Invalid)?;
+                socket.change_tcp(now, host, move |tcp| tcp.fast_open.backlog = backlog);
+            }
+            SocketOption::FastOpenConnect => {
+                let on = value.number()?;
+                if !(0..=1).contains(&on) {
+                    return Err(Errno::Invalid);
+                }
+                if !socket.options.tcp.fast_open.sends() {
+                    return Err(Errno::NotSupported);
+                }
+                if !matches!(socket.state, State::Fresh) {
+                    return Err(Errno::Invalid);
+                }
+                socket.change_tcp(now, host, move |tcp| tcp.fast_open.on_connect = on != 0);
+            }
+            SocketOption::FastOpenNoCookie => {
+                let on = value.number()?;
+                if !(0..=1).contains(&on) || matches!(socket.state, State::Connection(_)) {
+                    return Err(Errno::Invalid);
+                }
+                socket.change_tcp(now, host, move |tcp| tcp.fast_open.without_cookie = on != 0);
+            }
+            SocketOption::FastOpenKey => {
+                let OptionValue::Text(digits) = value else { return Err(Errno::Invalid) };
+                let key = u128::from_str_radix(digits, 16).map_err(|_| Errno::Invalid)?.to_be_bytes();
+                socket.change_tcp(now, host, move |tcp| tcp.fast_open.key = key);
+            }
             SocketOption::NoDelay | SocketOption::Cork => {
                 let on = value.number()? != 0;
                 let cork = option == SocketOption::Cork;
@@ -183,6 +220,12 @@ impl Sockets {
             SocketOption::ReceiveTimeout => OptionValue::Time(socket.receive_timeout),
             SocketOption::NoDelay => number((!tcp.nagle).into()),
             SocketOption::Cork => number(tcp.cork.into()),
+            SocketOption::FastOpen => number(tcp.fast_open.backlog.into()),
+            SocketOption::FastOpenConnect => number(tcp.fast_open.on_connect.into()),
+            SocketOption::FastOpenNoCookie => number(tcp.fast_open.without_cookie.into()),
+            SocketOption::FastOpenKey => {
+                OptionValue::Text(format!("{:032x}", u128::from_be_bytes(tcp.fast_open.key)))
+            }
             SocketOption::UserTimeout => number(tcp.user_timeout.as_nanos() / 1_000_000),
             SocketOption::SynCount => number(tcp.syn_retries.into()),
             SocketOption::SendBuffer => number(tcp.wmem[1].into()),

@@ -13,7 +13,7 @@ pub struct TcpInfo<'a> {
 }
 
 /// Constants that go with the fields.
-const CONSTANTS: [(&str, i64); 23] = [
+const CONSTANTS: [(&str, i64); 24] = [
     ("TCP_ESTABLISHED", 1),
     ("TCP_SYN_SENT", 2),
     ("TCP_SYN_RECV", 3),
@@ -36,6 +36,7 @@ const CONSTANTS: [(&str, i64); 23] = [
     ("TCPI_OPT_ECN", 8),
     ("TCPI_OPT_ECN_SEEN", 16),
     ("TCPI_OPT_SYN_DATA", 32),
+    ("TCPI_OPT_TFO_CHILD", 128),
     ("TCP_INFINITE_SSTHRESH", 0x7fff_ffff),
 ];
 
@@ -73,7 +74,14 @@ impl<'a> TcpInfo<'a> {
             "backoff" => flow.rtt.backoff().into(),
             "options" => {
                 let scaled = flow.is_synchronized() && (flow.snd_wscale > 0 || flow.rcv_wscale > 0);
-                u64::from(flow.ts_ok) | u64::from(flow.sack_ok) << 1 | u64::from(scaled) << 2
+                let fast_open = &flow.fast_open;
+                u64::from(flow.ts_ok)
+                    | u64::from(flow.sack_ok) << 1
+                    | u64::from(scaled) << 2
+                    | u64::from(flow.ecn.ok) << 3
+                    | u64::from(flow.ecn.seen) << 4
+                    | u64::from(fast_open.accepted) << 5
+                    | u64::from(fast_open.child) << 7
             }
             "snd_wscale" => flow.snd_wscale.into(),
             "rcv_wscale" => flow.rcv_wscale.into(),

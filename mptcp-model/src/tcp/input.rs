@@ -77,7 +77,7 @@ impl Flow {
         if passive {
             // The SYN/ACK offers whole segments as the peer will send them (TCP-04).
             let mss = u64::from(self.peer_mss.min(self.params.mss)) - if self.ts_ok { 12 } else { 0 };
-            let initial = recv.window_clamp.min(65_535);
+            let initial = recv.window_clamp.min(u64::from(self.config.initial_window_limit));
             recv.rcv_wnd = initial / mss * mss;
             recv.ssthresh = recv.rcv_wnd;
         }
@@ -85,6 +85,8 @@ impl Flow {
 
     fn establish(&mut self, now: Instant) {
         self.state = TcpState::Established;
+        // The SYN or SYN/ACK.
+        self.delivered += 1;
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
@@ -92,6 +94,7 @@ impl Flow {
         let path = PathView { mss: self.mss_now(0), ..view };
         self.cc.on_established(now, &mut self.window, &path);
         self.last_send = now;
+        self.recv.last_data = now;
         self.cwnd_stamp = now;
         self.start_keepalive(now);
         self.update_pacing_rate();
@@ -117,7 +120,7 @@ impl Flow {
         let flags = segment.flags;
         if flags.ack() {
             let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
-            if ack != 1 || self.snd_nxt == 0 {
+            if ack < 1 || ack > self.snd_nxt as i64 || self.snd_nxt == 0 {
                 if !flags.rst() {
                     self.answer_with_reset(ack.max(0) as u64);
                     if self.retries == 0 && self.xmit_timer.is_some() {
@@ -140,16 +143,19 @@ impl Flow {
             return Outcome::default();
         }
         self.take_syn(segment.seq, segment.window, SynOptions::from_parsed(options), false);
+        self.negotiate_ecn(flags);
         if !flags.ack() {
             // Simultaneous open (RFC 9293, figure 8).
             self.state = TcpState::SynReceived;
             self.handshake_due = true;
             return Outcome { acceptable: true, ..Outcome::default() };
         }
-        self.snd_una = 1;
+        self.snd_una = segment.ack.to_offset(self.params.iss, self.snd_nxt).max(1) as u64;
         if let Some(first) = self.queue.sent.pop_front() {
             self.queue.retrans_out = 0;
             self.queue.lost_out = 0;
+            let una = self.snd_una;
+            self.queue.sent.retain(|seg| seg.end() > una);
             if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
                 let rtt = now.saturating_since(first.sent_at);
                 self.rtt.sample_min(now, rtt);
@@ -164,6 +170,7 @@ impl Flow {
         self.xmit_timer = None;
         self.received_at = now;
         self.establish(now);
+        self.take_fast_open_answer(now, segment);
         self.recv.ack_now = true;
         Outcome { acceptable: true, established: true, acked: true, ..Outcome::default() }
     }
@@ -249,7 +256,7 @@ impl Flow {
         }
         if self.state == TcpState::SynReceived {
             let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
-            if ack != 1 {
+            if ack < 1 || ack > self.snd_nxt as i64 {
                 self.answer_with_reset(ack.max(0) as u64);
                 outcome.acceptable = false;
                 return outcome;
@@ -278,6 +285,7 @@ impl Flow {
         }
         if len > 0 {
             self.stats.data_segs_in += 1;
+            self.take_ecn_of_data(segment);
             if start < 0 {
                 self.recv.ack_immediately();
                 return outcome;

@@ -5,19 +5,25 @@
 //! or an MPTCP connection) writes the options and the header. Streams are counted with 64-bit offsets:
 //! 0 is the SYN, 1 the first octet of data, as the relative sequence numbers of MPTCP mappings are.
 //!
-//! Left out: urgent data, path MTU discovery, ECN and Fast Open.
+//! Left out: urgent data, path MTU discovery and Accurate ECN.
 
+mod ecn;
+pub(crate) mod fast_open;
 mod info;
 pub(crate) mod input;
 mod keepalive;
+mod limits;
 mod output;
 mod predicted;
+mod rack;
 mod rate;
 mod receive;
 mod recovery;
 pub mod rtt;
+mod scoreboard;
 pub(crate) mod sendq;
 mod timers;
+mod undo;
 
 use std::net::SocketAddr;
 
@@ -254,6 +260,8 @@ pub struct Flow {
     pub(crate) tlp_high_seq: u64,
     pub(crate) tlp_retrans: bool,
     pub(crate) rexmit: Rexmit,
+    /// Segments left of a burst of retransmissions.
+    rexmit_left: u32,
     /// One segment may leave whatever the window: the retransmission of a timeout, or a probe.
     pub(crate) forced: Option<Forced>,
     pub(crate) is_cwnd_limited: bool,
@@ -293,6 +301,9 @@ pub struct Flow {
     pub(crate) last_ack_received: Instant,
     /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
     pub(crate) received_at: Instant,
+
+    pub(crate) ecn: ecn::EcnState,
+    pub(crate) fast_open: fast_open::FastOpen,
 
     /// Segments asked for that are not data: SYN, reset.
     pub(crate) handshake_due: bool,
@@ -341,7 +352,7 @@ impl Flow {
         let reordering = config.reordering;
         let controls = cc.controls();
         Self {
-            peer_mss: 536,
+            peer_mss: config.user_mss.unwrap_or(536),
             sack_ok: config.sack,
             ts_ok: config.timestamps,
             snd_wscale: 0,
@@ -382,6 +393,7 @@ impl Flow {
             tlp_high_seq: 0,
             tlp_retrans: false,
             rexmit: Rexmit::None,
+            rexmit_left: 0,
             forced: None,
             is_cwnd_limited: false,
             max_packets_out: 0,
@@ -408,6 +420,8 @@ impl Flow {
             retries: 0,
             last_ack_received: now,
             received_at: now,
+            ecn: ecn::EcnState::default(),
+            fast_open: fast_open::FastOpen::default(),
             handshake_due: true,
             bare_ack_due: false,
             ack_after_fin: false,
@@ -478,7 +492,9 @@ impl Flow {
     /// Whether data may be sent (`tcp_can_send`).
     #[must_use]
     pub const fn can_send(&self) -> bool {
-        matches!(self.state, TcpState::Established | TcpState::CloseWait) && !self.fin_wanted
+        (matches!(self.state, TcpState::Established | TcpState::CloseWait)
+            || (self.fast_open.child && matches!(self.state, TcpState::SynReceived)))
+            && !self.fin_wanted
     }
 
     /// Whether both queues are empty (`tcp_rtx_and_write_queues_empty`).
@@ -516,7 +532,9 @@ impl Flow {
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
     #[must_use]
     pub fn mss_now(&self, option_octets: u32) -> u32 {
-        let mss = u32::from(self.peer_mss.min(self.params.mss));
+        /// `tcp_min_snd_mss`
+        const LEAST: u32 = 48;
+        let mss = u32::from(self.peer_mss.min(self.params.mss)).max(LEAST);
         let timestamps = if self.ts_ok { 12 } else { 0 };
         mss.saturating_sub(timestamps + option_octets).max(8)
     }

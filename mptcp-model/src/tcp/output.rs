@@ -82,11 +82,37 @@ impl Flow {
         }
     }
 
+    /// A chunk is full: half the largest window after the last PSH it gets one (`forced_push`). While it was
+    /// filled, `leaving` octets of it left in bursts.
+    pub(crate) fn push_full_chunk(&mut self, leaving: u32, mss: u32) {
+        let due = self.queue.pushed + (self.max_window >> 1) + 1;
+        let (end, burst) = (self.queue.write_end, u64::from(self.burst_segments(mss) * mss));
+        let Some(tail) = self.queue.unsent.back_mut() else { return };
+        if end < due {
+            return;
+        }
+        tail.push = true;
+        // It was full first with the size goal, then again with each burst that left.
+        let first = end.saturating_sub(u64::from(leaving));
+        let late = due.saturating_sub(first).div_ceil(burst) * burst;
+        self.queue.pushed = (first + late).min(end);
+    }
+
+    /// Octets that both windows let go now, in whole bursts.
+    pub(crate) fn sendable(&self, mss: u32) -> u32 {
+        let segments = self.window.cwnd.saturating_sub(self.queue.in_flight());
+        let window = (self.snd_una + self.snd_wnd).saturating_sub(self.snd_nxt);
+        let burst = u64::from(self.burst_segments(mss) * mss);
+        let octets = (u64::from(segments) * u64::from(mss)).min(window) / burst * burst;
+        u32::try_from(octets).unwrap_or(u32::MAX)
+    }
+
     /// The end of a write: the last segment queued carries PSH (`tcp_mark_push`).
     pub fn mark_push(&mut self) {
         if let Some(tail) = self.queue.unsent.back_mut() {
             tail.push = true;
         }
+        self.queue.pushed = self.queue.write_end;
     }
 
     /// No more data will be written: a FIN follows what is queued.
@@ -150,14 +176,16 @@ impl Flow {
         if std::mem::take(&mut self.bare_ack_due) && self.is_synchronized() {
             return Some(self.bare_ack());
         }
-        if self.is_synchronized()
+        if self.may_send()
             && let Some(plan) = self.poll_data(now, mss)
         {
             self.recv.note_data_sent(now);
             self.last_send = now;
             return Some(plan);
         }
-        if self.recv.ack_now && !matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
+        if self.recv.ack_now
+            && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived))
+        {
             self.recv.ack_now = false;
             return Some(self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK));
         }
@@ -206,6 +234,10 @@ impl Flow {
                 first.flags.0 |= SegFlags::EVER_RETRANS;
                 first.sent_at = now;
             }
+            if self.state == TcpState::SynSent {
+                // What may have been the reason for the loss is left out (RFC 7413, section 4.2.2).
+                self.fast_open.option = None;
+            }
         } else {
             let order = self.queue.next_order();
             self.queue.sent.push_back(TxSeg {
@@ -218,11 +250,15 @@ impl Flow {
             });
             self.snd_nxt = 1;
             self.burst_end = 1;
+            if kind == PlanKind::Syn {
+                self.record_syn_data(now);
+            }
         }
         if self.xmit_timer.is_none() {
             self.arm_rto(now);
         }
-        Plan { retransmission, ..self.plain(kind, 0, flags) }
+        let len = if retransmission || kind != PlanKind::Syn { 0 } else { self.fast_open.octets };
+        Plan { retransmission, len, ..self.plain(kind, 0, flags) }
     }
 
     fn poll_data(&mut self, now: Instant, mss: u32) -> Option<Plan> {
@@ -250,10 +286,11 @@ impl Flow {
         }
         let held = self.pace_until > now && self.paced;
         if self.rexmit == Rexmit::Lost {
-            if !held && let Some(plan) = self.retransmit_lost(now) {
+            if !held && let Some(plan) = self.retransmit_lost(now, mss) {
                 return Some(plan);
             }
             self.rexmit = Rexmit::None;
+            self.rexmit_left = 0;
         }
         let has_new = self.burst_end > self.snd_nxt || !self.queue.unsent.is_empty() || self.fin_wanted;
         if held {
@@ -274,7 +311,7 @@ impl Flow {
     }
 
     /// The next lost segment, if the window has room (`tcp_xmit_retransmit_queue`).
-    fn retransmit_lost(&mut self, now: Instant) -> Option<Plan> {
+    fn retransmit_lost(&mut self, now: Instant, mss: u32) -> Option<Plan> {
         if self.queue.retrans_out >= self.queue.lost_out || self.queue.in_flight() >= self.window.cwnd {
             return None;
         }
@@ -285,7 +322,13 @@ impl Flow {
                 seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
             if wanted {
                 let next = seg.end();
-                let plan = self.retransmit(now, index);
+                let ends_burst = self.advance_rexmit_burst(index, mss);
+                let mut plan = self.retransmit(now, index);
+                if let Some(plan) = &mut plan
+                    && ends_burst
+                {
+                    plan.flags = plan.flags.with(TcpFlags::PSH);
+                }
                 self.queue.retransmit_hint = next;
                 if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
                     self.prr_out += 1;
@@ -300,6 +343,32 @@ impl Flow {
         }
         self.queue.retransmit_hint = self.snd_nxt;
         None
+    }
+
+    /// Lost segments that were handed down together are retransmitted together, as far as the window allows
+    /// (`tcp_retransmit_skb`). Returns whether the segment ends such a burst of several.
+    fn advance_rexmit_burst(&mut self, index: usize, mss: u32) -> bool {
+        if self.rexmit_left > 0 {
+            self.rexmit_left -= 1;
+            return self.rexmit_left == 0;
+        }
+        let room = self.window.cwnd.saturating_sub(self.queue.in_flight());
+        let most = room.min(self.burst_segments(mss)).max(1) as usize;
+        let open = |seg: &TxSeg| {
+            seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS)
+        };
+        let mut last = index;
+        while self.queue.sent[last].flags.has(SegFlags::MORE)
+            && self.queue.sent.get(last + 1).is_some_and(open)
+        {
+            if last + 1 - index == most {
+                self.queue.sent[last].flags.0 &= !SegFlags::MORE;
+                break;
+            }
+            last += 1;
+        }
+        self.rexmit_left = (last - index) as u32;
+        false
     }
 
     fn retransmit(&mut self, now: Instant, index: usize) -> Option<Plan> {
@@ -353,14 +422,14 @@ impl Flow {
         })
     }
 
-    fn count_data(&mut self, len: u32) {
+    pub(super) fn count_data(&mut self, len: u32) {
         if len > 0 {
             self.stats.data_segs_out += 1;
             self.stats.bytes_sent += u64::from(len);
         }
     }
 
-    /// Segments of one burst: what the pacing rate sends in a millisecond, at least two
+    /// Segments of one burst: what the pacing rate sends in a millisecond, but not fewer than set
     /// (`tcp_tso_autosize`).
     fn burst_segments(&self, mss: u32) -> u32 {
         let gso = u64::from(self.config.gso_max);
@@ -369,7 +438,7 @@ impl Flow {
         if shift < 32 {
             bytes += gso >> shift;
         }
-        let floor = if self.rate.is_some() { self.cc.burst_floor() } else { 2 };
+        let floor = if self.rate.is_some() { self.cc.burst_floor() } else { self.config.min_burst };
         (bytes.min(gso) as u32 / mss).max(floor)
     }
 
@@ -481,7 +550,7 @@ impl Flow {
         if self.ca_state >= CaState::Recovery {
             return false;
         }
-        if now.saturating_since(self.last_send.max(self.pace_until)) > Duration::from_millis(1) {
+        if now.saturating_since(self.last_send.max(self.pace_until)) >= Duration::from_millis(1) {
             return false;
         }
         let send_window = self.snd_una + self.snd_wnd - chunk.start;
@@ -524,7 +593,7 @@ impl Flow {
         let map = chunk.map;
         chunk.start += u64::from(len);
         chunk.len -= len;
-        let chunk_done = chunk.len == 0;
+        let (chunk_done, chunk_push) = (chunk.len == 0, chunk.push);
         if chunk_done {
             self.queue.unsent.pop_front();
         }
@@ -532,8 +601,14 @@ impl Flow {
         let mut flags = SegFlags(0);
         let mut tcp = TcpFlags::ACK;
         if burst_done && self.burst_push {
-            flags.0 |= SegFlags::PSH;
             tcp = tcp.with(TcpFlags::PSH);
+            // That of a burst which ends no write is not repeated with its segments.
+            if chunk_done && chunk_push {
+                flags.0 |= SegFlags::PSH;
+            }
+        }
+        if !burst_done {
+            flags.0 |= SegFlags::MORE;
         }
         let with_fin = chunk_done && burst_done && self.queue.unsent.is_empty() && self.fin_wanted;
         if with_fin {

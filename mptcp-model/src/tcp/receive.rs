@@ -82,7 +82,7 @@ pub(crate) struct Receiver {
     quick: u32,
     pingpong: bool,
     ato: Duration,
-    last_data: Instant,
+    pub(crate) last_data: Instant,
     pub(crate) ack_now: bool,
     ack_scheduled: bool,
     pushed: u8,
@@ -155,8 +155,8 @@ impl Receiver {
             drs_time: Instant::ZERO,
         };
         receiver.window_clamp = receiver.window_of(rcvbuf);
-        // At most 64 KiB before scaling is known; whole segments (`tcp_select_initial_window`).
-        let initial = receiver.window_clamp.min(65_535);
+        // Whole segments (`tcp_select_initial_window`); the field of a SYN holds no more than 64 KiB.
+        let initial = receiver.window_clamp.min(u64::from(config.initial_window_limit));
         let mss = u64::from(mss);
         receiver.rcv_wnd = initial / mss * mss;
         receiver.ssthresh = receiver.rcv_wnd;
@@ -328,7 +328,7 @@ impl Receiver {
         self.quick = self.quick.max(count);
     }
 
-    fn enter_quickack(&mut self, most: u32) {
+    pub(crate) fn enter_quickack(&mut self, most: u32) {
         self.quickacks_wanted(most);
         self.pingpong = false;
         self.ato = ATO_MIN;
@@ -589,10 +589,6 @@ impl Flow {
                 arrival.payload = arrival.payload.slice(0, keep);
             }
             recv.ack_scheduled = true;
-            if recv.ato.is_zero() {
-                recv.quickacks_wanted(MAX_QUICKACKS);
-                recv.ato = ATO_MIN;
-            }
             let new = recv.insert_out_of_order(arrival);
             if new && len >= 128 {
                 recv.grow_window(len, truesize, space);
@@ -735,7 +731,7 @@ impl Receiver {
     }
 
     fn delay_ack(&mut self, now: Instant, config: &TcpConfig, srtt: Duration) {
-        let mut ato = self.ato.max(config.delack_min);
+        let mut ato = self.ato;
         if ato > config.delack_min {
             let mut most = if self.pingpong || self.pushed & 1 != 0 {
                 config.delack_max
@@ -781,7 +777,6 @@ impl Receiver {
     pub(crate) fn expect_answer(&mut self) {
         self.pingpong = true;
         self.ack_scheduled = true;
-        self.ato = self.ato.max(ATO_MIN);
     }
 
     /// The sender asks for an ACK at once.

@@ -43,6 +43,8 @@ impl SegFlags {
     pub(crate) const FIN: u8 = 16;
     pub(crate) const PSH: u8 = 32;
     pub(crate) const SYN: u8 = 64;
+    /// The next segment was handed down with this one.
+    pub(crate) const MORE: u8 = 128;
 
     pub(crate) const fn has(self, bits: u8) -> bool {
         self.0 & bits != 0
@@ -83,6 +85,8 @@ pub(crate) struct SendQueue {
     pub(crate) sent: VecDeque<TxSeg>,
     /// Offset after the last octet accepted (`write_seq`).
     pub(crate) write_end: u64,
+    /// Offset after the last octet that was given PSH (`pushed_seq`).
+    pub(crate) pushed: u64,
     pub(crate) sacked_out: u32,
     pub(crate) lost_out: u32,
     /// Segments marked lost so far (`tp->lost`).

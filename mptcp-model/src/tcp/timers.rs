@@ -200,9 +200,9 @@ impl Flow {
         self.rearm_after_probe(now);
     }
 
-    /// The retransmission timer runs from when the first segment was last sent, be it by the probe.
+    /// The retransmission timer starts anew with the probe.
     pub(crate) fn rearm_after_probe(&mut self, now: Instant) {
-        self.xmit_timer = Some((now, XmitTimer::LossProbe));
+        self.xmit_timer = None;
         self.rearm_rto(now);
     }
 
@@ -241,6 +241,9 @@ impl Flow {
         }
         if self.window_allows_next() {
             // Not the window held it back: a corked segment leaves at last (`tcp_write_wakeup`).
+            if let Some(head) = self.queue.unsent.front_mut() {
+                head.push = true;
+            }
             self.force(Forced::New);
             return TimeoutOutcome::default();
         }

@@ -172,7 +172,11 @@ pub fn defaults() -> Vec<Sysctl> {
     ];
     let mut settings: Vec<_> =
         numbers.map(|(name, value)| Sysctl { name, value: SysctlValue::Number(value) }).into();
-    for (name, text) in [("net.ipv4.tcp_congestion_control", "cubic"), ("net.mptcp.scheduler", "default")] {
+    for (name, text) in [
+        ("net.ipv4.tcp_congestion_control", "cubic"),
+        ("net.ipv4.tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"),
+        ("net.mptcp.scheduler", "default"),
+    ] {
         settings.push(Sysctl { name, value: SysctlValue::Text(text.to_owned()) });
     }
     settings

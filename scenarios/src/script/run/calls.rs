@@ -70,7 +70,7 @@ impl Runner<'_> {
             "write" => self.write(arguments, length(&arguments[2])?, None),
             "writev" => self.write(arguments, words::vector_length(&arguments[1])?, None),
             "send" => self.write(arguments, length(&arguments[2])?, arguments.get(3)),
-            "sendto" => self.write(arguments, length(&arguments[2])?, arguments.get(3)),
+            "sendto" => self.write_to(arguments, length(&arguments[2])?, &arguments[3], arguments.get(4)),
             "sendmsg" => self.write(arguments, words::message_length(&arguments[1])?, arguments.get(2)),
             "sendfile" => self.write(arguments, length(&arguments[3])?, None),
             "open" => {
@@ -159,6 +159,29 @@ impl Runner<'_> {
         let fd = self.fd(&arguments[0])?;
         let flags = message_flags(flags, &["MSG_DONTWAIT", "MSG_MORE", "MSG_NOSIGNAL"])?;
         self.hand_over(SocketCall::Write { fd, len, flags })
+    }
+
+    /// `sendto`, which connects if its flags say so.
+    fn write_to(
+        &mut self,
+        arguments: &[Expression],
+        len: u64,
+        flags: &Expression,
+        to: Option<&Expression>,
+    ) -> Begun {
+        let fd = self.fd(&arguments[0])?;
+        let fast_open = constant("MSG_FASTOPEN").unwrap_or_default();
+        let bits = optional(flags)?.unwrap_or_default();
+        if bits & fast_open == 0 {
+            return self.write(arguments, len, Some(flags));
+        }
+        let rest = Expression::Integer { value: i128::from(bits & !fast_open), hex: true };
+        let flags = message_flags(Some(&rest), &["MSG_DONTWAIT", "MSG_MORE", "MSG_NOSIGNAL"])?;
+        let to = match to.map(words::address).transpose()?.flatten() {
+            Some(Some(address)) => address,
+            _ => self.peer(),
+        };
+        self.hand_over(SocketCall::Write { fd, len, flags: Flags { fast_open: Some(to), ..flags } })
     }
 
     fn fcntl(&mut self, call: &Call) -> Begun {
@@ -361,6 +384,7 @@ fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Result<Flags, Co
         peek: has("MSG_PEEK"),
         wait_all: has("MSG_WAITALL"),
         more: has("MSG_MORE"),
+        fast_open: None,
     };
     has("MSG_NOSIGNAL");
     if bits != 0 {

@@ -10,7 +10,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// The options that are simulated: level, name, option.
-const OPTIONS: [(&str, &str, SocketOption); 17] = [
+const OPTIONS: [(&str, &str, SocketOption); 21] = [
     ("SOL_SOCKET", "SO_REUSEADDR", SocketOption::ReuseAddress),
     ("SOL_SOCKET", "SO_ERROR", SocketOption::Error),
     ("SOL_SOCKET", "SO_SNDBUF", SocketOption::SendBuffer),
@@ -28,6 +28,10 @@ const OPTIONS: [(&str, &str, SocketOption); 17] = [
     ("SOL_TCP", "TCP_KEEPCNT", SocketOption::KeepaliveCount),
     ("SOL_TCP", "TCP_SYNCNT", SocketOption::SynCount),
     ("SOL_TCP", "TCP_CONGESTION", SocketOption::Congestion),
+    ("SOL_TCP", "TCP_FASTOPEN", SocketOption::FastOpen),
+    ("SOL_TCP", "TCP_FASTOPEN_CONNECT", SocketOption::FastOpenConnect),
+    ("SOL_TCP", "TCP_FASTOPEN_NO_COOKIE", SocketOption::FastOpenNoCookie),
+    ("SOL_TCP", "TCP_FASTOPEN_KEY", SocketOption::FastOpenKey),
 ];
 
 /// Options that change nothing that a packet or a call of this stack shows: level and name.
@@ -124,6 +128,9 @@ fn find(call: &Call, level: i64, name: i64) -> Result<SocketOption, Complaint> {
 }
 
 fn value(option: SocketOption, expression: &Expression) -> Result<OptionValue, Complaint> {
+    if option == SocketOption::FastOpenKey {
+        return fast_open_key(expression).map(OptionValue::Text);
+    }
     if let Expression::Text(text) = expression {
         return Ok(OptionValue::Text(text.trim_end_matches('\0').to_owned()));
     }
@@ -146,4 +153,24 @@ fn value(option: SocketOption, expression: &Expression) -> Result<OptionValue, C
         }
         _ => number(expression).map(OptionValue::Number),
     }
+}
+
+/// The key of cookies: 16 octets as text, or as numbers of 32 bits each.
+fn fast_open_key(expression: &Expression) -> Result<String, Complaint> {
+    let octets: Vec<u8> = match expression {
+        Expression::Text(text) => text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect(),
+        Expression::Array(items) => {
+            let mut octets = Vec::new();
+            for item in items {
+                let word = u32::try_from(number(item)?)
+                    .map_err(|_| Complaint::new(format!("`{item}` is more than 32 bits"), "write less"))?;
+                octets.extend(word.to_le_bytes());
+            }
+            octets
+        }
+        other => {
+            return Err(Complaint::new(format!("`{other}` is no key"), "write 16 octets of text"));
+        }
+    };
+    Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }

@@ -279,6 +279,17 @@ impl Stack {
             ("net.ipv4.tcp_frto", SysctlValue::Number(value)) => tcp.frto = *value != 0,
             ("net.ipv4.tcp_early_retrans", SysctlValue::Number(value)) => tcp.tail_loss_probe = *value >= 3,
             ("net.ipv4.tcp_reordering", SysctlValue::Number(value)) => tcp.reordering = bytes(*value),
+            ("net.ipv4.tcp_fastopen", SysctlValue::Number(value)) => tcp.fast_open.allowed = bytes(*value),
+            ("net.ipv4.tcp_fastopen_key", SysctlValue::Text(text)) => {
+                tcp.fast_open.key = fast_open_key(text).ok_or_else(|| {
+                    Complaint::new(
+                        format!("`{text}` is no key"),
+                        "write 32 hexadecimal digits in groups of 8, separated by `-`",
+                    )
+                })?;
+            }
+            ("net.ipv4.tcp_ecn", SysctlValue::Number(value @ 0..=2)) => tcp.ecn = small(*value),
+            ("net.ipv4.tcp_min_tso_segs", SysctlValue::Number(value)) => tcp.min_burst = bytes(*value).max(1),
             ("net.ipv4.tcp_fin_timeout", SysctlValue::Number(value)) => {
                 tcp.fin_timeout = Duration::from_secs(*value);
             }
@@ -297,8 +308,7 @@ impl Stack {
             ("net.mptcp.checksum_enabled", SysctlValue::Number(value)) => self.mptcp.checksum = *value != 0,
             ("net.mptcp.enabled", SysctlValue::Number(value)) => self.mptcp_enabled = *value != 0,
             // These choose what the stack does anyway.
-            ("net.ipv4.tcp_ecn", SysctlValue::Number(0 | 2))
-            | ("net.ipv4.tcp_dsack" | "net.ipv4.tcp_recovery", SysctlValue::Number(1))
+            ("net.ipv4.tcp_dsack" | "net.ipv4.tcp_recovery", SysctlValue::Number(1))
             | ("net.ipv4.tcp_moderate_rcvbuf", SysctlValue::Number(1))
             | ("net.ipv4.tcp_mtu_probing", SysctlValue::Number(0))
             | ("net.ipv4.tcp_tso_win_divisor", SysctlValue::Number(3))
@@ -310,11 +320,8 @@ impl Stack {
                 | "net.core.wmem_default"
                 | "net.core.wmem_max"
                 | "net.ipv4.tcp_autocorking"
-                | "net.ipv4.tcp_fastopen"
                 | "net.ipv4.tcp_fastopen_blackhole_timeout_sec"
-                | "net.ipv4.tcp_fastopen_key"
                 | "net.ipv4.tcp_mem"
-                | "net.ipv4.tcp_min_tso_segs"
                 | "net.ipv4.tcp_no_metrics_save"
                 | "net.ipv4.tcp_pacing_ca_ratio"
                 | "net.ipv4.tcp_pacing_ss_ratio"
@@ -325,4 +332,14 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// The first key of `tcp_fastopen_key`: four numbers of 32 bits, each with its low octet first.
+fn fast_open_key(text: &str) -> Option<[u8; 16]> {
+    let words: Vec<_> = text.split(',').next()?.split('-').collect();
+    let mut key = [0; 16];
+    for (octets, word) in key.chunks_exact_mut(4).zip(&words) {
+        octets.copy_from_slice(&u32::from_str_radix(word, 16).ok()?.to_le_bytes());
+    }
+    (words.len() == 4).then_some(key)
 }
