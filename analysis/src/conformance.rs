@@ -217,7 +217,7 @@ impl Checker {
                 self.find(view, packet, "DSS-15", what.into());
             }
         }
-        let whole = u32::from(mapping.len) - u32::from(dss.data_fin) == tcp.payload_len;
+        let whole = u32::from(mapping.len).saturating_sub(u32::from(dss.data_fin)) == tcp.payload_len;
         let captured = tcp.payload.len() == tcp.payload_len as usize;
         let (Some(checksum), Some((base, true))) =
             (mapping.checksum, connection.streams[segment.side].base())
