@@ -264,6 +264,8 @@ pub(crate) enum ListKind {
     PathManagers,
     /// Middleboxes with their parameters.
     Boxes,
+    /// State machines of connections and subflows.
+    States,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use mptcp_model::mptcp::machine;
 use mptcp_model::net::middlebox::registry as boxes;
 use mptcp_model::{congestion, path_manager, scheduler};
 use scenarios::library;
@@ -12,12 +13,13 @@ use crate::failure::Failure;
 
 /// One kind, or all kinds under headings.
 pub(crate) fn text(kind: Option<ListKind>) -> Result<String, Failure> {
-    const ALL: [(&str, ListKind); 5] = [
+    const ALL: [(&str, ListKind); 6] = [
         ("Scenarios", ListKind::Scenarios),
         ("Congestion controls", ListKind::Congestion),
         ("Schedulers", ListKind::Schedulers),
         ("Path managers", ListKind::PathManagers),
         ("Boxes", ListKind::Boxes),
+        ("State machines", ListKind::States),
     ];
     if let Some(kind) = kind {
         return one(kind);
@@ -43,6 +45,7 @@ fn one(kind: ListKind) -> Result<String, Failure> {
                 .map(|info| (info.name.to_owned(), with(info.title, info.reference))),
         ),
         ListKind::Boxes => middleboxes(),
+        ListKind::States => states(),
     })
 }
 
@@ -105,6 +108,22 @@ fn middleboxes() -> String {
     rows.push(("(filter)".to_owned(), "which packets a box acts on, whose list ends in ...".to_owned()));
     rows.extend(boxes::FILTER.iter().map(row));
     aligned(rows)
+}
+
+/// State, event and next state, a row each.
+fn states() -> String {
+    let mut text = String::new();
+    for (name, rows) in machine::machines() {
+        let widest = |column: fn(&machine::Transition) -> &str| {
+            rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
+        };
+        let (states, events) = (widest(|row| row.state), widest(|row| row.event));
+        for machine::Transition { state, event, next } in rows {
+            writeln!(text, "{name:<10}  {state:<states$}  {event:<events$}  {next}")
+                .expect("writing to a string");
+        }
+    }
+    text
 }
 
 fn with(title: &str, reference: &str) -> String {

@@ -185,8 +185,11 @@ pub struct MptcpConfig {
     pub syn_retrans_before_tcp_fallback: u8,
     /// Connection-level timeouts without progress after which a subflow is stale (`stale_loss_cnt`).
     pub stale_loss_cnt: u8,
-    /// How long a connection without subflows lives (`close_timeout`).
+    /// How long a connection lives without subflows, and after its application closed it (`close_timeout`).
     pub close_timeout: Duration,
+    /// How long active opens go without MP_CAPABLE after SYNs with it vanished and one without was answered
+    /// (`blackhole_timeout`); doubles up to 64 times with each further event. Zero never does.
+    pub blackhole_timeout: Duration,
     /// The habits of the out-of-tree kernel: 32-bit data sequence numbers, a mapping for each segment, a DSS
     /// besides MP_CAPABLE and addresses, DATA_FIN with FIN on one subflow, MP_FASTCLOSE on an ACK.
     pub out_of_tree: bool,
@@ -299,6 +302,7 @@ impl MptcpConfig {
             syn_retrans_before_tcp_fallback: 2,
             stale_loss_cnt: 4,
             close_timeout: Duration::from_secs(60),
+            blackhole_timeout: Duration::from_secs(3600),
             out_of_tree: false,
         };
         match profile {
@@ -307,6 +311,7 @@ impl MptcpConfig {
                 version: 0,
                 checksum: true,
                 add_addr_timeout: Duration::ZERO,
+                blackhole_timeout: Duration::ZERO,
                 out_of_tree: true,
                 syn_retrans_before_tcp_fallback: 3,
                 ..upstream

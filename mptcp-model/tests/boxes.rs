@@ -243,7 +243,7 @@ fn rewritten_initial_sequence_numbers_do_not_matter() {
 
 #[test]
 fn both_subflows_pass_through_nats() {
-    // MBOX-25, NET-17: both appear as addresses the client does not have
+    // JOIN-14, MBOX-25, NET-17: both appear as addresses the client does not have
     let mut through = Through::new(&Setup::default(), TOTAL);
     through.put(0, "nat", &parameters().with("pool", "203.0.113.1").with("preserve_ports", false));
     through.put(1, "nat", &parameters().with("pool", "203.0.113.2").with("preserve_ports", false));
@@ -268,7 +268,7 @@ fn both_subflows_pass_through_nats() {
 
 #[test]
 fn restricted_handshakes_leave_a_working_connection() {
-    // MBOX-23
+    // TCP-02, MBOX-23
     for given in [
         parameters().with("mss", 800.0),
         parameters().with("no_window_scale", true),
@@ -337,7 +337,7 @@ fn options_stripped_early_mean_tcp_and_an_intact_stream() {
 
 #[test]
 fn mappings_lost_in_the_middle_are_sent_on_the_other_subflow() {
-    // MBOX-05, MBOX-06
+    // DSS-25, MBOX-05, MBOX-06
     for given in [
         parameters().with("packets", "data"),
         parameters().with("packets", "ack").with("direction", "backward"),
@@ -398,7 +398,7 @@ fn with_checksums(wires: usize) -> Setup {
 
 #[test]
 fn a_failed_checksum_on_a_lone_subflow_means_tcp() {
-    // FB-08, FB-09, MBOX-11, MAL-30; reference case f5 up to MP_FAIL
+    // DSS-16, FSM-20, FB-12, FB-08, FB-09, MBOX-11, MAL-30; reference case f5 up to MP_FAIL
     for skip in [5.0, 20.0, 50.0] {
         let mut through = Through::new(&with_checksums(1), TOTAL);
         let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", skip);
@@ -444,7 +444,7 @@ fn an_unanswered_mp_fail_resets_the_subflow_after_two_minutes() {
 
 #[test]
 fn a_failed_checksum_on_one_of_several_subflows_resets_it() {
-    // FB-07, MAL-30; reference case f6
+    // DSS-16, FB-07, MAL-30; reference case f6
     let mut through = Through::new(&with_checksums(2), TOTAL);
     let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", 5.0);
     through.put(1, "payload", &once.with("limit", 1.0));

@@ -159,7 +159,7 @@ settings! {
         add_addr_timeout: Time => Duration,
         /// Whether the peer may open subflows to the address of the initial one (C flag off).
         allow_join_initial_addr_port: Switch => bool,
-        /// Time a connection without subflows lives on after close().
+        /// Time a connection lives on without subflows, or after close().
         close_timeout: Time => Duration,
         /// Retransmission timeouts without progress before a subflow counts as stale; 0 never.
         stale_loss_cnt: Count => u32,

@@ -20,7 +20,7 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
 
-    // INV-01, INV-02, INV-03, INV-04, INV-05, INV-06, INV-07, INV-09, INV-10
+    // FB-14, WND-03, INV-01, INV-02, INV-03, INV-04, INV-05, INV-06, INV-07, INV-09, INV-10
     #[test]
     fn no_network_breaks_an_invariant(case in testing::cases()) {
         if let Err(failure) = testing::check(&case) {
@@ -72,6 +72,7 @@ fn holds(case: &Case) {
 
 #[test]
 fn a_flow_without_sack_gets_data_after_a_timeout() {
+    // TCP-07
     // It stays in Loss until data sent after the timeout is acknowledged.
     let paths = vec![Link { queue: 3, ..link() }];
     let pause = Phase { client_speaks: false, size: 17_235, writes: 2, pause: 212, wait: 0 };

@@ -292,7 +292,7 @@ fn a_run_can_be_broken_off() {
 
 #[test]
 fn a_join_that_no_router_forwards_fails_with_network_unreachable() {
-    // SYS-26, SYS-27
+    // JOIN-23, FSM-42, SYS-26, SYS-27
     for name in ["two-path-first-failure", "two-path-second-failure"] {
         let scenario = scenarios::library::get(name).unwrap().scenario().unwrap();
         let outcome = Network::build(&scenario, ()).unwrap().run(&mut (), &mut |_| ControlFlow::Continue(()));

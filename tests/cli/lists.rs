@@ -43,6 +43,16 @@ fn every_box_is_listed_with_its_parameters() {
 }
 
 #[test]
+fn the_state_machines_are_those_of_the_documentation() {
+    // CLOSE-07
+    let list = mptcp_sim(&["list", "states"]).succeeded().stdout;
+    let document = include_str!("../../docs/state-machines.md");
+    let (_, rest) = document.split_once("```text\n").expect("a block");
+    let (table, _) = rest.split_once("```").expect("its end");
+    assert_eq!(list, table, "docs/state-machines.md shows what `mptcp-sim list states` prints");
+}
+
+#[test]
 fn the_schema_is_json_and_knows_the_tables() {
     let schema: Value = serde_json::from_str(&mptcp_sim(&["schema"]).succeeded().stdout).unwrap();
     for key in ["hosts", "links", "boxes", "flows", "events"] {

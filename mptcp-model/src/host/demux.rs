@@ -21,6 +21,8 @@ pub(super) struct FlowKey {
     ports: u32,
 }
 
+/// Keys drawn again because of their tokens (`MPTCP_TOKEN_MAX_RETRIES`, TIME-17).
+const KEY_RETRIES: u8 = 4;
 /// Flows remembered outside the table.
 pub(super) const RECENT: usize = 8;
 
@@ -86,6 +88,7 @@ impl Host {
                 connection.handle_segment(now, subflow as usize, segment)
             };
             if connection.has_events() {
+                self.note_blackhole(now, socket);
                 self.collect_events(socket);
             }
             match attention {
@@ -131,11 +134,18 @@ impl Host {
         key: FlowKey,
         segment: &TcpSegment,
     ) -> Result<(), Option<u8>> {
-        let join = segment.options.mptcp().find_map(|option| match option {
+        let capable = segment.options.mptcp().any(|option| matches!(option, MpOption::Capable { .. }));
+        // CAP-21: a SYN with both options has neither.
+        let join = segment.options.mptcp().filter(|_| !capable).find_map(|option| match option {
             MpOption::JoinSyn { token, .. } => Some(token),
             _ => None,
         });
         let listener = self.find_listener(local).ok_or(None)?;
+        if self.is_full(listener) {
+            // Dropped, not refused: the peer tries again (TCP-01, CAP-27).
+            self.stats.listen_overflows += 1;
+            return Ok(());
+        }
         match join {
             Some(token) => {
                 let silent = self.gives_no_reasons(listener);
@@ -146,6 +156,14 @@ impl Host {
                 self.handle_request(now, local, remote, key, segment, listener);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether as many connections as its backlog wait at a listener.
+    fn is_full(&self, listener: SocketId) -> bool {
+        match &self.sockets[listener.0 as usize].kind {
+            Kind::Listener(entry) => entry.pending + entry.ready.len() >= entry.backlog,
+            _ => false,
         }
     }
 
@@ -226,11 +244,6 @@ impl Host {
         let owner = self.sockets[listener.0 as usize].owner;
         let stream = self.connection_stream();
         let Kind::Listener(entry) = &mut self.sockets[listener.0 as usize].kind else { return };
-        if entry.pending + entry.ready.len() >= entry.backlog {
-            // Dropped, not refused: the peer tries again (TCP-01).
-            self.stats.listen_overflows += 1;
-            return;
-        }
         entry.pending += 1;
         let options = entry.options.clone();
         let mut connection = Connection::accept(options, now, local, remote, mss, segment, stream);
@@ -266,12 +279,25 @@ impl Host {
         id
     }
 
-    /// Make a connection known by its token (KEY-03, KEY-08).
+    /// Make a connection known by its token (KEY-08). If another has the token, a new key is drawn; in the end
+    /// the connection is TCP (KEY-03).
     pub(super) fn register_token(&mut self, socket: SocketId) {
-        let Some(connection) = self.connection_mut(socket) else { return };
-        if connection.offers_multipath() {
+        for _ in 0..=KEY_RETRIES {
+            let Some(connection) = self.connection_mut(socket).filter(|known| known.offers_multipath())
+            else {
+                return;
+            };
             let token = connection.local_token();
-            self.tokens.insert(token, socket);
+            if *self.tokens.entry(token).or_insert(socket) == socket {
+                return;
+            }
+            if let Some(connection) = self.connection_mut(socket) {
+                connection.redraw_key();
+            }
+        }
+        self.stats.token_fallbacks += 1;
+        if let Some(connection) = self.connection_mut(socket) {
+            connection.offer_nothing();
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`Host::poll_transmit`], events out of [`Host::poll_event`]; [`Host::poll_timeout`] says when it wants to
 //! be woken. Left out: raw sockets, SYN cookies, fragments.
 
+mod blackhole;
 mod demux;
 mod fast_open;
 mod node;
@@ -87,6 +88,12 @@ pub struct HostStats {
     pub out_no_routes: u64,
     /// Joins with an unknown token.
     pub join_no_token: u64,
+    /// Connections that are TCP because no free token was found (`MPFallbackTokenInit`).
+    pub token_fallbacks: u64,
+    /// Connections opened without MP_CAPABLE because of an earlier blackhole (`MPCapableSYNTXDisabled`).
+    pub capable_syn_disabled: u64,
+    /// Connections that came about after their SYNs with MP_CAPABLE had vanished (`Blackhole`).
+    pub blackholes: u64,
     /// Connection requests dropped because the backlog was full.
     pub listen_overflows: u64,
     /// UDP datagrams received by sockets.
@@ -143,6 +150,7 @@ pub struct Host {
     flows: FxHashMap<FlowKey, (SocketId, u32)>,
     recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
     tokens: FxHashMap<u32, SocketId>,
+    blackhole: blackhole::Blackhole,
     /// UDP sockets by port.
     datagram_ports: FxHashMap<u16, Vec<SocketId>>,
     icmp_limiter: IcmpLimiter,
@@ -177,6 +185,7 @@ impl Host {
             flows: FxHashMap::default(),
             recent: [None; demux::RECENT],
             tokens: FxHashMap::default(),
+            blackhole: blackhole::Blackhole::default(),
             datagram_ports: FxHashMap::default(),
             icmp_limiter: IcmpLimiter::new(IcmpLimits::default()),
             next_icmp_id: 0,
@@ -545,19 +554,34 @@ impl Host {
         self.activate(socket);
     }
 
+    /// Addresses that no packet for a peer can have (MAL-32).
+    fn is_nowhere(&self, address: IpAddr) -> bool {
+        let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+        address.is_loopback()
+            || address.is_unspecified()
+            || address.is_multicast()
+            || broadcast
+            || self.routing.is_local(address)
+    }
+
     fn create_subflow(&mut self, now: Instant, socket: SocketId, action: &PathAction) {
         let PathAction::CreateSubflow { local, local_id, local_port, remote, remote_id, backup } = *action
         else {
             return;
         };
         let decision = match local {
+            _ if self.is_nowhere(remote.ip()) => Err(routing::NoRoute::Net),
             Some(address) => self.routing.lookup(Some(address), remote.ip()),
             None => self.routing.connect(remote.ip()),
         };
         let refused = match decision {
             Ok(decision) => {
                 let port = match local_port {
-                    Some(port) => Some(port),
+                    // One four-tuple is one subflow (JOIN-15).
+                    Some(port) => {
+                        let local = SocketAddr::new(decision.source, port);
+                        (!self.flows.contains_key(&FlowKey::new(local, remote))).then_some(port)
+                    }
                     None => self.ephemeral_port(decision.source, remote),
                 };
                 let mss = self.mss(decision.interface, remote.ip());

@@ -9,6 +9,7 @@ use super::demux::FlowKey;
 use super::routing::NoRoute;
 use super::{Host, Kind, Listener, SocketId};
 use crate::mptcp::{Connection, ReadOutcome, SocketError, SocketOptions};
+use crate::path_manager::SubflowId;
 
 /// First and last ephemeral port (`ip_local_port_range`).
 pub(super) const EPHEMERAL: (u16, u16) = (32_768, 60_999);
@@ -99,6 +100,10 @@ impl Host {
         let stream = self.connection_stream();
         let mut connection = Connection::connect(options, now, local, remote, mss, stream);
         connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
+        if connection.offers_multipath() && self.expects_blackhole(now, connection.blackhole_timeout()) {
+            self.stats.capable_syn_disabled += 1;
+            connection.offer_nothing();
+        }
         prepare(&mut connection, mss);
         let owner = self.current_owner;
         let socket = self.add_socket(Kind::Connection(Box::new(connection)), owner);
@@ -106,6 +111,42 @@ impl Host {
         self.bind_flow(key, socket, 0);
         self.activate(socket);
         Ok(socket)
+    }
+
+    /// Open a subflow of a connection from `local`, port 0 meaning any, to `remote`.
+    ///
+    /// # Errors
+    /// [`SocketError::AddressNotAvailable`] if `local` is not this host's or no port is left,
+    /// [`SocketError::AddressInUse`] if the four-tuple is, [`SocketError::NetworkUnreachable`] or
+    /// [`SocketError::HostUnreachable`] without a route, [`SocketError::NotConnected`] without a connection.
+    pub(crate) fn open_subflow(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        backup: bool,
+    ) -> Result<SubflowId, SocketError> {
+        if !self.routing.is_local(local.ip()) {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        let route = self.routing.lookup(Some(local.ip()), remote.ip()).map_err(unreachable)?;
+        let port = match local.port() {
+            0 => self.ephemeral_port(local.ip(), remote).ok_or(SocketError::AddressNotAvailable)?,
+            port => port,
+        };
+        let local = SocketAddr::new(local.ip(), port);
+        let key = FlowKey::new(local, remote);
+        if self.flows.contains_key(&key) {
+            return Err(SocketError::AddressInUse);
+        }
+        let mss = self.mss(route.interface, remote.ip());
+        let connection = self.connection_mut(socket).ok_or(SocketError::NotConnected)?;
+        let ids = connection.ids_between(local.ip(), remote);
+        let id = connection.open_subflow(now, local, remote, mss, ids, backup);
+        self.bind_flow(key, socket, id.0);
+        self.call_returns(now, socket);
+        Ok(id)
     }
 
     /// A free ephemeral port for a flow from `source` to `remote`.

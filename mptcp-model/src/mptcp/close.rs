@@ -3,11 +3,13 @@
 
 use sim_core::{Duration, Instant};
 
+use super::machine::{Event, Step};
 use super::receive::ReadMeasure;
 use super::subflow::Bare;
 use super::{Connection, Mode, Role, SocketError, Stage, State};
-use crate::path_manager::{CloseReason, PathEvent};
+use crate::path_manager::{CloseReason, PathEvent, ResetReason};
 use crate::tcp::TcpState;
+use crate::wire::mptcp::{TCPRST_TRANSIENT, reset_reason};
 use crate::wire::options::ParsedOptions;
 use crate::wire::{MpOption, TcpSegment};
 
@@ -50,12 +52,9 @@ impl Connection {
     }
 
     fn read_multipath(&mut self, now: Instant, len: u64) {
-        let mut measure = ReadMeasure { rtt: Duration::ZERO, scaling_ratio: 255 };
-        for subflow in self.subflows.iter().filter(|subflow| subflow.stage != Stage::Gone) {
-            let recv = &subflow.flow.recv;
-            measure.rtt = measure.rtt.max(recv.rtt());
-            measure.scaling_ratio = measure.scaling_ratio.min(recv.scaling_ratio);
-        }
+        let live = self.subflows.iter().filter(|subflow| subflow.stage != Stage::Gone);
+        let receivers = live.map(|subflow| &subflow.flow.recv);
+        let measure = ReadMeasure::of(receivers.map(|recv| (recv.rtt(), recv.scaling_ratio)));
         let follow = self.recv.read(now, len, measure);
         let all_read = self.recv.unread == 0;
         let space = self.recv.space();
@@ -87,18 +86,12 @@ impl Connection {
             if let Some(subflow) = self.subflows.first_mut() {
                 subflow.flow.close_send();
             }
-            self.state = match self.state {
-                State::Established => State::FinWait1,
-                State::CloseWait => State::LastAck,
-                other => other,
-            };
+            self.advance(Event::Close);
             return;
         }
-        self.state = match self.state {
-            State::Established => State::FinWait1,
-            State::CloseWait => State::LastAck,
-            _ => return,
-        };
+        if !self.advance(Event::Close) {
+            return;
+        }
         self.send.fin_queued = true;
         if !self.out_of_tree {
             self.forget_opening_joins();
@@ -143,12 +136,12 @@ impl Connection {
         self.send.timer = None;
         match self.state {
             State::FinWait1 => {
-                self.state = State::FinWait2;
+                self.advance(Event::FinAcked);
                 if self.out_of_tree {
                     self.oot_fin_acked();
                 }
             }
-            State::Closing | State::LastAck => self.finish_connection(),
+            State::Closing | State::LastAck => self.finish_connection(Event::FinAcked),
             _ => {}
         }
     }
@@ -211,25 +204,26 @@ impl Connection {
             return self.oot_data_fin_received(index);
         }
         match self.state {
-            State::Established => self.state = State::CloseWait,
-            State::FinWait1 => self.state = State::Closing,
             State::FinWait2 => {
-                self.finish_connection();
+                self.finish_connection(Event::FinReceived);
                 for subflow in self.subflows.iter_mut().filter(|subflow| !subflow.retired) {
                     subflow.flow.ack_after_fin = true;
                 }
                 self.work_due = true;
                 return;
             }
-            _ => {}
+            _ => {
+                self.advance(Event::FinReceived);
+            }
         }
         self.ack_all_subflows();
     }
 
-    /// Both directions are done: close the subflows.
-    pub(super) fn finish_connection(&mut self) {
+    /// Both directions are done by `event`: close the subflows.
+    pub(super) fn finish_connection(&mut self, event: Event) {
         let passive = self.state == State::LastAck;
-        self.state = State::Closed;
+        self.advance(event);
+        self.close_timer = None;
         self.forget_opening_joins();
         if self.out_of_tree && passive {
             // The other end closed first; each FIN of it is answered.
@@ -253,7 +247,7 @@ impl Connection {
         let over = self.state == State::Closed;
         for subflow in &mut self.subflows {
             if subflow.stage == Stage::Opening && (subflow.initiated || over) {
-                subflow.stage = Stage::Gone;
+                subflow.step(Step::Ended);
                 subflow.flow.finish(CloseReason::Normal);
             }
         }
@@ -275,6 +269,32 @@ impl Connection {
             return;
         }
         self.shutdown_write(now);
+        if self.mode == Mode::Multipath && self.state != State::Closed && !self.out_of_tree {
+            // Whatever is still to be sent, an orphan lives no longer (`mptcp_start_tout_timer`).
+            self.close_timer = Some(now + self.close_timeout());
+        }
+    }
+
+    /// How long a connection lives that lost its subflows or its application.
+    fn close_timeout(&self) -> Duration {
+        self.options.mptcp.as_ref().map_or(Duration::ZERO, |config| config.close_timeout)
+    }
+
+    /// Nobody came back in time: an error for the application, or MP_FASTCLOSE if it is gone.
+    pub(super) fn close_timeout_passed(&mut self) {
+        self.close_timer = None;
+        if self.orphaned {
+            self.abort();
+        } else {
+            self.fail(SocketError::TimedOut);
+        }
+    }
+
+    /// There is a subflow again; an orphan's time goes on.
+    pub(super) fn stop_close_timer(&mut self) {
+        if !self.orphaned {
+            self.close_timer = None;
+        }
     }
 
     /// Reset the connection: MP_FASTCLOSE on a RST of every subflow (CLOSE-12), or a plain RST.
@@ -291,12 +311,12 @@ impl Connection {
             }
             subflow.fastclose = multipath;
             subflow.flow.abort();
-            subflow.stage = Stage::Gone;
+            subflow.step(Step::Ended);
             if subflow.flow.state() == TcpState::SynSent {
                 subflow.flow.finish(CloseReason::Normal);
             }
         }
-        self.state = State::Closed;
+        self.advance(Event::Over);
         self.send.timer = None;
         self.close_timer = None;
         self.announced.clear();
@@ -331,6 +351,9 @@ impl Connection {
         }
         let view = subflow.view();
         self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
+        if self.send.reinject_later {
+            return;
+        }
         // A peer that fell back would take data sent again for new data.
         if self.leave_stripped_path(now) {
             return;
@@ -353,7 +376,10 @@ impl Connection {
             for option in segment.options.mptcp() {
                 match option {
                     MpOption::FastClose { receiver_key } => fastclose |= receiver_key == self.keys.local,
-                    MpOption::TcpRst { reason: why, .. } => reason = CloseReason::Reset(Some(why)),
+                    MpOption::TcpRst { flags, reason: code } => {
+                        let transient = flags & TCPRST_TRANSIENT != 0;
+                        reason = CloseReason::Reset(Some(ResetReason { code, transient }));
+                    }
                     _ => {}
                 }
             }
@@ -362,6 +388,7 @@ impl Connection {
             self.fastclosed(now, Some(index));
             return;
         }
+        self.subflows[index].flow.closed_by = Some(reason);
         self.subflow_ended(now, index, reason);
     }
 
@@ -370,14 +397,15 @@ impl Connection {
     /// ECONNRESET.
     pub(crate) fn fastclosed(&mut self, now: Instant, reset: Option<usize>) {
         if let Some(index) = reset {
-            self.subflow_ended(now, index, CloseReason::Reset(Some(0)));
+            let why = ResetReason { code: reset_reason::UNSPECIFIED, transient: false };
+            self.subflow_ended(now, index, CloseReason::Reset(Some(why)));
         }
         for other in 0..self.subflows.len() {
             let subflow = &mut self.subflows[other];
             if subflow.stage != Stage::Gone {
                 subflow.reset_reason = Some(0);
                 subflow.flow.abort();
-                subflow.stage = Stage::Gone;
+                subflow.step(Step::Ended);
             }
         }
         let error = if self.state == State::CloseWait {
@@ -391,7 +419,7 @@ impl Connection {
 
     pub(crate) fn fail(&mut self, error: SocketError) {
         self.error.get_or_insert(error);
-        self.state = State::Closed;
+        self.advance(Event::Over);
         self.send.timer = None;
         self.close_timer = None;
         self.announced.clear();
@@ -436,8 +464,12 @@ impl Connection {
 
     fn plain_state_changed(&mut self, index: usize) {
         match self.subflows[index].flow.state() {
-            TcpState::FinWait2 if self.state == State::FinWait1 => self.state = State::FinWait2,
-            TcpState::TimeWait => self.state = State::Closed,
+            TcpState::FinWait2 if self.state == State::FinWait1 => {
+                self.advance(Event::FinAcked);
+            }
+            TcpState::TimeWait => {
+                self.advance(Event::Over);
+            }
             _ => {}
         }
     }
@@ -449,7 +481,11 @@ impl Connection {
             return;
         }
         let view = subflow.view();
-        subflow.stage = Stage::Gone;
+        // It may have been refused by a peer that fell back, which would take data sent again for new data: the
+        // next DATA_ACK tells.
+        let refused = subflow.role == Role::Join && subflow.stage == Stage::Unconfirmed;
+        self.send.reinject_later |= refused && matches!(reason, CloseReason::Reset(_));
+        subflow.step(Step::Ended);
         subflow.answer_timer = None;
         let error = SocketError::from(reason);
         let reset_due = subflow.flow.reset_due;
@@ -468,7 +504,7 @@ impl Connection {
         self.retire(now, index, reason);
         if !self.any_active() {
             // Break before make: the connection waits for a new subflow (JOIN-26, CLOSE-09).
-            let wait = self.options.mptcp.as_ref().map_or(Duration::ZERO, |config| config.close_timeout);
+            let wait = if self.orphaned { Duration::ZERO } else { self.close_timeout() };
             self.close_timer = Some(now + wait);
         }
     }
@@ -479,7 +515,7 @@ impl Connection {
         let after_fin = self.recv.fin_done && matches!(reason, CloseReason::Reset(_));
         let error = if after_fin { SocketError::BrokenPipe } else { error };
         if orderly {
-            self.state = State::Closed;
+            self.advance(Event::Over);
         } else {
             self.fail(error);
         }

@@ -8,7 +8,8 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Connection, Mode, Stage};
+use super::machine::{Step, Turn};
+use super::{Connection, Stage};
 use crate::tcp::{Arrival, Flow, Mapping, TcpState};
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption};
@@ -31,7 +32,7 @@ impl Connection {
     /// Continue as plain TCP (FB-05): the stream goes on in the order of the initial subflow, joins under way
     /// and announcements are forgotten.
     pub(crate) fn fall_back(&mut self) {
-        self.mode = Mode::Plain;
+        self.turn(Turn::FellBack);
         self.send.timer = None;
         self.close_timer = None;
         self.announced.clear();
@@ -42,7 +43,7 @@ impl Connection {
         self.send.fragments.clear();
         self.send.pending = 0;
         for subflow in self.subflows.iter_mut().skip(1).filter(|subflow| subflow.stage != Stage::Gone) {
-            subflow.stage = Stage::Gone;
+            subflow.step(Step::Ended);
             if subflow.flow.state() == TcpState::SynSent {
                 subflow.flow.finish(crate::path_manager::CloseReason::Normal);
             } else {
@@ -51,7 +52,7 @@ impl Connection {
         }
         let initial = &mut self.subflows[0];
         initial.flow.wants_space = self.send.starved;
-        initial.stage = Stage::Confirmed;
+        initial.step(Step::Plain);
         initial.answer_timer = None;
         initial.signals.clear();
         // From now on the buffer of the flow is the one that counts.
@@ -79,6 +80,7 @@ impl Connection {
         let handed_down = pending.map_or(self.send.written, |part| part.start + u64::from(part.sent));
         self.fallback_allowed
             && index == 0
+            && self.subflows[0].stage != Stage::Gone
             && alone
             && self.recv.ooo_bytes == 0
             && received + 1 == undelivered
@@ -99,7 +101,7 @@ impl Connection {
         self.fall_back();
         let initial = &mut self.subflows[0];
         self.infinite = Some(InfiniteMapping { data, start: data + 1, until: initial.flow.snd_nxt });
-        initial.stage = Stage::Infinite;
+        initial.step(Step::Announce);
         initial.flow.bare_ack_due = true;
     }
 
@@ -108,7 +110,7 @@ impl Connection {
         let infinite = self.infinite?;
         let initial = &mut self.subflows[0];
         if initial.flow.snd_una > infinite.until {
-            initial.stage = Stage::Confirmed;
+            initial.step(Step::Acknowledged);
             self.infinite = None;
             return None;
         }
@@ -168,7 +170,7 @@ impl Connection {
         }
         let subflow = &mut self.subflows[index];
         subflow.unverified = pieces;
-        subflow.stage = Stage::Failing;
+        subflow.step(Step::ChecksumFailed);
         subflow.failed_dsn = Some(dsn);
         subflow.answer_tries = 0;
         subflow.answer_until = now + FAIL_TIMEOUT;

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use super::{Connection, Mode, State};
+use super::machine::Event;
+use super::{Connection, Mode};
 use crate::tcp::receive_truesize;
 use crate::wire::Payload;
 
@@ -42,7 +43,7 @@ impl Connection {
             self.peer_syn_octets = len;
             self.recv.unread += u64::from(len);
         }
-        self.state = State::Established;
+        self.advance(Event::Opened);
         self.events.connected = true;
         self.events.readable = len > 0;
     }

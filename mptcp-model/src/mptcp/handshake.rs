@@ -3,6 +3,7 @@
 
 use sim_core::Instant;
 
+use super::machine::{Event, Step, Turn};
 use super::{Connection, Mode, Role, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::PathEvent;
@@ -13,7 +14,9 @@ use crate::wire::{MpOption, TcpSegment};
 impl Connection {
     /// The SYN of a passive open: does it offer MPTCP (CAP-07, CAP-08, CAP-09)?
     pub(crate) fn take_capable_syn(&mut self, segment: &TcpSegment) {
-        let offer = segment.options.mptcp().find_map(|option| match option {
+        // CAP-21: a SYN that joins as well offers nothing.
+        let joins = segment.options.mptcp().any(|option| matches!(option, MpOption::JoinSyn { .. }));
+        let offer = segment.options.mptcp().filter(|_| !joins).find_map(|option| match option {
             // MAL-04: the key belongs to version 0 alone.
             MpOption::Capable { version, flags, sender_key, receiver_key: None, .. }
                 if sender_key.is_some() == (version == 0) =>
@@ -33,7 +36,7 @@ impl Connection {
                     self.set_remote_key(key);
                 }
             }
-            _ => self.mode = Mode::Plain,
+            _ => self.turn(Turn::Declined),
         }
     }
 
@@ -91,12 +94,11 @@ impl Connection {
             (Role::Join, false) => self.join_third_ack(now, index, segment),
         };
         if self.mode == Mode::Plain {
-            self.subflows[index].stage = Stage::Confirmed;
+            self.subflows[index].step(Step::Plain);
         }
         self.rebuild_views();
         if alive && self.subflows[index].role == Role::Initial {
-            if self.state == State::Opening {
-                self.state = State::Established;
+            if self.advance(Event::Opened) {
                 self.events.connected = true;
             }
             self.events.writable = true;
@@ -114,6 +116,7 @@ impl Connection {
 
     fn initial_synack(&mut self, segment: &TcpSegment) {
         if self.mode != Mode::Offered {
+            self.blackholed = self.capable_dropped.then_some(true);
             return;
         }
         let lowest = if self.out_of_tree { Version::V0 } else { self.version };
@@ -135,8 +138,9 @@ impl Connection {
                 if self.out_of_tree {
                     self.path_events.push_back(PathEvent::Opened);
                 }
-                self.mode = Mode::Multipath;
-                self.subflows[0].stage = Stage::Unconfirmed;
+                self.turn(Turn::Agreed);
+                self.blackholed = Some(false);
+                self.subflows[0].step(Step::Answered);
             }
             None => self.fall_back(),
         }
@@ -148,8 +152,16 @@ impl Connection {
         }
         let (local, announced, version) = (self.keys.local, self.keys.remote, self.version);
         let keys = segment.options.mptcp().find_map(|option| match option {
-            MpOption::Capable { sender_key: Some(sender), receiver_key: Some(receiver), .. }
-                if receiver == local && announced.is_none_or(|key| key == sender) =>
+            MpOption::Capable {
+                version: number,
+                flags,
+                sender_key: Some(sender),
+                receiver_key: Some(receiver),
+                ..
+            } if number == version.number()
+                && capable(version, flags)
+                && receiver == local
+                && announced.is_none_or(|key| key == sender) =>
             {
                 Some(sender)
             }
@@ -160,8 +172,8 @@ impl Connection {
         match keys {
             Some(key) => {
                 self.set_remote_key(key);
-                self.mode = Mode::Multipath;
-                self.subflows[0].stage = Stage::Confirmed;
+                self.turn(Turn::Agreed);
+                self.subflows[0].step(Step::ThirdAck);
                 self.path_events.push_back(PathEvent::SubflowEstablished(self.subflows[0].view()));
                 self.path_manager_started = true;
                 self.path_events.push_back(PathEvent::Established);
@@ -203,7 +215,7 @@ impl Connection {
         subflow.remote_nonce = nonce;
         subflow.peer_backup = backup;
         subflow.remote_id = address_id;
-        subflow.stage = Stage::Unconfirmed;
+        subflow.step(Step::Answered);
         self.fallback_allowed = false;
         // The third ACK is repeated until the fourth arrives (JOIN-03).
         self.await_fourth_ack(now, index);
@@ -232,12 +244,12 @@ impl Connection {
             return self.refuse_join(now, index, segment, 3);
         }
         let subflow = &mut self.subflows[index];
-        subflow.stage = Stage::Confirmed;
+        subflow.step(Step::ThirdAck);
         self.fallback_allowed = false;
         // The fourth ACK tells the peer that it may send.
         subflow.flow.recv.ack_immediately();
         let view = subflow.view();
-        self.close_timer = None;
+        self.stop_close_timer();
         self.path_events.push_back(PathEvent::SubflowEstablished(view));
         self.sync_sndbuf();
         true
@@ -357,7 +369,7 @@ impl Connection {
 
     fn confirm(&mut self, index: usize) {
         let subflow = &mut self.subflows[index];
-        subflow.stage = Stage::Confirmed;
+        subflow.step(Step::Confirmed);
         subflow.answer_timer = None;
         let view = subflow.view();
         self.path_events.push_back(PathEvent::SubflowEstablished(view));
@@ -365,7 +377,7 @@ impl Connection {
             self.path_manager_started = true;
             self.path_events.push_back(PathEvent::Established);
         }
-        self.close_timer = None;
+        self.stop_close_timer();
         self.sync_sndbuf();
     }
 }

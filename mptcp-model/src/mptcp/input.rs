@@ -3,6 +3,7 @@
 
 use sim_core::Instant;
 
+use super::machine::Event;
 use super::subflow::RxMap;
 use super::{Attention, Connection, Mode, Role, Stage, State};
 use crate::crypto;
@@ -155,7 +156,7 @@ impl Connection {
             && self.subflows[index].role == Role::Initial
         {
             // MP_CAPABLE with data: answers carry 64 bits (DSS-06).
-            self.use_long_ack = true;
+            self.use_long_ack = !self.out_of_tree;
         }
         if parsed.mptcp_other && !segment.flags.syn() {
             return self.take_signals(now, index, segment, undelivered);
@@ -197,6 +198,10 @@ impl Connection {
         let position = full.wrapping_sub(self.keys.local_base);
         let window = self.subflows[index].flow.snd_wnd;
         self.data_acked(now, position, window);
+        if self.send.reinject_later {
+            self.send.reinject_later = false;
+            self.reinject_all();
+        }
     }
 
     /// Position in the stream of the peer's data sequence number, if it is not before the first.
@@ -319,7 +324,7 @@ impl Connection {
         let (current_start, current_len, shift) =
             (current.start, current.len, current.data.wrapping_sub(current.start));
         // Data with a 64-bit number is answered in kind, a lone DATA_FIN is not (DSS-06).
-        self.use_long_ack = matches!(mapping.dsn, DataNumber::Long(_));
+        self.use_long_ack = matches!(mapping.dsn, DataNumber::Long(_)) && !self.out_of_tree;
         let Some(data) = self.remote_position(mapping.dsn) else { return Noted::InForce };
         let within = near >= current_start && near < current_start + current_len;
         if within && (data.wrapping_sub(start) != shift || near < start) {
@@ -379,7 +384,18 @@ impl Connection {
             self.stats.out_of_window_bytes += len;
             return;
         }
-        self.integrity.check(position, payload);
+        if position > self.recv.next && position + len > self.recv.window_end {
+            // DSS-08, MAL-20: acknowledged on the subflow and dropped, to come again at connection level.
+            self.stats.out_of_window_bytes += len;
+            return;
+        }
+        // Of two contents for one position the first counts (MAL-23).
+        let known = self.recv.next.saturating_sub(position);
+        if known == 0 {
+            self.integrity.check(position, payload);
+        } else if known < len {
+            self.integrity.check(self.recv.next, &payload.slice(known as u32, (len - known) as u32));
+        }
         self.recv.insert(position, len, u64::from(truesize));
     }
 
@@ -389,7 +405,7 @@ impl Connection {
             self.recv.fin_done = true;
             self.events.readable = true;
             if self.state == State::Established {
-                self.state = State::CloseWait;
+                self.advance(Event::FinReceived);
             }
         }
         self.note_writable();

@@ -13,6 +13,7 @@ mod fast_open;
 mod handshake;
 mod info;
 mod input;
+pub mod machine;
 mod oot;
 mod options;
 mod paths;
@@ -30,12 +31,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sim_core::Instant;
+use sim_core::{Duration, Instant};
 
 pub use self::close::ReadOutcome;
 pub use self::draws::Draws;
 use self::fallback::InfiniteMapping;
 pub use self::info::{ConnectionInfo, SubflowInfo};
+use self::machine::Turn;
 pub use self::readiness::Readiness;
 pub use self::receive::Integrity;
 use self::receive::StreamReceiver;
@@ -253,6 +255,15 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// A new own key; none is zero (KEY-01).
+    fn draw(&mut self, rng: &mut Draws, version: Version) {
+        self.local = 0;
+        while self.local == 0 {
+            self.local = rng.next_u64();
+        }
+        self.derive(version);
+    }
+
     /// Token and first data sequence number of the own key.
     pub(crate) fn derive(&mut self, version: Version) {
         let material = crypto::key_material(version, self.local);
@@ -290,6 +301,10 @@ pub struct Connection {
     /// of the peer.
     pub(crate) syn_octets: u32,
     pub(crate) peer_syn_octets: u32,
+    /// SYNs with MP_CAPABLE had no answer, and it was left out.
+    pub(crate) capable_dropped: bool,
+    /// Whether the SYN/ACK answered a SYN without, or one with MP_CAPABLE.
+    pub(crate) blackholed: Option<bool>,
     /// No other subflow was ever joined, and nothing retransmitted at this level (FB-13).
     pub(crate) fallback_allowed: bool,
     pub(crate) infinite: Option<InfiniteMapping>,
@@ -340,10 +355,7 @@ impl Connection {
             .unwrap_or(Version::V1);
         let mut keys = Keys::default();
         if options.mptcp.is_some() {
-            while keys.local == 0 {
-                keys.local = rng.next_u64();
-            }
-            keys.derive(version);
+            keys.draw(&mut rng, version);
         }
         Self {
             side,
@@ -357,6 +369,8 @@ impl Connection {
             peer_denies_join: false,
             syn_octets: 0,
             peer_syn_octets: 0,
+            capable_dropped: false,
+            blackholed: None,
             fallback_allowed: true,
             infinite: None,
             subflows: Vec::new(),
@@ -526,6 +540,28 @@ impl Connection {
     #[must_use]
     pub fn offers_multipath(&self) -> bool {
         self.mode != Mode::Plain
+    }
+
+    /// Another key, because the token of this one is taken. Nothing was sent yet.
+    pub(crate) fn redraw_key(&mut self) {
+        self.keys.draw(&mut self.rng, self.version);
+    }
+
+    /// TCP from the start, although MPTCP was asked for. Nothing was sent yet.
+    pub(crate) fn offer_nothing(&mut self) {
+        self.turn(Turn::Declined);
+        self.subflows[0].flow.wants_space = false;
+    }
+
+    /// What the SYN/ACK of an active open tells of the way, once: whether SYNs with MP_CAPABLE are lost on it
+    /// (CAP-26).
+    pub(crate) const fn take_blackholed(&mut self) -> Option<bool> {
+        self.blackholed.take()
+    }
+
+    /// First time for which a host expects SYNs with MP_CAPABLE to vanish again.
+    pub(crate) fn blackhole_timeout(&self) -> Duration {
+        self.options.mptcp.as_ref().map_or(Duration::ZERO, |config| config.blackhole_timeout)
     }
 
     /// Id under which this host announced `address`, or uses it on a subflow.

@@ -4,6 +4,7 @@
 
 use sim_core::Instant;
 
+use super::machine::Event;
 use super::{Connection, Mode, Stage, State};
 use crate::path_manager::CloseReason;
 use crate::tcp::{Plan, PlanKind, TcpState};
@@ -76,10 +77,10 @@ impl Connection {
             !matches!(flow.state(), TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2);
         flow.bare_ack_due = true;
         match self.state {
-            State::Established => self.state = State::CloseWait,
-            State::FinWait1 => self.state = State::Closing,
-            State::FinWait2 => self.finish_connection(),
-            _ => {}
+            State::FinWait2 => self.finish_connection(Event::FinReceived),
+            _ => {
+                self.advance(Event::FinReceived);
+            }
         }
     }
 

@@ -2,11 +2,11 @@
 
 use sim_core::Instant;
 
+use super::machine::Turn;
 use super::subflow::Bare;
 use super::{Connection, Mode, Role, Stage};
 use crate::crypto;
 use crate::crypto::Version;
-use crate::path_manager::Side;
 use crate::tcp::{Mapping, Plan, PlanKind, fast_open};
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpOption, TcpOptions};
 
@@ -82,7 +82,8 @@ impl Connection {
                 }
                 if syn && retries > config.syn_retrans_before_tcp_fallback {
                     // The option may be what the SYN is dropped for (CAP-15).
-                    self.mode = Mode::Plain;
+                    self.turn(Turn::Declined);
+                    self.capable_dropped = true;
                     return None;
                 }
                 Some(MpOption::Capable {
@@ -118,7 +119,7 @@ impl Connection {
     /// Flags of MP_CAPABLE: H always, A with checksums, C if joins to this address are unwelcome.
     fn capable_flags(&self) -> u8 {
         let deny = self.options.mptcp.as_ref().is_some_and(|config| !config.allow_join_initial_addr_port);
-        let deny = deny && self.side == Side::Server && self.version == Version::V1;
+        let deny = deny && self.version == Version::V1;
         0x01 | if self.checksum { 0x80 } else { 0 } | if deny { 0x20 } else { 0 }
     }
 
@@ -138,6 +139,16 @@ impl Connection {
         let mptcp = match self.mode {
             Mode::Multipath => self.mptcp_part(index, plan),
             _ => self.fallback_part(index, plan),
+        };
+        // A DSS with a DATA_FIN may leave no room for a signal, which then goes alone.
+        let mptcp = match mptcp {
+            Part::Both(dss, option) | Part::Before(option, dss)
+                if dss.wire_len().next_multiple_of(4) + option.wire_len().next_multiple_of(4)
+                    > options.remaining() =>
+            {
+                Part::Other(option)
+            }
+            fits => fits,
         };
         let reserved = mptcp.padded_len();
         let flow = &self.subflows[index].flow;
@@ -240,9 +251,15 @@ impl Connection {
             }
         } else if plan.kind == PlanKind::Ack {
             match subflow.signals.front() {
-                Some(MpOption::AddAddr { .. }) => {
-                    // ADD_ADDR on a pure ACK leaves no room for others.
-                    return subflow.signals.pop_front().map_or(Part::None, Part::Other);
+                Some(option @ MpOption::AddAddr { .. }) => {
+                    // ADD_ADDR on a pure ACK leaves no room for others, and one of IPv6 with port none for
+                    // timestamps: Linux 6.18 then cannot send it (ADDR-16).
+                    let room = if subflow.flow.ts_ok { 28 } else { 40 };
+                    let fits = option.wire_len().next_multiple_of(4) <= room;
+                    let option = subflow.signals.pop_front().filter(|_| fits);
+                    if let Some(option) = option {
+                        return Part::Other(option);
+                    }
                 }
                 Some(_) => {
                     let option = subflow.signals.pop_front();

@@ -12,6 +12,9 @@ use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, Su
 use crate::tcp::Flow;
 use crate::wire::{AddressIds, MpOption, TcpSegment};
 
+/// Ids in a REMOVE_ADDR (`MPTCP_RM_IDS_MAX`).
+const REMOVED_IDS_MAX: usize = 8;
+
 impl Connection {
     fn connection_view<'a>(&'a self, subflows: &'a [SubflowView]) -> ConnectionView<'a> {
         let initial = &self.subflows[0].flow;
@@ -26,10 +29,11 @@ impl Connection {
         }
     }
 
-    /// Whether the path manager lets one more subflow in, besides those there are without `joining`.
+    /// Whether the path manager lets one more subflow in, besides those there are without `joining`: joins of
+    /// the peer count from their third ACK on (JOIN-19).
     pub(crate) fn may_accept_join(&self, joining: Option<usize>) -> bool {
         let mut subflows = self.subflow_views();
-        subflows.retain(|view| joining != Some(view.id.0 as usize));
+        subflows.retain(|view| joining != Some(view.id.0 as usize) && (view.initiated || view.established));
         self.path_manager.accepts_join(&self.connection_view(&subflows))
     }
 
@@ -122,6 +126,15 @@ impl Connection {
         subflow.local_nonce = nonce;
         subflow.backup = backup;
         subflow.id
+    }
+
+    /// Address ids of a subflow between two ends: those they have been used under or announced with, or the
+    /// next free one here and 0 there.
+    pub(crate) fn ids_between(&self, local: IpAddr, remote: SocketAddr) -> (u8, u8) {
+        let used = self.subflows.iter().map(|subflow| subflow.local_id).max().unwrap_or(0);
+        let own = self.address_id(local).unwrap_or_else(|| used.saturating_add(1));
+        let known = self.remote_addresses.iter().find(|(_, address)| address.ip() == remote.ip());
+        (own, known.map_or(0, |&(id, _)| id))
     }
 
     /// A subflow could not even be begun: no route, no port.
@@ -220,6 +233,24 @@ impl Connection {
         }
     }
 
+    /// Close one subflow; the connection goes on (`MPTCP_CLOSE_SUB_ID`).
+    pub(crate) fn end_subflow(&mut self, now: Instant, id: SubflowId) {
+        self.close_subflow(now, id);
+        self.run_path_manager(now);
+    }
+
+    /// Whether the connection is confirmed and subflows may be opened.
+    #[must_use]
+    pub fn may_be_joined(&self) -> bool {
+        self.mode == Mode::Multipath && self.path_manager_started && self.may_open_subflow()
+    }
+
+    /// Whether mappings carry checksums.
+    #[must_use]
+    pub const fn uses_checksums(&self) -> bool {
+        self.checksum
+    }
+
     fn close_subflow(&mut self, now: Instant, id: SubflowId) {
         let index = id.0 as usize;
         let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| subflow.stage != Stage::Gone)
@@ -271,7 +302,8 @@ impl Connection {
                         self.take_announcement(index, address_id, address, port, hmac);
                     }
                 }
-                MpOption::RemoveAddr { ids } => {
+                // Upstream takes no more than 8 (MAL-36).
+                MpOption::RemoveAddr { ids } if self.out_of_tree || ids.len() <= REMOVED_IDS_MAX => {
                     for id in ids.iter() {
                         self.take_removal(now, id);
                     }

@@ -152,7 +152,7 @@ impl Connection {
                 checksum: None,
                 wire_len: options.map_len,
             };
-            self.use_long_ack = true;
+            self.use_long_ack = !self.out_of_tree;
             self.deliver_at(position, payload, truesize);
             return;
         }

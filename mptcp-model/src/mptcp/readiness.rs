@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Connection, Mode, SocketError, State};
 use crate::config::TcpConfig;
+use crate::path_manager::SubflowId;
 use crate::tcp::TcpState;
 
 /// What calls would do now.
@@ -64,6 +65,13 @@ impl Connection {
     pub(crate) fn expect_more(&mut self, more: bool) {
         self.change_tcp(|tcp| tcp.cork = more);
         self.send.more_follows = more;
+    }
+
+    /// Change the settings of one subflow.
+    pub(crate) fn change_subflow(&mut self, id: SubflowId, change: impl FnOnce(&mut TcpConfig)) {
+        if let Some(subflow) = self.subflows.get_mut(id.0 as usize) {
+            change(Arc::make_mut(&mut subflow.flow.config));
+        }
     }
 
     /// Keepalive probes were switched on or off, or their times changed.

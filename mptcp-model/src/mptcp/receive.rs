@@ -50,6 +50,17 @@ pub(crate) struct ReadMeasure {
     pub(crate) scaling_ratio: u32,
 }
 
+impl ReadMeasure {
+    /// Of subflows with these round trips and shares.
+    pub(crate) fn of(subflows: impl Iterator<Item = (Duration, u32)>) -> Self {
+        let none = Self { rtt: Duration::ZERO, scaling_ratio: 255 };
+        subflows.fold(none, |all, (rtt, ratio)| Self {
+            rtt: all.rtt.max(rtt),
+            scaling_ratio: all.scaling_ratio.min(ratio),
+        })
+    }
+}
+
 impl StreamReceiver {
     pub(crate) fn new(config: &TcpConfig) -> Self {
         Self {
@@ -266,6 +277,27 @@ mod tests {
         assert_eq!(stream.duplicate_bytes, 150);
         assert_eq!(stream.insert(250, 50, 800), 150);
         assert_eq!(stream.next, 400);
+    }
+
+    #[test]
+    fn the_buffer_grows_by_what_was_read_in_the_longest_round_trip() {
+        // WND-04
+        let millis = Duration::from_millis;
+        let measure = ReadMeasure::of([(millis(20), 128), (millis(400), 100), (millis(90), 200)].into_iter());
+        assert_eq!((measure.rtt, measure.scaling_ratio), (millis(400), 100));
+        let mut stream = StreamReceiver::new(&TcpConfig::new(Profile::LinuxUpstream));
+        stream.read(Instant::ZERO + millis(1), 0, measure);
+        let start = stream.rcvbuf;
+        let mut grown = Vec::new();
+        for step in 1..=20 {
+            stream.insert(step * 60_000 - 60_000, 60_000, 120_000);
+            let at = Instant::ZERO + millis(1 + step * 50);
+            if stream.read(at, 60_000, measure).is_some() {
+                grown.push(step * 50);
+            }
+        }
+        assert_eq!(grown.first(), Some(&400), "{grown:?}");
+        assert!(stream.rcvbuf > start * 4, "{start} {}", stream.rcvbuf);
     }
 
     #[test]

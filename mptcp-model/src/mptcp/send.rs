@@ -48,6 +48,8 @@ pub(crate) struct SendStream {
     pub(crate) fin_retries: u32,
     /// What is to be sent again: the subflow that had it, first position and end.
     pub(crate) reinject: VecDeque<(usize, u64, u64)>,
+    /// Everything unacknowledged is sent again with the next DATA_ACK.
+    pub(crate) reinject_later: bool,
     /// The application waits for room.
     pub(crate) starved: bool,
     /// The application said that it will write more: what it wrote is no end (`MSG_MORE`).
@@ -72,6 +74,7 @@ impl SendStream {
             timeout: TIMEOUT_MIN,
             fin_retries: 0,
             reinject: VecDeque::new(),
+            reinject_later: false,
             starved: false,
             more_follows: false,
         }

@@ -3,7 +3,7 @@
 
 use sim_core::Instant;
 
-use super::{Connection, Mode, SocketError, Stage};
+use super::{Connection, Mode, Stage};
 use crate::path_manager::{CloseReason, PathEvent};
 
 /// Repetitions of the third ACK of a join.
@@ -63,8 +63,7 @@ impl Connection {
             }
         }
         if self.close_timer.is_some_and(|at| at <= now) {
-            self.close_timer = None;
-            self.fail(SocketError::TimedOut);
+            self.close_timeout_passed();
         }
         if self.announced.iter().any(|entry| entry.resend_at.is_some_and(|at| at <= now)) {
             self.repeat_announcements(now);

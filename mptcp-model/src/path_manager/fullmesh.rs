@@ -271,7 +271,24 @@ mod tests {
     }
 
     #[test]
+    fn no_more_than_eight_announced_addresses_are_joined() {
+        // ADDR-20
+        let mut bed = Bed::new(Side::Client);
+        bed.addresses.pop();
+        bed.event(0, PathEvent::Established);
+        let joined: Vec<usize> = (1..=10)
+            .map(|id| {
+                let address = format!("10.0.20.{id}:5001").parse().unwrap();
+                bed.event(10, PathEvent::AnnounceReceived { id, address }).len()
+            })
+            .collect();
+        // Nothing is ever established here, so each round asks for all again.
+        assert_eq!(joined, [1, 2, 3, 4, 5, 6, 7, 8, 8, 8]);
+    }
+
+    #[test]
     fn a_server_announces_and_opens_nothing() {
+        // JOIN-07
         let mut bed = Bed::new(Side::Server);
         let announce = PathAction::Announce { id: 3, address: ip("10.0.2.2"), port: None };
         assert_eq!(bed.event(0, PathEvent::Established), [announce]);

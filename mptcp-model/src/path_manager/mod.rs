@@ -30,13 +30,22 @@ pub enum Side {
     Server,
 }
 
+/// What MP_TCPRST said (RFC 8684, section 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetReason {
+    /// The reason, one of [`reset_reason`](crate::wire::mptcp::reset_reason) or another number.
+    pub code: u8,
+    /// The T flag: the path may be tried again later.
+    pub transient: bool,
+}
+
 /// Why a subflow ended or failed to open, with the errno Linux reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// FINs exchanged, or closed by the local path manager (0).
     Normal,
-    /// RST received (ECONNRESET), with the MP_TCPRST reason if there was one.
-    Reset(Option<u8>),
+    /// RST received (ECONNRESET), with its MP_TCPRST if there was one.
+    Reset(Option<ResetReason>),
     /// SYN answered by RST (ECONNREFUSED).
     Refused,
     /// Retries exhausted (ETIMEDOUT).

@@ -11,6 +11,7 @@
 
 mod calls;
 mod errno;
+mod mptcp;
 mod options;
 mod poll;
 mod tcp_info;
@@ -22,6 +23,7 @@ use sim_core::{Duration, Instant};
 
 pub use self::calls::{Call, Flags, Pending, Progress};
 pub use self::errno::Errno;
+pub use self::mptcp::{MptcpInfo, OPTION_NUMBERS, SubflowData};
 pub use self::options::{Linger, OptionValue, SocketOption};
 pub use self::poll::{EpollChange, PollEntry, PollEvents};
 pub use self::tcp_info::TcpInfo;

@@ -207,3 +207,142 @@ fn a_blocking_read_waits_for_data_or_its_timeout() {
         Progress::Done(Err(Errno::Again), Vec::new())
     );
 }
+
+/// What the caller fills in before asking about subflows.
+fn asked(size_user: u32) -> SubflowData {
+    SubflowData { size_subflow_data: 16, num_subflows: 0, size_kernel: 0, size_user }
+}
+
+#[test]
+fn mptcp_info_is_that_of_the_kernel_with_its_errors() {
+    // APP-07; forms, sizes and errors as Linux 6.18 gave them.
+    let (mut wire, client, server) = Wire::connected(true);
+    wire.write(client, 100);
+    wire.pass(Duration::from_millis(50));
+    let (sockets, host, now) = (&wire.sockets[0], &wire.hosts[0], wire.now);
+    let info = sockets.mptcp_info(host, client).unwrap();
+    assert_eq!((info.subflows, info.subflows_total, info.csum_enabled), (0, 1, false));
+    assert_eq!((info.bytes_sent, info.bytes_acked, info.bytes_received), (100, 100, 0));
+    assert_eq!(wire.sockets[1].mptcp_info(&wire.hosts[1], server).unwrap().bytes_received, 100);
+    let mut data = asked(232);
+    let flows = sockets.subflow_tcp_info(now, host, client, &mut data, 2000).unwrap();
+    assert_eq!(flows.len(), 1);
+    assert_eq!(flows[0].field("tcpi_bytes_sent"), Some(100));
+    assert_eq!(
+        data,
+        SubflowData { size_subflow_data: 16, num_subflows: 1, size_kernel: 280, size_user: 232 }
+    );
+    let mut data = asked(272);
+    let ends = sockets.subflow_addresses(host, client, &mut data, 2000).unwrap();
+    assert_eq!(ends[0].1, "10.0.0.2:80".parse().unwrap());
+    assert_eq!((data.num_subflows, data.size_kernel, data.size_user), (1, 256, 256));
+    // Without room for an entry only the counts are told.
+    for (size_user, room) in [(0, 2000), (232, 100)] {
+        let mut data = asked(size_user);
+        assert!(sockets.subflow_tcp_info(now, host, client, &mut data, room).unwrap().is_empty());
+        assert_eq!(data.num_subflows, 1);
+    }
+    for wrong in [
+        SubflowData { size_subflow_data: 15, ..asked(232) },
+        SubflowData { num_subflows: 1, ..asked(232) },
+        SubflowData { size_kernel: 1, ..asked(232) },
+    ] {
+        let mut data = wrong;
+        let answer = sockets.subflow_tcp_info(now, host, client, &mut data, 2000);
+        assert_eq!(answer.map(|flows| flows.len()), Err(Errno::Invalid), "{wrong:?}");
+    }
+    assert_eq!(
+        sockets.subflow_addresses(host, client, &mut asked(232), 15),
+        Err(Errno::Invalid),
+        "no room for the head"
+    );
+    assert_eq!(sockets.set_mptcp_option(client), Err(Errno::OptionUnknown));
+    let fresh = wire.sockets[0].socket(options(true), true);
+    assert_eq!(wire.sockets[0].mptcp_info(&wire.hosts[0], fresh).unwrap().subflows_total, 0);
+    assert_eq!(wire.sockets[0].mptcp_info(&wire.hosts[0], 99), Err(Errno::BadFd));
+    let (plain, client, _) = Wire::connected(false);
+    assert_eq!(plain.sockets[0].mptcp_info(&plain.hosts[0], client), Err(Errno::NotSupported));
+    let answer = plain.sockets[0].subflow_addresses(&plain.hosts[0], client, &mut asked(232), 2000);
+    assert_eq!(answer, Err(Errno::NotSupported));
+}
+
+#[test]
+fn subflows_are_listed_opened_set_and_closed_by_programs() {
+    // APP-01, APP-02, APP-03, APP-04, APP-05
+    let (mut wire, client, server) = Wire::connected(true);
+    wire.hosts[0].routing.add_address(InterfaceId(0), "10.0.0.3/24".parse().unwrap());
+    wire.write(client, 10);
+    wire.pass(Duration::from_millis(50));
+    let (now, remote) = (wire.now, "10.0.0.2:80".parse().unwrap());
+    let open = |wire: &mut Wire, local: &str, remote: SocketAddr| {
+        wire.sockets[0].open_subflow(now, &mut wire.hosts[0], client, (local.parse().unwrap(), remote), false)
+    };
+    assert_eq!(open(&mut wire, "10.0.0.3:0", remote), Ok(2));
+    assert_eq!(open(&mut wire, "10.0.0.3:4000", remote), Ok(3));
+    assert_eq!(open(&mut wire, "10.0.0.3:4000", remote), Err(Errno::AddressInUse));
+    assert_eq!(open(&mut wire, "10.0.0.9:0", remote), Err(Errno::AddressNotAvailable));
+    assert_eq!(
+        open(&mut wire, "10.0.0.3:0", "192.0.2.1:80".parse().unwrap()),
+        Err(Errno::NetworkUnreachable)
+    );
+    wire.pass(Duration::from_millis(50));
+    let (sockets, host) = (&wire.sockets[0], &wire.hosts[0]);
+    assert_eq!(
+        sockets.subflow_ids(host, client, 9),
+        Ok(vec![(3, false), (2, false), (1, false)]),
+        "newest first"
+    );
+    assert_eq!(sockets.subflow_ids(host, client, 2), Err(Errno::Invalid));
+    let tuple = sockets.subflow_tuple(host, client, 3).unwrap();
+    assert_eq!(tuple, ("10.0.0.3:4000".parse().unwrap(), remote));
+    assert_eq!(sockets.subflow_tuple(host, client, 4), Err(Errno::Invalid));
+    let connection = sockets.connection(host, client).unwrap();
+    assert!(connection.subflows().iter().all(|subflow| subflow.info().established), "the peer took them");
+
+    let now = wire.now;
+    let set = |tcp: &mut TcpConfig| tcp.nagle = false;
+    wire.sockets[0].change_subflow(now, &mut wire.hosts[0], client, 2, set).unwrap();
+    let nagle = |id| wire.sockets[0].subflow_settings(&wire.hosts[0], client, id).map(|tcp| tcp.nagle);
+    assert_eq!((nagle(1), nagle(2), nagle(7)), (Ok(true), Ok(false), Err(Errno::Invalid)));
+
+    // One ends; what is written afterwards arrives all the same.
+    wire.sockets[0].close_subflow(now, &mut wire.hosts[0], client, 1).unwrap();
+    wire.write(client, 50_000);
+    wire.pass(Duration::from_secs(2));
+    let ids: Vec<_> = wire.sockets[0].subflow_ids(&wire.hosts[0], client, 9).unwrap();
+    assert!(ids.iter().all(|&(id, _)| id != 1), "{ids:?}");
+    let got = wire.sockets[1].connection(&wire.hosts[1], server).unwrap().info();
+    assert_eq!((got.bytes_received, got.error), (50_010, None));
+    assert_eq!(
+        wire.sockets[0].close_subflow(now, &mut wire.hosts[0], client, 1),
+        Err(Errno::Invalid),
+        "it is gone"
+    );
+
+    let fresh = wire.sockets[0].socket(options(true), true);
+    let refused = wire.sockets[0].subflow_ids(&wire.hosts[0], fresh, 9);
+    assert_eq!(refused, Err(Errno::NotConnected));
+}
+
+#[test]
+fn options_of_mptcp_have_the_numbers_of_their_kernels() {
+    // APP-06, APP-07, APP-08
+    let number = |name: &str, level: i32| {
+        let found = OPTION_NUMBERS.iter().find(|(known, at, _)| *known == name && *at == level);
+        found.map(|&(.., number)| number)
+    };
+    assert_eq!((number("MPTCP_INFO", 284), number("MPTCP_FULL_INFO", 284)), (Some(1), Some(4)));
+    assert_eq!((number("MPTCP_ENABLED", 6), number("MPTCP_INFO", 6)), (Some(42), Some(45)));
+    assert_eq!((number("MPTCP_GET_SUB_IDS", 6), number("MPTCP_SUB_SETSOCKOPT", 6)), (Some(66), Some(72)));
+    let mut wire = Wire::new();
+    let fd = wire.sockets[0].socket(options(false), true);
+    let config = Arc::new(MptcpConfig::new(Profile::LinuxOot));
+    assert_eq!(wire.sockets[0].enable_mptcp(fd, Some(config)), Ok(()));
+    assert_eq!(wire.sockets[0].protocol(fd), Ok(Protocol::Mptcp));
+    assert_eq!(wire.sockets[0].set_scheduler(fd, "redundant"), Ok(()));
+    assert_eq!(wire.sockets[0].set_scheduler(fd, "fastest"), Err(Errno::NoEntry));
+    assert_eq!(wire.sockets[0].set_path_manager(fd, "ndiffports"), Ok(()));
+    assert_eq!(wire.sockets[0].set_path_manager(fd, "smart"), Err(Errno::NoEntry));
+    let (mut wire, client, _) = Wire::connected(true);
+    assert_eq!(wire.sockets[0].enable_mptcp(client, None), Err(Errno::Invalid), "too late");
+}

@@ -581,6 +581,12 @@ impl Flow {
         Seq::from_offset(self.params.iss, offset)
     }
 
+    /// The settings it runs with.
+    #[must_use]
+    pub fn settings(&self) -> &TcpConfig {
+        &self.config
+    }
+
     /// End the flow: no timer, no data.
     pub(crate) fn finish(&mut self, reason: CloseReason) {
         self.state = TcpState::Closed;

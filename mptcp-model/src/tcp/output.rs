@@ -210,12 +210,15 @@ impl Flow {
         self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK)
     }
 
-    /// The reset left: nothing follows, unless it answered a wrong acknowledgment of a SYN.
+    /// The reset left: nothing follows, unless it answered a wrong acknowledgment during the handshake, which goes
+    /// on (RFC 9293, sections 3.10.7.3 and 3.10.7.4).
     pub(crate) fn reset_sent(&mut self) {
         self.reset_due = false;
-        if self.reset_bare && self.state == TcpState::SynSent {
-            self.reset_bare = false;
-        } else if self.state != TcpState::Closed {
+        let answered = std::mem::take(&mut self.reset_bare);
+        if answered && matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
+            return;
+        }
+        if self.state != TcpState::Closed {
             self.finish(CloseReason::Normal);
         }
     }

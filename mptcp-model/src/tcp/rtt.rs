@@ -164,6 +164,7 @@ mod tests {
 
     #[test]
     fn timeout_before_the_first_sample_is_one_second() {
+        // TIME-01
         // TCP-08
         assert_eq!(estimator().rto(), Duration::from_secs(1));
     }
@@ -180,6 +181,7 @@ mod tests {
 
     #[test]
     fn backing_off_doubles_up_to_the_bound_and_a_sample_ends_it() {
+        // TIME-01, TCP-08
         let mut rtt = estimator();
         for _ in 0..12 {
             rtt.back_off();

@@ -178,6 +178,7 @@ fn hex(packet: &Packet) -> String {
 
 #[test]
 fn the_captured_conversation_is_had_again_octet_for_octet() {
+    // TCP-32, CAP-14
     // SYS-20, SYS-21, SYS-22, CAP-01, CAP-13, ADDR-01, ADDR-05, JOIN-08, JOIN-09, CLOSE-02, CLOSE-04, MBOX-25
     let wanted: Vec<&str> = include_str!("../fixtures/echo-v0.hex")
         .lines()

@@ -27,6 +27,7 @@ fn kinds(pair: &Pair, line: usize) -> String {
 
 #[test]
 fn keys_are_exchanged_in_four_options() {
+    // FSM-01, FSM-02, FSM-05, FSM-07
     // CAP-02, CAP-28, WIRE-04 to WIRE-07; lengths as captured from Linux 6.18.
     let mut pair = Pair::new(&Setup { wires: 1, ..Setup::default() });
     pair.run_ms(25);
@@ -58,6 +59,7 @@ fn options_stand_in_the_order_of_linux() {
 
 #[test]
 fn the_first_data_is_mapped_by_mp_capable_on_its_whole_burst() {
+    // TCP-27, CAP-13, CAP-14, TCP-03, TCP-33
     // CAP-04, WIRE-40: both segments of the first burst carry the length of the whole mapping.
     let mut pair = Pair::new(&Setup { wires: 1, ..Setup::default() });
     pair.run_ms(25);
@@ -77,7 +79,7 @@ fn the_first_data_is_mapped_by_mp_capable_on_its_whole_burst() {
 
 #[test]
 fn a_server_without_mptcp_gets_tcp() {
-    // CAP-17, CAP-22, INV-07
+    // FSM-03, CAP-17, CAP-22, INV-07
     for (client, server) in [(true, false), (false, true), (false, false)] {
         let setup = Setup { wires: 1, mptcp_client: client, mptcp_server: server, ..Setup::default() };
         let mut pair = Pair::new(&setup);

@@ -18,6 +18,7 @@ fn on_wire_1(pair: &Pair) -> Vec<String> {
 
 #[test]
 fn a_join_takes_four_packets() {
+    // FSM-30, FSM-31, FSM-33, FSM-36, FSM-37
     // JOIN-01, JOIN-05, KEY-09; as in the reference captures the join leaves on the first DATA_ACK.
     let mut pair = joined(&Setup::default());
     pair.run_ms(200);
@@ -33,7 +34,7 @@ fn a_join_takes_four_packets() {
 
 #[test]
 fn no_data_is_sent_before_the_fourth_ack() {
-    // JOIN-03, JOIN-13
+    // FSM-31, JOIN-03, JOIN-13
     let mut pair = joined(&Setup::default());
     pair.filter = Box::new(|from, wire, packet| {
         let fourth = from == End::Server && wire == 1 && !flags(packet).syn();
@@ -67,7 +68,7 @@ fn data_flows_on_both_subflows_and_arrives_in_order() {
 
 #[test]
 fn a_wrong_hmac_in_the_synack_resets_the_subflow_only() {
-    // JOIN-10, FB-15, WIRE-21
+    // FSM-32, JOIN-10, FB-15, WIRE-21
     let mut pair = joined(&Setup::default());
     pair.filter = Box::new(|_, _, packet| {
         edit_mptcp(packet, |option| {
@@ -90,7 +91,7 @@ fn a_wrong_hmac_in_the_synack_resets_the_subflow_only() {
 
 #[test]
 fn a_wrong_hmac_in_the_third_ack_is_answered_by_a_reset() {
-    // JOIN-11, MAL-13
+    // FSM-38, JOIN-11, MAL-13
     let mut pair = joined(&Setup::default());
     pair.filter = Box::new(|_, _, packet| {
         edit_mptcp(packet, |option| {
@@ -113,7 +114,7 @@ fn a_wrong_hmac_in_the_third_ack_is_answered_by_a_reset() {
 
 #[test]
 fn a_synack_without_the_option_is_answered_by_a_reset() {
-    // JOIN-12, MBOX-07
+    // FSM-32, JOIN-12, MBOX-07
     let mut pair = joined(&Setup::default());
     pair.filter = Box::new(|_, wire, packet| {
         if wire == 1 && flags(packet).syn() && flags(packet).ack() {
@@ -159,6 +160,7 @@ fn an_announced_address_is_echoed_and_joined() {
 
 #[test]
 fn an_announcement_that_is_not_echoed_is_repeated() {
+    // TIME-05
     // ADDR-03, TIME-17: after the longest RTO of the subflows, doubling. Linux 6.18 with 0.1 ms of round trip
     // was seen to repeat after 205, 440 and 833 ms, with `add_addr_timeout` at its 120 s.
     let setup = Setup { subflow_endpoints: false, signal_endpoints: true, ..Setup::default() };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mptcp_model::config::{MptcpConfig, Profile, TcpConfig};
 use mptcp_model::congestion;
+use mptcp_model::crypto::{self, Version};
 use mptcp_model::host::routing::{Route, Rule};
 use mptcp_model::host::{Host, SocketId};
 use mptcp_model::mptcp::{Connection, Content, SocketOptions};
@@ -73,6 +74,10 @@ pub(crate) struct Setup {
     pub(crate) listen: bool,
     pub(crate) scheduler: &'static str,
     pub(crate) path_manager: &'static str,
+    pub(crate) limits: Limits,
+    pub(crate) mtu: u16,
+    /// The endpoints of the client are backups.
+    pub(crate) backup: bool,
 }
 
 impl Default for Setup {
@@ -90,6 +95,9 @@ impl Default for Setup {
             listen: true,
             scheduler: "default",
             path_manager: "kernel",
+            limits: Limits { subflows: 8, add_addr_accepted: 8 },
+            mtu: 1500,
+            backup: false,
         }
     }
 }
@@ -110,7 +118,7 @@ fn options(setup: &Setup, mptcp: Option<MptcpConfig>, manager: PathManagerConfig
     }
 }
 
-fn endpoint(id: u8, address: &str, signal: bool) -> Endpoint {
+pub(crate) fn endpoint(id: u8, address: &str, signal: bool) -> Endpoint {
     Endpoint {
         id,
         address: address.parse().unwrap(),
@@ -122,50 +130,60 @@ fn endpoint(id: u8, address: &str, signal: bool) -> Endpoint {
     }
 }
 
+/// One of the two hosts, with its addresses, routes and endpoints.
+pub(crate) fn host(setup: &Setup, end: End) -> (Host, Vec<Endpoint>) {
+    let (name, dev, own, peer) = match end {
+        End::Client => ("client", 'c', 1, 2),
+        End::Server => ("server", 's', 2, 1),
+    };
+    let mut host = Host::new(name, Streams::new(7));
+    let mut endpoints = Vec::new();
+    for wire in 0..setup.wires {
+        let net = wire + 1;
+        let address: InterfaceAddress = format!("10.0.{net}.{own}/24").parse().unwrap();
+        host.add_interface(&format!("{dev}{wire}"), setup.mtu, &[address]);
+        let rule: Rule = format!("{}: from 10.0.{net}.{own} lookup {net}", 100 + net).parse().unwrap();
+        host.routing.add_rule(rule);
+        let mut routes = vec![format!("default via 10.0.{net}.{peer} dev {dev}{wire} table {net}")];
+        if wire > 0 && end == End::Server {
+            // Every wire leads back from the server's first address too.
+            routes.push(format!("10.0.{net}.0/24 dev s{wire} table 1"));
+        }
+        for route in routes {
+            let route: Route = route.parse().unwrap();
+            host.routing.add_route(route).unwrap();
+        }
+        let signal = end == End::Server;
+        if wire > 0 && if signal { setup.signal_endpoints } else { setup.subflow_endpoints } {
+            let backup = setup.backup && !signal;
+            endpoints.push(Endpoint { backup, ..endpoint(net as u8, &format!("10.0.{net}.{own}"), signal) });
+        }
+    }
+    (host, endpoints)
+}
+
+/// Options of the socket of one end.
+pub(crate) fn socket_options(setup: &Setup, end: End, endpoints: Vec<Endpoint>) -> SocketOptions {
+    let limits = setup.limits;
+    let manager = PathManagerConfig { endpoints, limits, ..PathManagerConfig::default() };
+    let config = match end {
+        End::Client => setup.mptcp_client.then(|| setup.client_config.clone()),
+        End::Server => setup.mptcp_server.then(|| setup.server_config.clone()),
+    };
+    options(setup, config, manager)
+}
+
 impl Pair {
     /// Two hosts, connected and with a connect() under way.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let streams = Streams::new(7);
-        let mut client = Host::new("client", streams);
-        let mut server = Host::new("server", streams);
-        let mut endpoints = [Vec::new(), Vec::new()];
-        for wire in 0..setup.wires {
-            let net = wire + 1;
-            let address = |host: u8| -> InterfaceAddress { format!("10.0.{net}.{host}/24").parse().unwrap() };
-            client.add_interface(&format!("c{wire}"), 1500, &[address(1)]);
-            server.add_interface(&format!("s{wire}"), 1500, &[address(2)]);
-            for (host, own, peer) in [(&mut client, 1, 2), (&mut server, 2, 1)] {
-                let rule: Rule =
-                    format!("{}: from 10.0.{net}.{own} lookup {net}", 100 + net).parse().unwrap();
-                host.routing.add_rule(rule);
-                let dev = if own == 1 { "c" } else { "s" };
-                let route: Route =
-                    format!("default via 10.0.{net}.{peer} dev {dev}{wire} table {net}").parse().unwrap();
-                host.routing.add_route(route).unwrap();
-            }
-            if wire > 0 {
-                // Every wire leads back from the server's first address too.
-                let route: Route = format!("10.0.{net}.0/24 dev s{wire} table 1").parse().unwrap();
-                server.routing.add_route(route).unwrap();
-            }
-            if wire > 0 && setup.subflow_endpoints {
-                endpoints[0].push(endpoint(net as u8, &format!("10.0.{net}.1"), false));
-            }
-            if wire > 0 && setup.signal_endpoints {
-                endpoints[1].push(endpoint(net as u8, &format!("10.0.{net}.2"), true));
-            }
-        }
-        let limits = Limits { subflows: 8, add_addr_accepted: 8 };
-        let [client_ends, server_ends] = endpoints;
-        let manager = |endpoints| PathManagerConfig { endpoints, limits, ..PathManagerConfig::default() };
-        let server_mp = setup.mptcp_server.then(|| setup.server_config.clone());
-        let client_mp = setup.mptcp_client.then(|| setup.client_config.clone());
+        let (mut client, client_ends) = host(setup, End::Client);
+        let (mut server, server_ends) = host(setup, End::Server);
         let port = if setup.listen { 5001 } else { 5002 };
         let any = SocketAddr::new("0.0.0.0".parse().unwrap(), port);
-        let listener = server.listen(options(setup, server_mp, manager(server_ends)), any, 4).unwrap();
-        let socket = client
-            .connect(Instant::ZERO, options(setup, client_mp, manager(client_ends)), None, remote())
-            .unwrap();
+        let listening = socket_options(setup, End::Server, server_ends);
+        let listener = server.listen(listening, any, 4).unwrap();
+        let connecting = socket_options(setup, End::Client, client_ends);
+        let socket = client.connect(Instant::ZERO, connecting, None, remote()).unwrap();
         Self {
             now: Instant::ZERO,
             client,
@@ -284,6 +302,16 @@ impl Pair {
         self.server.connection(self.accepted.expect("accepted")).expect("the server's connection")
     }
 
+    /// Data sequence number of the first octet of the client.
+    pub(crate) fn data_base(&self) -> u64 {
+        let key =
+            self.log.iter().flat_map(|line| line.segment().options.mptcp()).find_map(|option| match option {
+                MpOption::Capable { sender_key: Some(key), receiver_key: Some(_), .. } => Some(key),
+                _ => None,
+            });
+        crypto::idsn(Version::V1, key.expect("a third ACK")).wrapping_add(1)
+    }
+
     /// Write all of `len` as buffers allow, waiting as long as it takes.
     pub(crate) fn send(&mut self, len: u64) {
         let mut left = len;
@@ -345,7 +373,7 @@ impl Line {
     }
 }
 
-fn name(option: &MpOption) -> &'static str {
+pub(crate) fn name(option: &MpOption) -> &'static str {
     match option {
         MpOption::Capable { .. } => "MP_CAPABLE",
         MpOption::JoinSyn { .. } | MpOption::JoinSynAck { .. } | MpOption::JoinAck { .. } => "MP_JOIN",

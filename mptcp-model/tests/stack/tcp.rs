@@ -130,6 +130,7 @@ fn data_is_acknowledged_every_second_segment_after_the_quick_phase() {
 
 #[test]
 fn a_lone_segment_is_acknowledged_after_the_delay() {
+    // TIME-13
     // TCP-13: once the quick ACKs are used up.
     let mut pair = plain();
     pair.send(400_000);
@@ -146,7 +147,7 @@ fn a_lone_segment_is_acknowledged_after_the_delay() {
 
 #[test]
 fn plain_connections_close_in_both_orders() {
-    // TCP-01, FSM
+    // TCP-18, INV-06, TIME-11, TCP-01, FSM
     let mut pair = plain();
     pair.send(100);
     pair.run_ms(100);

@@ -52,7 +52,7 @@ fn the_highest_common_version_is_spoken() {
 
 #[test]
 fn every_segment_has_a_mapping_and_a_checksum_of_its_own() {
-    // DSS-06, DSS-13, DSS-19, TIME-16; layouts of reference case o1-half-close
+    // TCP-03, DSS-06, DSS-13, DSS-19, TIME-16; layouts of reference case o1-half-close
     let mut pair = Pair::new(&setup(out_of_tree(0), out_of_tree(0)));
     pair.run_ms(25);
     pair.send(100_000);
@@ -72,7 +72,7 @@ fn every_segment_has_a_mapping_and_a_checksum_of_its_own() {
 
 #[test]
 fn the_handshake_acknowledges_data_and_a_join_ends_with_a_pure_ack() {
-    // CAP-01, JOIN-01, JOIN-05, CLOSE-01, CLOSE-04; reference case o1-echo-client-close-csum1
+    // CLOSE-19, CAP-01, JOIN-01, JOIN-05, CLOSE-01, CLOSE-04; reference case o1-echo-client-close-csum1
     let mut pair = Pair::new(&setup(out_of_tree(0), out_of_tree(0)));
     pair.run_ms(25);
     pair.send(5);

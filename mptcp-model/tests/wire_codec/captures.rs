@@ -269,6 +269,7 @@ fn the_one_pass_reader_agrees_with_the_typed_view() {
 /// and the checksums of its mappings must be the ones on the wire.
 #[test]
 fn captured_joins_carry_the_hmacs_of_their_keys() {
+    // KEY-04
     for (fixture, expected) in [(UPSTREAM, 12), (OUT_OF_TREE, 12)] {
         let mut checked = 0;
         // Of the connection: both keys. Of the subflow: the nonce of the side at this address.
@@ -327,6 +328,7 @@ fn captured_joins_carry_the_hmacs_of_their_keys() {
 
 #[test]
 fn captured_add_addr_hmacs_are_those_of_the_keys() {
+    // KEY-05
     let mut checked = 0;
     let mut keys: Option<(IpAddr, u64, u64)> = None;
     for (wire, _) in lines(UPSTREAM) {
@@ -394,6 +396,7 @@ fn the_echo_capture_reads_like_its_annotation() {
 
 #[test]
 fn first_data_of_the_echo_capture_has_the_numbers_of_the_keys() {
+    // CAP-13, CAP-14
     let packets: Vec<Packet> = lines(ECHO).map(|(wire, _)| parse(&wire)).collect();
     let segment = tcp(&packets[5]);
     assert_eq!(segment.flags, TcpFlags::PSH.with(TcpFlags::ACK));

@@ -25,6 +25,7 @@ fn hello() -> u16 {
 
 #[test]
 fn v0_tokens_and_idsns_are_those_of_the_captures() {
+    // KEY-02
     let table = [
         (KEY_A, 0x21d3_42d3, 0x1aff_f588_83a6_8960),
         (KEY_B, 0xa9a0_dd64, 0x4ed5_a9b7_eedf_3c41),
@@ -39,6 +40,7 @@ fn v0_tokens_and_idsns_are_those_of_the_captures() {
 
 #[test]
 fn v1_tokens_and_idsns_are_those_of_sha_256() {
+    // KEY-02
     let table = [(KEY_A, 0x5b74_bec6, 0xa88c_16dc_2f5e_d291), (KEY_B, 0x74ec_26fe, 0x41ae_7537_3ed6_41a0)];
     for (key, token, idsn) in table {
         assert_eq!(crypto::token(Version::V1, key), token);
@@ -48,6 +50,7 @@ fn v1_tokens_and_idsns_are_those_of_sha_256() {
 
 #[test]
 fn v0_join_hmac_of_the_syn_ack_is_the_captured_one() {
+    // KEY-04, KEY-06
     let whole = join_hmac(Version::V0, NETCAT_SERVER, NETCAT_CLIENT, NONCE_SERVER, NONCE_CLIENT);
     assert_eq!(hex(whole.as_bytes()), "866c254eab6e1e0278eb2b52ca2e0e4d0779a764");
     assert_eq!(
@@ -58,6 +61,7 @@ fn v0_join_hmac_of_the_syn_ack_is_the_captured_one() {
 
 #[test]
 fn v0_join_hmac_depends_on_the_order_of_keys_and_nonces() {
+    // KEY-04
     let (c, s, nc, ns) = (NETCAT_CLIENT, NETCAT_SERVER, NONCE_CLIENT, NONCE_SERVER);
     assert_eq!(join_hmac_synack(Version::V0, c, s, nc, ns), 0x229b_ad6e_f4be_deb8);
     let others = [join_hmac_synack(Version::V0, c, s, ns, nc), join_hmac_synack(Version::V0, s, c, nc, ns)];
@@ -66,12 +70,14 @@ fn v0_join_hmac_depends_on_the_order_of_keys_and_nonces() {
 
 #[test]
 fn v0_join_hmac_of_the_third_ack_is_the_whole_hash() {
+    // KEY-06, WIRE-11
     let hmac = join_hmac_ack(Version::V0, NETCAT_CLIENT, NETCAT_SERVER, NONCE_CLIENT, NONCE_SERVER);
     assert_eq!(hex(&hmac), "229bad6ef4bedeb8e1dd058544b27c658e15d85f");
 }
 
 #[test]
 fn v1_join_hmacs_are_truncated_from_the_left() {
+    // KEY-04, KEY-06
     let whole = join_hmac(Version::V1, KEY_B, KEY_A, NONCE_SERVER, NONCE_CLIENT);
     assert_eq!(hex(whole.as_bytes()), "f92cbd0a1a19340c780684003caaacd70558a404962fd1552223eafc7bf513ed");
     assert_eq!(
@@ -84,6 +90,7 @@ fn v1_join_hmacs_are_truncated_from_the_left() {
 
 #[test]
 fn add_addr_hmacs_are_truncated_from_the_right() {
+    // KEY-05, KEY-06
     let v4: IpAddr = [192, 168, 0, 28].into();
     let v6: IpAddr = "2001:db8::1".parse().expect("a literal address");
     assert_eq!(add_addr_hmac(KEY_A, KEY_B, 2, v4, None), 0xb63c_51b9_f6b6_f5d9);

@@ -71,36 +71,43 @@ fn address(text: &str) -> IpAddr {
 
 #[test]
 fn wire_01_mp_capable_syn_of_v0() {
+    // WIRE-01
     both_ways(&capable(0, Some(KEY_A), None), "1e0c0081 877cfcac977e4b88");
 }
 
 #[test]
 fn wire_02_mp_capable_syn_ack_of_v0() {
+    // WIRE-02
     both_ways(&capable(0, Some(KEY_B), None), "1e0c0081 813f679475cb7f9f");
 }
 
 #[test]
 fn wire_03_mp_capable_ack_of_v0() {
+    // WIRE-03
     both_ways(&capable(0, Some(KEY_A), Some(KEY_B)), "1e140081 877cfcac977e4b88 813f679475cb7f9f");
 }
 
 #[test]
 fn wire_04_mp_capable_syn_of_v1() {
+    // WIRE-04
     both_ways(&capable(1, None, None), "1e040181");
 }
 
 #[test]
 fn wire_05_mp_capable_syn_ack_of_v1() {
+    // WIRE-05
     both_ways(&capable(1, Some(KEY_B), None), "1e0c0181 813f679475cb7f9f");
 }
 
 #[test]
 fn wire_06_mp_capable_ack_of_v1_without_data() {
+    // WIRE-06
     both_ways(&capable(1, Some(KEY_A), Some(KEY_B)), "1e140181 877cfcac977e4b88 813f679475cb7f9f");
 }
 
 #[test]
 fn wire_07_mp_capable_with_data_without_checksum() {
+    // WIRE-07
     let option = MpOption::Capable {
         version: 1,
         flags: 0x01,
@@ -119,6 +126,7 @@ fn wire_07_mp_capable_with_data_without_checksum() {
 
 #[test]
 fn wire_08_mp_capable_with_data_and_checksum() {
+    // WIRE-08
     let option = MpOption::Capable {
         version: 1,
         flags: 0x81,
@@ -132,6 +140,7 @@ fn wire_08_mp_capable_with_data_and_checksum() {
 
 #[test]
 fn wire_09_mp_join_syn() {
+    // WIRE-09
     let option = MpOption::JoinSyn { backup: false, address_id: 2, token: 0xa9a0_dd64, nonce: 0x0730_5469 };
     both_ways(&option, "1e0c1002 a9a0dd64 07305469");
     let option = MpOption::JoinSyn { backup: true, address_id: 3, token: 0xa9a0_dd64, nonce: 0x74c5_f35c };
@@ -140,6 +149,7 @@ fn wire_09_mp_join_syn() {
 
 #[test]
 fn wire_10_mp_join_syn_ack() {
+    // WIRE-10
     let hmac = 0x866c_254e_ab6e_1e02;
     let option = MpOption::JoinSynAck { backup: false, address_id: 0, hmac, nonce: 0x5095_c2a2 };
     both_ways(&option, "1e101000 866c254eab6e1e02 5095c2a2");
@@ -149,6 +159,7 @@ fn wire_10_mp_join_syn_ack() {
 
 #[test]
 fn wire_11_mp_join_ack() {
+    // WIRE-11
     let mut hmac = [0; 20];
     hmac.copy_from_slice(&octets("229bad6ef4bedeb8e1dd058544b27c658e15d85f"));
     both_ways(&MpOption::JoinAck { hmac }, "1e181000 229bad6ef4bedeb8e1dd058544b27c658e15d85f");
@@ -156,6 +167,7 @@ fn wire_11_mp_join_ack() {
 
 #[test]
 fn wire_12_dss_seen_on_the_wire() {
+    // WIRE-12
     let ack = Dss { data_ack: Some(DataNumber::Short(0xeedf_3c42)), ..Dss::default() };
     both_ways(&MpOption::Dss(ack), "1e082001 eedf3c42");
     let mapping = DssMapping { dsn: DataNumber::Short(0x83a6_8961), ssn: 1, len: 5, checksum: Some(0x9e97) };
@@ -167,6 +179,7 @@ fn wire_12_dss_seen_on_the_wire() {
 
 #[test]
 fn wire_13_add_addr_of_v0() {
+    // WIRE-13
     let v4 = |port| MpOption::AddAddr {
         nibble: 4,
         address_id: 2,
@@ -189,6 +202,7 @@ fn wire_13_add_addr_of_v0() {
 
 #[test]
 fn wire_14_add_addr_of_v1() {
+    // WIRE-14
     let option = |address_id, text, port, hmac| MpOption::AddAddr {
         nibble: 0,
         address_id,
@@ -212,6 +226,7 @@ fn wire_14_add_addr_of_v1() {
 
 #[test]
 fn wire_15_add_addr_echo_of_v1() {
+    // WIRE-15
     let option =
         |text, port| MpOption::AddAddr { nibble: 1, address_id: 2, address: address(text), port, hmac: None };
     both_ways(&option("192.168.0.28", None), "1e083102 c0a8001c");
@@ -223,6 +238,7 @@ fn wire_15_add_addr_echo_of_v1() {
 // MAL-33 is for the connection to decide; what belongs to neither version is unknown already here.
 #[test]
 fn add_addr_whose_flag_contradicts_its_length_is_unknown() {
+    // ADDR-04, ADDR-19
     for wire in [
         "1e083002 c0a8001c",                         // neither echo nor HMAC nor version nibble
         "1e083602 c0a8001c",                         // IPv6 says the nibble, IPv4 the length
@@ -241,6 +257,7 @@ fn add_addr_whose_flag_contradicts_its_length_is_unknown() {
 
 #[test]
 fn wire_16_remove_addr() {
+    // WIRE-16
     let option = |ids: &[u8]| MpOption::RemoveAddr { ids: AddressIds::new(ids).expect("1 to 37 ids") };
     both_ways(&option(&[3]), "1e044003");
     both_ways(&option(&[1, 2, 3, 4, 5, 6, 7, 8]), "1e0b40 0102030405060708");
@@ -264,28 +281,33 @@ fn address_ids_grow_up_to_37() {
 
 #[test]
 fn wire_17_mp_prio_of_v0() {
+    // WIRE-17
     both_ways(&MpOption::Prio { backup: true, address_id: Some(9) }, "1e045109");
     both_ways(&MpOption::Prio { backup: false, address_id: Some(9) }, "1e045009");
 }
 
 #[test]
 fn wire_18_mp_prio_of_v1() {
+    // WIRE-18
     both_ways(&MpOption::Prio { backup: true, address_id: None }, "1e0351");
     both_ways(&MpOption::Prio { backup: false, address_id: None }, "1e0350");
 }
 
 #[test]
 fn wire_19_mp_fail() {
+    // WIRE-19
     both_ways(&MpOption::Fail { dsn: 0x0102_0304_0506_0708 }, "1e0c6000 0102030405060708");
 }
 
 #[test]
 fn wire_20_mp_fastclose() {
+    // WIRE-20
     both_ways(&MpOption::FastClose { receiver_key: KEY_B }, "1e0c7000 813f679475cb7f9f");
 }
 
 #[test]
 fn wire_21_mp_tcprst() {
+    // WIRE-21
     both_ways(&MpOption::TcpRst { flags: 1, reason: 6 }, "1e048106");
     both_ways(&MpOption::TcpRst { flags: 0xf, reason: 0 }, "1e048f00");
 }
@@ -293,6 +315,7 @@ fn wire_21_mp_tcprst() {
 // MAL-41
 #[test]
 fn wire_22_experimental_and_unassigned_subtypes_are_kept() {
+    // WIRE-22
     let experimental = MpOption::Unknown { subtype: 15, body: octets("f1deadbeef").into() };
     both_ways(&experimental, "1e07f1 deadbeef");
     for subtype in 9..=14 {
@@ -309,6 +332,7 @@ fn bytes_of(octets: &[u8]) -> bytes::Bytes {
 
 #[test]
 fn wire_41_reset_reasons_print_their_meaning() {
+    // WIRE-41
     let text = [
         "unspecified",
         "MPTCP specific",
@@ -327,6 +351,7 @@ fn wire_41_reset_reasons_print_their_meaning() {
 
 #[test]
 fn wire_30_flags_of_mp_capable_pass_unchanged() {
+    // WIRE-30
     for flags in 0..=255 {
         let body = [0x01, flags];
         let option = MpOption::parse(&body);
@@ -341,6 +366,7 @@ fn wire_30_flags_of_mp_capable_pass_unchanged() {
 
 #[test]
 fn wire_31_reserved_bits_are_ignored_and_sent_as_zero() {
+    // WIRE-31
     for (received, sent) in [
         ("1e0c1e02 a9a0dd64 07305469", "1e0c1002 a9a0dd64 07305469"),
         (
@@ -364,6 +390,7 @@ fn wire_31_reserved_bits_are_ignored_and_sent_as_zero() {
 
 #[test]
 fn wire_32_options_end_at_40_octets() {
+    // WIRE-32, INV-05
     let mut options = TcpOptions::new();
     assert!(options.push_timestamps(1, 2));
     assert!(options.push_mptcp(&MpOption::JoinAck { hmac: [7; 20] }));
@@ -385,6 +412,7 @@ fn wire_32_options_end_at_40_octets() {
 
 #[test]
 fn wire_33_padding_is_nops_to_a_multiple_of_4() {
+    // WIRE-33
     for (before, after) in [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4), (37, 40), (40, 40)] {
         let mut options = TcpOptions::from_bytes(&vec![0x55; before]).expect("fits");
         options.pad();
@@ -396,6 +424,7 @@ fn wire_33_padding_is_nops_to_a_multiple_of_4() {
 // WIRE-38
 #[test]
 fn wire_34_options_keep_the_order_of_both_linux_lines() {
+    // WIRE-34
     let mut options = TcpOptions::new();
     assert!(options.push_mss(1460) && options.push_sack_permitted());
     assert!(options.push_timestamps(2_264_349, 0) && options.push_nop() && options.push_window_scale(6));
@@ -442,6 +471,7 @@ fn every_dss() -> Vec<Dss> {
 
 #[test]
 fn wire_35_every_dss_round_trips_at_its_length() {
+    // WIRE-35
     let mut lengths = Vec::new();
     for dss in every_dss() {
         let option = MpOption::Dss(dss);
@@ -506,6 +536,7 @@ fn data_fin_without_a_mapping_is_ignored() {
 // MAL-01, MAL-02
 #[test]
 fn wire_36_end_of_list_nop_and_bad_lengths_are_handled() {
+    // WIRE-36, FB-20
     let read = |wire: &str| -> (Vec<TcpOption>, usize) {
         let options = TcpOptions::from_bytes(&octets(wire)).expect("fits");
         (options.iter().collect(), options.len())
@@ -523,6 +554,7 @@ fn wire_36_end_of_list_nop_and_bad_lengths_are_handled() {
 
 #[test]
 fn wire_37_known_kinds_of_impossible_length_are_absent() {
+    // WIRE-37
     let wire = octets("0203ff 0302 040301 050401 02 080900228d1e00000000 0402");
     let options = TcpOptions::from_bytes(&wire[..]).expect("fits");
     let parsed = options.parse_all();

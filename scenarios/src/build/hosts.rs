@@ -291,6 +291,7 @@ fn mptcp_config(profile: Profile, host: &Host) -> MptcpConfig {
         syn_retrans_before_tcp_fallback: small(settings.syn_retrans_before_tcp_fallback),
         stale_loss_cnt: small(settings.stale_loss_cnt),
         close_timeout: settings.close_timeout,
+        blackhole_timeout: settings.blackhole_timeout,
         ..MptcpConfig::new(model_profile(profile))
     }
 }

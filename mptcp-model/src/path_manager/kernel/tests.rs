@@ -313,6 +313,7 @@ fn g8_a_subflow_endpoint_added_later_joins_and_its_deletion_withdraws_its_id() {
 
 #[test]
 fn g9_a_change_of_the_backup_flag_goes_out_on_the_subflow_of_the_endpoint() {
+    // PRIO-07
     let mut client =
         Connection::new(Side::Client, "10.0.1.2", "10.0.9.2", (4, 4), &["10.0.2.2 id 5 subflow"]);
     assert_eq!(client.established(), ["join 10.0.2.2 id 5 to 10.0.9.2:5001 id 0"]);
@@ -368,6 +369,7 @@ fn an_announced_address_that_a_subflow_leads_to_is_not_joined_again() {
 // PM-17
 #[test]
 fn opened_and_accepted_subflows_count_against_one_limit() {
+    // JOIN-19
     let mut client = Connection::client((4, 2), &["192.168.0.1 id 1 subflow", "172.16.0.1 id 2 subflow"]);
     assert_eq!(client.accepted(A1, 0, "10.9.9.9", 9), NOTHING, "not established yet");
     assert_eq!(client.established(), ["join 192.168.0.1 id 1 to 10.0.1.2:5001 id 0"]);
@@ -476,6 +478,7 @@ fn the_endpoint_of_the_initial_address_goes_and_comes_back_as_id_zero() {
 
 #[test]
 fn the_c_flag_keeps_joins_away_from_the_initial_remote_address() {
+    // CAP-12, JOIN-18
     let mut client = Connection::client((2, 2), &["192.168.0.1 id 1 subflow fullmesh"]);
     client.denies_join = true;
     assert_eq!(client.event(PathEvent::Established), NOTHING);
@@ -487,6 +490,7 @@ fn the_c_flag_keeps_joins_away_from_the_initial_remote_address() {
 
 #[test]
 fn with_the_c_flag_and_default_limits_one_announced_address_is_joined_from_the_subflow_endpoints() {
+    // CAP-12
     let mut client = Connection::client((0, 2), &["192.168.0.1 id 1 subflow", "172.16.0.1 id 2 subflow"]);
     client.denies_join = true;
     assert_eq!(client.established(), NOTHING);
