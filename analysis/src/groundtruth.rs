@@ -86,6 +86,16 @@ pub struct FlowSpec {
 pub struct Role {
     /// Host.
     pub host: String,
+    /// What its application does, each step a word and its operands.
+    pub steps: Vec<Value>,
+}
+
+impl Role {
+    /// Whether the application sends until an instant, so that the amount is a result.
+    #[must_use]
+    pub fn sends_for_a_time(&self) -> bool {
+        self.steps.iter().any(|step| step.get(0).and_then(Value::as_str) == Some("send_until"))
+    }
 }
 
 /// One capture file of the case.

@@ -361,3 +361,70 @@ fn runs_of_one_kernel_differ_in_figures_only() {
         }
     }
 }
+
+/// The case with the DATA_FIN of one direction on subflow `carrier` alone.
+fn with_fin_on(name: &str, carrier: usize) -> GroundTruth {
+    let mut truth = case(name);
+    for host in truth.results.analysis.values_mut() {
+        host.events.retain(|event| event.kind != "DATA_FIN" || event.subflow == carrier);
+    }
+    truth
+}
+
+#[test]
+fn which_subflow_carries_a_lone_data_fin_is_no_difference_but_that_one_does_is() {
+    // Rule 13
+    let (real, simulated) = (with_fin_on(ECHO, 0), with_fin_on(ECHO, 1));
+    assert_passes(&compare(&real, &simulated.results, &Tolerances::default()));
+    let none = with_fin_on(ECHO, usize::MAX);
+    let comparison = compare(&real, &none.results, &Tolerances::default());
+    assert!(failures(&comparison).contains(&"client #0 c>s signalling"), "{comparison}");
+    let mut more_fins = simulated.results.clone();
+    for host in more_fins.analysis.values_mut() {
+        for subflow in &mut host.subflows {
+            for (layout, count) in &mut subflow.option_layouts.0 {
+                *count += u64::from(layout.starts_with("c>s FIN"));
+            }
+        }
+    }
+    let comparison = compare(&real, &more_fins, &Tolerances::default());
+    assert!(failures(&comparison).contains(&"client c>s FIN options of all subflows"), "{comparison}");
+}
+
+#[test]
+fn reserved_bits_of_a_third_ack_are_no_difference() {
+    // Rule 11
+    let comparison = changed(ECHO, |simulated| {
+        for event in simulated.analysis.values_mut().flat_map(|host| &mut host.events) {
+            if event.kind == "MP_JOIN" && event.details["len"] == 24 {
+                event.details.insert("id".into(), 7.into());
+                event.details.insert("backup".into(), 1.into());
+            }
+        }
+    });
+    assert_passes(&comparison);
+}
+
+#[test]
+fn what_was_sent_until_an_instant_is_held_to_the_goodput() {
+    // Rule 12
+    let mut truth = case(ECHO);
+    for spec in &mut truth.flows_spec {
+        spec.client.steps.insert(0, serde_json::json!(["send_until", 2]));
+    }
+    for flow in &mut truth.results.flows {
+        let (client, server) = (flow.client.as_mut().unwrap(), flow.server.as_mut().unwrap());
+        (client.sent, client.received, server.sent, server.received) = (100_000, 0, 0, 100_000);
+    }
+    let with = |sent: u64, received: u64| {
+        let mut simulated = truth.results.clone();
+        for flow in &mut simulated.flows {
+            flow.client.as_mut().unwrap().sent = sent;
+            flow.server.as_mut().unwrap().received = received;
+        }
+        compare(&truth, &simulated, &Tolerances::default())
+    };
+    assert_passes(&with(104_000, 104_000));
+    assert_eq!(failures(&with(106_000, 106_000)).len(), 2);
+    assert_eq!(failures(&with(104_000, 103_000)), ["flow f1 arrived"]);
+}

@@ -35,6 +35,9 @@ pub struct TcpConfig {
     pub core_rmem_max: u32,
     /// Largest receive window before data arrives, in bytes; 64 KiB before Linux 6.11.
     pub initial_window_limit: u32,
+    /// Logarithm of the part of the receive buffer that is kept for overhead, 1 / 2^n (`tcp_adv_win_scale`,
+    /// Linux before 6.6); `None` learns it from what arrives, as later kernels do.
+    pub adv_win_scale: Option<u8>,
     /// Send buffer in bytes: least, initial, most (`tcp_wmem`).
     pub wmem: [u32; 3],
     /// Lower bound of the variance term of the RTO (`tcp_rto_min_us`; RFC 6298 asks for an RTO of 1 s).
@@ -82,6 +85,10 @@ pub struct TcpConfig {
     pub tail_loss_probe: bool,
     /// Initial degree of reordering in segments (`tcp_reordering`).
     pub reordering: u32,
+    /// In recovery with less in flight than the threshold, send no more than was just delivered until a
+    /// retransmission is acknowledged (Linux before 5.14; conservation as RFC 6937 has it), instead of making
+    /// up for what was not sent.
+    pub prr_conserves: bool,
     /// Compressed ACKs of out-of-order data: most of them in a row (`tcp_comp_sack_nr`); 0 is off.
     pub comp_sack_segments: u8,
     /// Longest delay of a compressed ACK (`tcp_comp_sack_delay_ns`).
@@ -193,6 +200,11 @@ pub struct MptcpConfig {
     /// The habits of the out-of-tree kernel: 32-bit data sequence numbers, a mapping for each segment, a DSS
     /// besides MP_CAPABLE and addresses, DATA_FIN with FIN on one subflow, MP_FASTCLOSE on an ACK.
     pub out_of_tree: bool,
+    /// The oldest segment goes out on a much faster subflow, too, when the window or the buffer blocks it
+    /// (out-of-tree schedulers `minrtt`, `blest` and `ecf`).
+    pub opportunistic_retransmission: bool,
+    /// Slower subflows that hold the oldest segment are halved then.
+    pub penalisation: bool,
 }
 
 impl TcpConfig {
@@ -207,6 +219,7 @@ impl TcpConfig {
             rmem: [4096, 131_072, 6_291_456],
             core_rmem_max: 4_194_304,
             initial_window_limit: u32::MAX,
+            adv_win_scale: None,
             wmem: [4096, 16_384, 4_194_304],
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
@@ -230,6 +243,7 @@ impl TcpConfig {
             frto: true,
             tail_loss_probe: true,
             reordering: 3,
+            prr_conserves: false,
             comp_sack_segments: 44,
             comp_sack_delay: Duration::from_millis(1),
             time_wait: Duration::from_secs(60),
@@ -247,6 +261,8 @@ impl TcpConfig {
                 syn_linear_timeouts: 0,
                 core_rmem_max: 212_992,
                 initial_window_limit: 65_535,
+                adv_win_scale: Some(1),
+                prr_conserves: true,
                 timer_tick: Some(Duration::from_millis(1)),
                 ..linux
             },
@@ -304,6 +320,8 @@ impl MptcpConfig {
             close_timeout: Duration::from_secs(60),
             blackhole_timeout: Duration::from_secs(3600),
             out_of_tree: false,
+            opportunistic_retransmission: false,
+            penalisation: false,
         };
         match profile {
             Profile::LinuxUpstream | Profile::Rfc => upstream,
@@ -313,6 +331,8 @@ impl MptcpConfig {
                 add_addr_timeout: Duration::ZERO,
                 blackhole_timeout: Duration::ZERO,
                 out_of_tree: true,
+                opportunistic_retransmission: true,
+                penalisation: true,
                 syn_retrans_before_tcp_fallback: 3,
                 ..upstream
             },

@@ -224,6 +224,8 @@ fn an_interface_that_goes_down_carries_nothing_more_and_the_transfer_goes_on() {
     assert_eq!(only(&outcome).bytes_received(), 2_000_000);
     let second = outcome.links[2].stats.bytes_in.0;
     assert!((100_000..625_000).contains(&second), "{second}");
+    // What the other end still sends finds no carrier.
+    assert!(outcome.links[3].stats.drops(DropReason::LinkDown) > 0);
 }
 
 #[test]

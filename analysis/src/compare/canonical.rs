@@ -43,8 +43,28 @@ pub(super) fn matched(real: &HostAnalysis, simulated: &HostAnalysis) -> Vec<(Opt
     pairs
 }
 
+/// The subflow that alone carries the DATA_FIN of a direction, if one does while there are several.
+fn fin_carrier(host: &HostAnalysis, direction: FlowDirection) -> Option<usize> {
+    let on = |event: &&SignalEvent| event.direction == direction && event.kind == "DATA_FIN";
+    let carriers: BTreeSet<_> = host.events.iter().filter(on).map(|event| event.subflow).collect();
+    let (first, last) = (carriers.first()?, carriers.last()?);
+    (first == last && host.subflows.len() > 1).then_some(*first)
+}
+
+/// Whether one subflow alone carries the DATA_FIN of a direction on either side, but not the same (rule 13).
+pub(super) fn fin_moved(real: &HostAnalysis, simulated: &HostAnalysis, direction: FlowDirection) -> bool {
+    let carriers = (fin_carrier(real, direction), fin_carrier(simulated, direction));
+    let (Some(real_carrier), Some(simulated_carrier)) = carriers else { return false };
+    !matched(real, simulated).contains(&(Some(real_carrier), Some(simulated_carrier)))
+}
+
 /// The events of one subflow and direction (rules 2 to 7).
-pub(super) fn events(host: &HostAnalysis, subflow: usize, direction: FlowDirection) -> Vec<String> {
+pub(super) fn events(
+    host: &HostAnalysis,
+    subflow: usize,
+    direction: FlowDirection,
+    fin_moved: bool,
+) -> Vec<String> {
     let mut sequence: Vec<String> = Vec::new();
     let mut data_fin = false;
     let mut reset = false;
@@ -53,6 +73,7 @@ pub(super) fn events(host: &HostAnalysis, subflow: usize, direction: FlowDirecti
             continue;
         }
         match event.kind.as_str() {
+            "DATA_FIN" if fin_moved => continue,
             "DATA_FIN" if std::mem::replace(&mut data_fin, true) => continue,
             "RST" if std::mem::replace(&mut reset, true) => continue,
             _ => {}
@@ -71,14 +92,18 @@ fn event_text(event: &SignalEvent) -> String {
     }
     let flags: String = event.flags.chars().filter(|&flag| flag != 'P').collect();
     let data = if event.payload > 0 { "+data" } else { "" };
-    let details = details_text(&event.details);
+    let details = details_text(event);
     format!("{flags}{data} {}{details}", event.kind)
 }
 
-/// Details in the order of their names, without data sequence numbers and lengths of data.
-fn details_text(details: &Map<String, Value>) -> String {
+/// Details in the order of their names, without data sequence numbers and lengths of data, and without what
+/// the third ACK of a join has in the place of its flags and id, which are reserved.
+fn details_text(event: &SignalEvent) -> String {
+    let details: &Map<String, Value> = &event.details;
+    let third_ack = event.kind == "MP_JOIN" && details.get("len").and_then(Value::as_u64) == Some(24);
     let mut names: Vec<_> = details.keys().map(String::as_str).collect();
     names.retain(|name| !matches!(*name, "dsn" | "dlen" | "ssn"));
+    names.retain(|name| !(third_ack && matches!(*name, "backup" | "id")));
     if names.is_empty() {
         return String::new();
     }
@@ -125,6 +150,30 @@ impl Layouts {
             }
         }
         layouts
+    }
+
+    /// The layouts of all subflows together.
+    pub(super) fn of_host(host: &HostAnalysis, direction: FlowDirection, class: &str) -> Self {
+        let mut all = Self::default();
+        for subflow in &host.subflows {
+            let Self { counts, total } = Self::of(subflow, direction, class);
+            all.total += total;
+            for (name, count) in counts {
+                match all.counts.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, sum)) => *sum += count,
+                    None => all.counts.push((name, count)),
+                }
+            }
+        }
+        all
+    }
+
+    /// Without what only the carrier of a DATA_FIN sends (rule 13).
+    pub(super) fn without_fin(mut self) -> Self {
+        let lone_mapping = |name: &str| ["DSS20", "DSS18"].iter().any(|dss| name.contains(dss));
+        let fin_form = |name: &str| name.contains('F') && name.contains('/');
+        self.counts.retain(|(name, _)| !(lone_mapping(name) || fin_form(name)));
+        self
     }
 
     pub(super) fn of_forms(direction: &DirectionAnalysis) -> Self {

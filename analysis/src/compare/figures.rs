@@ -28,7 +28,12 @@ pub(super) fn figures(
     let mut all = All { figures: Vec::new(), rows: Vec::new(), tolerances: *tolerances };
     for real in &truth.results.flows {
         match simulated.flows.iter().find(|flow| flow.name == real.name) {
-            Some(simulated) => all.flow(real, simulated),
+            Some(simulated) => {
+                let spec = truth.flows_spec.iter().find(|spec| spec.name == real.name);
+                let timed =
+                    spec.is_some_and(|spec| spec.client.sends_for_a_time() || spec.server.sends_for_a_time());
+                all.flow(real, simulated, timed);
+            }
             None => {
                 all.rows.push(Row::exact(format!("flow {}", real.name), "present".into(), "absent".into()));
             }
@@ -63,7 +68,8 @@ impl All {
         self.figures.push(Figure { aspect, form, allowed, real, simulated });
     }
 
-    fn flow(&mut self, real: &FlowResult, simulated: &FlowResult) {
+    /// `timed` is a flow that sent until an instant: how much is a result then, like its goodput.
+    fn flow(&mut self, real: &FlowResult, simulated: &FlowResult, timed: bool) {
         let name = &real.name;
         let Tolerances { goodput, start_up_s, .. } = self.tolerances;
         // The reference gives no figure for transfers too short to have one.
@@ -88,8 +94,25 @@ impl All {
                     let error = if end.error.is_some() { ", ended by an error" } else { "" };
                     format!("sent {} received {}{error}", end.sent, end.received)
                 };
-                self.rows.push(Row::exact(format!("flow {name} {side}"), text(real), text(simulated)));
+                let label = format!("flow {name} {side}");
+                if timed && real.error.is_some() == simulated.error.is_some() {
+                    let near = |a: u64, b: u64| a.abs_diff(b) as f64 <= a as f64 * goodput;
+                    let within = near(real.sent, simulated.sent) && near(real.received, simulated.received);
+                    let allowed = format!("{:.0} %", goodput * 100.0);
+                    self.rows.push(Row::judged(label, text(real), text(simulated), within, allowed));
+                } else {
+                    self.rows.push(Row::exact(label, text(real), text(simulated)));
+                }
             }
+        }
+        let arrived = |flow: &FlowResult| {
+            let (client, server) = (flow.client.as_ref()?, flow.server.as_ref()?);
+            Some(client.sent == server.received && server.sent == client.received)
+        };
+        if timed && arrived(real) == Some(true) {
+            let text =
+                |flow: &FlowResult| if arrived(flow) == Some(true) { "all" } else { "not all" }.to_owned();
+            self.rows.push(Row::exact(format!("flow {name} arrived"), text(real), text(simulated)));
         }
         self.states(name, &real.series, &simulated.series);
     }

@@ -40,6 +40,12 @@
 //! 9. **Layouts with SACK may be absent on one side**: they need a loss or reordering.
 //! 10. **Counts of layouts are compared only for SYN, SYN/ACK and FIN**, as elsewhere they count data;
 //!     RST see rule 7.
+//! 11. **Of the third ACK of a join the flags and the id are left out**: they are reserved there.
+//! 12. **What was sent until an instant is a result**: amounts of such flows are held to the tolerance of the
+//!     goodput, and whether all of it arrived is compared.
+//! 13. **Where one subflow alone carries the DATA_FIN (out-of-tree kernel), on which is not compared**: of
+//!     several with room the one with the least round-trip time takes the last data, and that is decided by
+//!     microseconds or by what the windows hold at the end. The options of FINs are then those of all subflows.
 //!
 //! Join times may differ by one round trip, as start-up of the application moves everything
 //! after it; the tolerances of the figures are in [`Tolerances`].

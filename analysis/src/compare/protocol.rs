@@ -3,7 +3,7 @@
 use crate::groundtruth::Results;
 use crate::trace::{DirectionAnalysis, FlowDirection, HostAnalysis, SubflowAnalysis, SynParameters};
 
-use super::canonical::{CLASSES, Layouts, events, first_difference, matched};
+use super::canonical::{CLASSES, Layouts, events, fin_moved, first_difference, matched};
 use super::{Row, Verdict};
 
 /// The event behind which a case that is no yardstick is not judged.
@@ -56,6 +56,13 @@ fn host(name: &str, real: &HostAnalysis, simulated: &HostAnalysis, cut: bool, ro
             (None, None) => {}
         }
     }
+    for direction in [FlowDirection::ClientToServer, FlowDirection::ServerToClient] {
+        if fin_moved(real, simulated, direction) {
+            let all = |host: &HostAnalysis| Layouts::of_host(host, direction, "FIN").names_and_counts();
+            let aspect = format!("{name} {direction} FIN options of all subflows");
+            rows.push(Row::exact(aspect, all(real), all(simulated)));
+        }
+    }
     rows.push(Row::exact(format!("{name} ICMP"), icmp(real), icmp(simulated)));
 }
 
@@ -76,7 +83,9 @@ fn subflow(
         let label = format!("{label} {direction}");
         let syn = |way: &DirectionAnalysis| way.syn.as_ref().map_or_else(|| "none".into(), syn_text);
         rows.push(Row::exact(format!("{label} SYN parameters"), syn(a_way), syn(b_way)));
-        let heard = (events(real.0, real.1, direction), events(simulated.0, simulated.1, direction));
+        let moved = fin_moved(real.0, simulated.0, direction);
+        let heard =
+            (events(real.0, real.1, direction, moved), events(simulated.0, simulated.1, direction, moved));
         let (a_events, b_events) =
             if cut { until_fault(&heard.0, &heard.1) } else { (&heard.0[..], &heard.1[..]) };
         rows.push(signalling(&label, a_events, b_events));
@@ -86,13 +95,24 @@ fn subflow(
                 continue;
             }
             let aspect = format!("{label} {class} options");
+            if class == "FIN" && moved {
+                // Those of all subflows are compared.
+                continue;
+            }
+            if class == "ack" && moved {
+                rows.push(set(aspect, &layouts.0.without_fin(), &layouts.1.without_fin()));
+                continue;
+            }
             if matches!(class, "SYN" | "SYN/ACK" | "FIN") {
                 rows.push(Row::exact(aspect, layouts.0.names_and_counts(), layouts.1.names_and_counts()));
             } else {
                 rows.push(set(aspect, &layouts.0, &layouts.1));
             }
         }
-        let forms = (Layouts::of_forms(a_way), Layouts::of_forms(b_way));
+        let mut forms = (Layouts::of_forms(a_way), Layouts::of_forms(b_way));
+        if moved {
+            forms = (forms.0.without_fin(), forms.1.without_fin());
+        }
         rows.push(set(format!("{label} DSS forms"), &forms.0, &forms.1));
     }
 }

@@ -58,11 +58,15 @@ impl Connection {
         let follow = self.recv.read(now, len, measure);
         let all_read = self.recv.unread == 0;
         let space = self.recv.space();
+        let shared = self.out_of_tree && self.options.tcp.adv_win_scale.is_some();
+        if shared && follow.is_some() {
+            self.follow_buffer();
+        }
         for subflow in &mut self.subflows {
             if subflow.stage == Stage::Gone || !subflow.flow.is_synchronized() {
                 continue;
             }
-            if let Some(copied) = follow {
+            if let Some(copied) = follow.filter(|_| !shared) {
                 subflow.flow.recv.grow_buffer(copied);
             }
             subflow.flow.ack_after_read(all_read, space);
@@ -358,7 +362,9 @@ impl Connection {
         if self.leave_stripped_path(now) {
             return;
         }
-        self.reinject_all();
+        if !self.out_of_tree {
+            self.reinject_all();
+        }
         self.push_pending(now);
     }
 
@@ -489,6 +495,10 @@ impl Connection {
         subflow.answer_timer = None;
         let error = SocketError::from(reason);
         let reset_due = subflow.flow.reset_due;
+        if self.out_of_tree {
+            self.reinject_from(now, index);
+        }
+        let subflow = &mut self.subflows[index];
         subflow.flow.finish(reason);
         subflow.flow.reset_due = reset_due;
         self.rebuild_views();

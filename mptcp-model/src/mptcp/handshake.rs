@@ -60,8 +60,7 @@ impl Connection {
     }
 
     /// The window of a SYN/ACK holds whole segments, as the peer will send them (TCP-04); the out-of-tree
-    /// kernel counts the DSS too, and in version 0 later windows grow from a multiple of the scale, as the
-    /// captures show.
+    /// kernel counts the DSS too.
     pub(super) fn fit_first_window(&mut self, index: usize) {
         if !self.out_of_tree || self.mode == Mode::Plain {
             return;
@@ -71,9 +70,6 @@ impl Connection {
         let mss = u64::from(flow.mss_now(room));
         flow.recv.rcv_wnd = flow.recv.window_clamp.min(65_535) / mss * mss;
         flow.recv.ssthresh = flow.recv.rcv_wnd;
-        if self.version == Version::V0 {
-            flow.recv.ssthresh &= !((1 << flow.rcv_wscale) - 1);
-        }
     }
 
     /// TCP's handshake of a subflow is complete. Returns whether the subflow lives on.
@@ -95,6 +91,8 @@ impl Connection {
         };
         if self.mode == Mode::Plain {
             self.subflows[index].step(Step::Plain);
+        } else if alive && self.out_of_tree {
+            self.share_receive_buffer(now, index);
         }
         self.rebuild_views();
         if alive && self.subflows[index].role == Role::Initial {
@@ -104,6 +102,10 @@ impl Connection {
             self.events.writable = true;
             let flow = &self.subflows[index].flow;
             self.send.window_end = flow.snd_wnd;
+            if self.out_of_tree && self.mode == Mode::Multipath {
+                self.send.segment = flow.mss_now(self.dss_octets());
+            }
+            let flow = &self.subflows[index].flow;
             self.send.sndbuf = self.send.sndbuf.max(flow.sndbuf);
             // The window of the connection starts as that of its first subflow.
             self.recv.window_end = flow.recv.receive_window();
@@ -255,14 +257,12 @@ impl Connection {
         true
     }
 
-    /// The third ACK of a join cannot be taken. Upstream Linux answers for the request, with a reset that
+    /// The third ACK of a join cannot be taken. Either kernel answers for the request, with a reset that
     /// acknowledges nothing.
     fn refuse_join(&mut self, now: Instant, index: usize, segment: &TcpSegment, reason: u8) -> bool {
         self.refuse_subflow(now, index, reason);
-        if !self.out_of_tree {
-            let flow = &mut self.subflows[index].flow;
-            flow.answer_with_reset(segment.ack.to_offset(flow.params.iss, flow.snd_nxt).max(0) as u64);
-        }
+        let flow = &mut self.subflows[index].flow;
+        flow.answer_with_reset(segment.ack.to_offset(flow.params.iss, flow.snd_nxt).max(0) as u64);
         false
     }
 

@@ -51,9 +51,13 @@ impl Connection {
         let mut deliveries = std::mem::take(&mut self.deliveries);
         let around = Surroundings { now, me, paths: &self.views, space, map };
         let outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed, &mut deliveries);
+        if self.out_of_tree && !deliveries.is_empty() | !segment.payload.is_empty() {
+            self.spread_window(index);
+        }
         if outcome.reset {
             self.take_reset(now, index, segment, &parsed);
         } else if outcome.acceptable {
+            self.subflows[index].potentially_failed = false;
             let mut alive = true;
             if outcome.established {
                 alive = self.subflow_synchronized(now, index, segment);
@@ -174,6 +178,9 @@ impl Connection {
             && dss.data_fin
             && mapping.len > 0
         {
+            if !self.recv.fin_done {
+                self.closing.peer_fin_on = Some(index);
+            }
             let start = self.remote_position(mapping.dsn);
             let at = start.map(|start| start + u64::from(mapping.len) - 1);
             if let Some(at) = at.filter(|&at| at >= self.recv.next) {

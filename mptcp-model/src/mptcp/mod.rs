@@ -15,6 +15,8 @@ mod info;
 mod input;
 pub mod machine;
 mod oot;
+mod oot_send;
+mod oot_window;
 mod options;
 mod paths;
 mod predicted;
@@ -330,6 +332,7 @@ pub struct Connection {
     pub(crate) closing: oot::OotClose,
     /// Something that arrived is to be looked at once the ACKs due have left.
     pub(crate) work_due: bool,
+    pub(crate) oot_send: oot_send::OotSend,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
     /// The application closed the socket: nobody reads any more.
@@ -392,6 +395,7 @@ impl Connection {
             backup_addresses: Vec::new(),
             closing: oot::OotClose::default(),
             work_due: false,
+            oot_send: oot_send::OotSend::default(),
             events: SocketEvents::default(),
             error: None,
             orphaned: false,
@@ -490,6 +494,10 @@ impl Connection {
             stale: false,
             stale_count: 0,
             stale_at: now,
+            potentially_failed: false,
+            carried_to: None,
+            reinjected_to: 0,
+            penalised_at: Instant::ZERO,
             answer_timer: None,
             answer_tries: 0,
             answer_until: now,

@@ -23,6 +23,8 @@ pub(crate) struct OotClose {
     /// It goes with the FIN of the carrier.
     combined: bool,
     peer_combined: bool,
+    /// Subflow on which the peer sent its DATA_FIN.
+    pub(super) peer_fin_on: Option<usize>,
     /// The DATA_FIN of the peer counts once our FIN left, which then carries the DATA_ACK from before.
     fin_goes_first: bool,
 }
@@ -38,8 +40,20 @@ impl Connection {
         if first && unsent {
             return;
         }
-        let active = self.subflows.iter().enumerate().filter(|(_, subflow)| subflow.is_active());
-        let Some((index, _)) = active.min_by_key(|(_, subflow)| subflow.flow.rtt.srtt()) else { return };
+        let takes = |index: &usize| {
+            let subflow = &self.subflows[*index];
+            subflow.is_active() && !subflow.potentially_failed
+        };
+        // The peer's is answered where it came; otherwise the newest of the fastest.
+        let answer = self.closing.peer_fin_on.filter(|_| self.recv.fin_done).filter(takes);
+        let active = || (0..self.subflows.len()).rev().filter(|&index| self.subflows[index].is_active());
+        let fastest = |indices: &mut dyn Iterator<Item = usize>| {
+            indices
+                .min_by_key(|&index| (self.subflows[index].is_backup(), self.subflows[index].flow.rtt.srtt()))
+        };
+        let index =
+            answer.or_else(|| fastest(&mut active().filter(takes))).or_else(|| fastest(&mut active()));
+        let Some(index) = index else { return };
         let closing = &mut self.closing;
         closing.carrier = Some(index);
         let flow = &mut self.subflows[index].flow;
@@ -76,6 +90,8 @@ impl Connection {
         self.closing.peer_combined =
             !matches!(flow.state(), TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2);
         flow.bare_ack_due = true;
+        // A socket the application still has acknowledges the FIN besides.
+        flow.ack_besides = self.closing.peer_combined && self.state == State::FinWait2 && !self.orphaned;
         match self.state {
             State::FinWait2 => self.finish_connection(Event::FinReceived),
             _ => {

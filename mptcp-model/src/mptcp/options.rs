@@ -280,6 +280,8 @@ impl Connection {
                 }
                 Role::Initial if !fin => return Part::Other(self.capable_ack(plan)),
                 Role::Initial => {}
+                // A FIN takes the place of the third ACK there.
+                Role::Join if self.out_of_tree && plan.flags.fin() => return Part::None,
                 Role::Join => {
                     let hmac = crypto::join_hmac_ack(
                         self.version,

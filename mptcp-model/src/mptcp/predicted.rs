@@ -26,7 +26,7 @@ impl Connection {
             Mode::Multipath => {
                 options.has_dss()
                     && subflow.stage == Stage::Confirmed
-                    && !subflow.stale
+                    && !(subflow.stale | subflow.potentially_failed)
                     && self.recv.fin_at.is_none()
                     && !self.checksum
             }
@@ -100,6 +100,9 @@ impl Connection {
         };
         let flow = &mut self.subflows[index].flow;
         let start = flow.take_predicted_data(&around, segment, options, truesize);
+        if self.out_of_tree && self.mode == Mode::Multipath {
+            self.spread_window(index);
+        }
         let before = self.recv.unread;
         if self.mode == Mode::Multipath {
             self.take_data_ack(now, index, options.data_ack);

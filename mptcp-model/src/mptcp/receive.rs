@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use crate::config::TcpConfig;
-use crate::tcp::ReceiveSpace;
+use crate::tcp::{ReceiveSpace, fixed_ratio_buffer};
 use crate::wire::Payload;
 
 /// Reassembly of the data stream.
@@ -25,8 +25,10 @@ pub(crate) struct StreamReceiver {
     pub(crate) unread_truesize: u64,
     pub(crate) duplicate_bytes: u64,
     pub(crate) ooo_arrivals: u64,
-    rcvbuf: u64,
-    rmem_max: u64,
+    pub(super) rcvbuf: u64,
+    pub(super) rmem_max: u64,
+    /// Segment size to count with where the share of payload is a setting.
+    fixed_mss: Option<u64>,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`): what the subflows had when space was last
     /// measured, the least of them.
     ratio: u64,
@@ -76,6 +78,7 @@ impl StreamReceiver {
             ooo_arrivals: 0,
             rcvbuf: u64::from(config.rmem[1]),
             rmem_max: u64::from(config.rmem[2]),
+            fixed_mss: None,
             ratio: 128,
             density: 512,
             density_of: (0, 0),
@@ -84,6 +87,14 @@ impl StreamReceiver {
             drs_time: Instant::ZERO,
             drs_rtt: Duration::ZERO,
         }
+    }
+
+    /// The out-of-tree kernel measures from the window it offered first (`mptcp_init_buffer_space`), in
+    /// segments of `mss` octets.
+    pub(super) fn start_right_sizing(&mut self, now: Instant, window: u64, mss: u64) {
+        self.drs_space = window;
+        self.drs_time = now;
+        self.fixed_mss = Some(mss);
     }
 
     pub(crate) fn space(&self) -> ReceiveSpace {
@@ -190,7 +201,7 @@ impl StreamReceiver {
         self.unread_truesize -= freed;
         self.drs_copied += len;
         let elapsed = now.saturating_since(self.drs_time);
-        if elapsed < self.drs_rtt {
+        if elapsed < self.drs_rtt && self.fixed_mss.is_none() {
             return None;
         }
         let ReadMeasure { rtt, scaling_ratio } = measure;
@@ -211,6 +222,12 @@ impl StreamReceiver {
 
     fn grow(&mut self, copied: u64) {
         let old = self.drs_space.max(1);
+        if let Some(mss) = self.fixed_mss {
+            self.drs_space = copied;
+            let wanted = fixed_ratio_buffer(copied, old, mss, self.ratio);
+            self.rcvbuf = self.rcvbuf.max(wanted.min(self.rmem_max));
+            return;
+        }
         let mut window = copied << 1;
         window += (window * (copied - old) / old) << 1;
         self.drs_space = copied;

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use sim_core::{Duration, Instant};
 
+use super::oot_send::SEGMENT_OVERHEAD;
 use super::{Connection, Mode, Stage, State, Subflow};
-use crate::scheduler::SchedulerView;
+use crate::scheduler::{Request, SchedulerView};
 use crate::tcp::Mapping;
 
 /// Payload of one fragment: a 32 KiB page less its header (`mptcp_data_frag`).
@@ -46,8 +47,8 @@ pub(crate) struct SendStream {
     pub(crate) timer: Option<Instant>,
     pub(crate) timeout: Duration,
     pub(crate) fin_retries: u32,
-    /// What is to be sent again: the subflow that had it, first position and end.
-    pub(crate) reinject: VecDeque<(usize, u64, u64)>,
+    /// Size of a segment where each has a buffer of its own (out-of-tree kernel); 0 where fragments have.
+    pub(crate) segment: u32,
     /// Everything unacknowledged is sent again with the next DATA_ACK.
     pub(crate) reinject_later: bool,
     /// The application waits for room.
@@ -73,7 +74,7 @@ impl SendStream {
             timer: None,
             timeout: TIMEOUT_MIN,
             fin_retries: 0,
-            reinject: VecDeque::new(),
+            segment: 0,
             reinject_later: false,
             starved: false,
             more_follows: false,
@@ -83,7 +84,8 @@ impl SendStream {
     /// Bytes charged to the send buffer.
     pub(crate) fn memory(&self) -> u64 {
         let first = self.fragments.front().map_or(self.written, |fragment| fragment.start);
-        (self.written - first) + self.fragments.len() as u64 * FRAGMENT_OVERHEAD
+        let overhead = if self.segment == 0 { FRAGMENT_OVERHEAD } else { SEGMENT_OVERHEAD };
+        (self.written - first) + self.fragments.len() as u64 * overhead
     }
 
     /// The DATA_FIN is announced on every segment once all data was handed down (`mptcp_data_fin_enabled`).
@@ -171,7 +173,10 @@ impl Connection {
                 break;
             }
             let left = len - accepted;
-            let joins = send.fragments.back().is_some_and(|last| last.len < FRAGMENT);
+            let whole = if send.segment == 0 { FRAGMENT } else { send.segment };
+            // A segment that left takes no more.
+            let open = |last: &Fragment| last.len < whole && (send.segment == 0 || last.sent == 0);
+            let joins = send.fragments.back().is_some_and(open);
             if !joins {
                 send.fragments.push_back(Fragment { start: send.written, len: 0, sent: 0 });
             }
@@ -181,7 +186,7 @@ impl Connection {
                 send.pending -= 1;
             }
             let Some(last) = send.fragments.back_mut() else { break };
-            let take = left.min(u64::from(FRAGMENT - last.len));
+            let take = left.min(u64::from(whole - last.len));
             last.len += take as u32;
             send.written += take;
             accepted += take;
@@ -192,7 +197,14 @@ impl Connection {
     /// Hand pending data to subflows, as the scheduler says (`__mptcp_push_pending`).
     #[inline]
     pub(crate) fn push_pending(&mut self, now: Instant) {
-        if self.mode == Mode::Multipath && self.send.has_pending() {
+        if self.mode == Mode::Multipath && self.out_of_tree {
+            let due = self.send.has_pending() || self.has_reinjections() || self.send.starved;
+            if due {
+                self.distribute_oot(now);
+            } else if self.send.fin_queued {
+                self.check_data_fin_send(now);
+            }
+        } else if self.mode == Mode::Multipath && self.send.has_pending() {
             self.distribute(now);
         } else if self.send.fin_queued {
             self.check_data_fin_send(now);
@@ -200,9 +212,6 @@ impl Connection {
     }
 
     fn distribute(&mut self, now: Instant) {
-        if !self.send.reinject.is_empty() {
-            self.serve_reinjections();
-        }
         let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
         let extra = self.dss_room();
         for (index, subflow) in self.subflows.iter().enumerate() {
@@ -216,7 +225,7 @@ impl Connection {
             // What is sent again lies before the edge even when nothing new does.
             let next = fragment.start + u64::from(fragment.sent);
             let window = self.send.window_end.saturating_sub(next);
-            let Some(pick) = self.scheduler.pick(window, &views) else { break };
+            let Some(pick) = self.scheduler.pick(&Request::with_window(window), &views) else { break };
             let index = pick.index;
             self.send.burst = i64::from(pick.burst);
             if let Some(before) = pushed
@@ -285,7 +294,7 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         let mss = flow.mss_now(extra);
         let goal = if self.out_of_tree { mss } else { flow.size_goal(mss) };
-        let room = flow.tail_room(data, goal);
+        let room = if self.out_of_tree { 0 } else { flow.tail_room(data, goal) };
         if room == 0 && !self.out_of_tree {
             // The tail keeps its mapping; what follows goes into a new one.
             flow.mark_push();
@@ -342,6 +351,9 @@ impl Connection {
         self.send.window_end = self.send.window_end.max(una + window);
         if una > self.send.una {
             self.send.una = una;
+            if self.out_of_tree {
+                self.oot_data_acked(now);
+            }
             self.clean_fragments(now);
             if self.send.fin_enabled() && una > self.send.written {
                 self.data_fin_acked();
@@ -426,15 +438,17 @@ impl Connection {
 
     /// `mptcp_reset_rtx_timer`: the longest remaining retransmission time of the subflows.
     pub(crate) fn reset_send_timer(&mut self, now: Instant) {
+        if self.out_of_tree {
+            self.send.timeout = self.oot_timeout_span().max(TIMEOUT_MIN);
+            self.send.timer = Some(now + self.send.timeout);
+            return;
+        }
         let mut longest = Duration::ZERO;
         for subflow in &self.subflows {
             if subflow.stale_count > 0 || !subflow.is_active() {
                 continue;
             }
-            if self.out_of_tree {
-                // Whatever the subflows backed off to (`mptcp_set_rto`).
-                longest = longest.max(subflow.flow.rtt.srtt() * 2);
-            } else if let Some((at, _)) = subflow.flow.xmit_timer {
+            if let Some((at, _)) = subflow.flow.xmit_timer {
                 longest = longest.max(at.saturating_since(now));
             }
         }
@@ -453,6 +467,11 @@ impl Connection {
     pub(crate) fn send_timeout(&mut self, now: Instant) {
         self.send.timer = None;
         if self.leave_stripped_path(now) {
+            return;
+        }
+        if self.out_of_tree && !self.send.fragments.is_empty() {
+            self.oot_timeout(now);
+            self.push_pending(now);
             return;
         }
         let target = self.pick_retransmitter(now);

@@ -77,6 +77,14 @@ pub struct Subflow {
     pub(crate) stale: bool,
     pub(crate) stale_count: u8,
     pub(crate) stale_at: Instant,
+    /// A timeout struck and nothing was acknowledged since (out-of-tree kernel, DSS-24).
+    pub(crate) potentially_failed: bool,
+    /// Position after what it carried last, while nothing of it is acknowledged.
+    pub(crate) carried_to: Option<u64>,
+    /// Its data before this offset was given to others.
+    pub(crate) reinjected_to: u64,
+    /// When it last had others give way (penalisation).
+    pub(crate) penalised_at: Instant,
     /// When the third ACK of a join, or MP_FAIL, is sent again.
     pub(crate) answer_timer: Option<Instant>,
     pub(crate) answer_tries: u8,
@@ -165,6 +173,14 @@ impl Subflow {
             cwnd_room: flow.window.cwnd.saturating_sub(waiting),
             mss,
             in_loss: flow.in_loss(),
+            potentially_failed: self.potentially_failed,
+            used: false,
+            out_of_order: false,
+            cwnd: flow.window.cwnd,
+            ssthresh: flow.window.ssthresh,
+            in_flight: flow.queue.in_flight(),
+            outstanding: flow.queue.write_end - flow.snd_una.min(flow.queue.write_end),
+            rttvar: flow.rtt.mean_deviation(),
         }
     }
 

@@ -41,7 +41,7 @@ impl Connection {
                     let subflow = self.subflows[index].id;
                     self.path_events.push_back(PathEvent::RetransmissionTimeout { subflow, rto });
                     if self.out_of_tree && self.mode == Mode::Multipath {
-                        self.reinject_from(index);
+                        self.reinject_from(now, index);
                     }
                 }
                 self.subflow_state_changed(now, index);

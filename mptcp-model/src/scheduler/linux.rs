@@ -1,7 +1,7 @@
 //! The default scheduler of upstream Linux (6.18): the subflow whose send buffer would drain first at
 //! its pacing rate, given up to 64 KiB at a time. Backup subflows serve only while no other is active.
 
-use super::{Pick, Scheduler, SchedulerView};
+use super::{Pick, Request, Scheduler, SchedulerView};
 
 /// `MPTCP_SEND_BURST_SIZE`: 64 KiB less room for the headers.
 const BURST: u32 = 65_536 - 20 - 40 - 40 - 8;
@@ -31,7 +31,7 @@ impl Scheduler for LinuxDefault {
         "default"
     }
 
-    fn pick(&mut self, window: u64, paths: &[SchedulerView]) -> Option<Pick> {
+    fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
         let active = paths.iter().any(|path| !path.backup);
         let mut best: Option<(u128, &SchedulerView)> = None;
         for path in paths.iter().filter(|path| path.backup != active) {
@@ -44,7 +44,7 @@ impl Scheduler for LinuxDefault {
         if !path.has_memory {
             return None;
         }
-        let burst = u64::from(BURST).min(window);
+        let burst = u64::from(BURST).min(request.window);
         if burst > 0 {
             let pace = &mut self.average[path.index];
             let sum = u128::from(*pace) * u128::from(path.queued)
@@ -58,20 +58,9 @@ impl Scheduler for LinuxDefault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sim_core::Duration;
 
     fn path(index: usize, queued: u64, pacing_rate: u64) -> SchedulerView {
-        SchedulerView {
-            index,
-            backup: false,
-            queued,
-            has_memory: true,
-            pacing_rate,
-            srtt: Duration::from_millis(20),
-            cwnd_room: 10,
-            mss: 1424,
-            in_loss: false,
-        }
+        SchedulerView { queued, pacing_rate, mss: 1424, ..super::super::tests::path(index) }
     }
 
     #[test]
@@ -79,10 +68,10 @@ mod tests {
         // SCHED-12
         let mut scheduler = LinuxDefault::default();
         let paths = [path(0, 60_000, 1_000_000), path(1, 20_000, 1_000_000)];
-        assert_eq!(scheduler.pick(1 << 20, &paths).map(|pick| pick.index), Some(1));
+        assert_eq!(scheduler.pick(&Request::with_window(1 << 20), &paths).map(|pick| pick.index), Some(1));
         let paths = [path(0, 60_000, 8_000_000), path(1, 20_000, 1_000_000)];
         let mut scheduler = LinuxDefault::default();
-        assert_eq!(scheduler.pick(1 << 20, &paths).map(|pick| pick.index), Some(0));
+        assert_eq!(scheduler.pick(&Request::with_window(1 << 20), &paths).map(|pick| pick.index), Some(0));
     }
 
     #[test]
@@ -90,7 +79,7 @@ mod tests {
         // SCHED-16
         let mut scheduler = LinuxDefault::default();
         let paths = [path(0, 0, 1_000_000), path(1, 0, 2_000_000)];
-        assert_eq!(scheduler.pick(1 << 20, &paths).map(|pick| pick.index), Some(0));
+        assert_eq!(scheduler.pick(&Request::with_window(1 << 20), &paths).map(|pick| pick.index), Some(0));
     }
 
     #[test]
@@ -99,22 +88,28 @@ mod tests {
         let mut scheduler = LinuxDefault::default();
         let backup = SchedulerView { backup: true, ..path(1, 0, 1_000_000) };
         let paths = [path(0, 900_000, 1_000_000), backup];
-        assert_eq!(scheduler.pick(1 << 20, &paths).map(|pick| pick.index), Some(0));
-        assert_eq!(scheduler.pick(1 << 20, &paths[1..]).map(|pick| pick.index), Some(1));
+        assert_eq!(scheduler.pick(&Request::with_window(1 << 20), &paths).map(|pick| pick.index), Some(0));
+        assert_eq!(
+            scheduler.pick(&Request::with_window(1 << 20), &paths[1..]).map(|pick| pick.index),
+            Some(1)
+        );
     }
 
     #[test]
     fn a_full_send_buffer_stops_the_connection() {
         let mut scheduler = LinuxDefault::default();
         let full = SchedulerView { has_memory: false, ..path(0, 90_000, 1_000_000) };
-        assert_eq!(scheduler.pick(1 << 20, &[full]), None);
+        assert_eq!(scheduler.pick(&Request::with_window(1 << 20), &[full]), None);
     }
 
     #[test]
     fn a_burst_is_64_kib_less_headers_or_what_the_window_leaves() {
         let mut scheduler = LinuxDefault::default();
         let paths = [path(0, 0, 1_000_000)];
-        assert_eq!(scheduler.pick(1 << 20, &paths).map(|pick| pick.burst), Some(65_428));
-        assert_eq!(scheduler.pick(1000, &paths).map(|pick| pick.burst), Some(1000));
+        assert_eq!(
+            scheduler.pick(&Request::with_window(1 << 20), &paths).map(|pick| pick.burst),
+            Some(65_428)
+        );
+        assert_eq!(scheduler.pick(&Request::with_window(1000), &paths).map(|pick| pick.burst), Some(1000));
     }
 }

@@ -1,26 +1,76 @@
 //! The default scheduler of the out-of-tree kernel: the lowest smoothed RTT among the subflows whose
-//! congestion window has room; one segment at a time. Backups serve only while no other subflow exists.
+//! congestion window has room, one segment at a time, and no segment twice on a subflow while another has not
+//! carried it (`mptcp_sched.c`). Backups serve only while no other subflow can. Of equal ones the first in the
+//! slice is taken, which is the newest in the lists of that kernel.
 
-use super::{Pick, Scheduler, SchedulerView};
+use super::{Pick, Request, Scheduler, SchedulerView};
 
 /// The scheduler; it has no state.
 #[derive(Debug, Default)]
 pub struct LowestRtt;
+
+/// What a search found.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    best: Option<&'a SchedulerView>,
+    /// There is a subflow that has not carried the segment, though it may be busy: the answer stands.
+    settled: bool,
+}
+
+fn search(paths: &[SchedulerView], backup: bool, forget: bool) -> Found<'_> {
+    let (mut best, mut unused_found): (Option<&SchedulerView>, bool) = (None, false);
+    for path in paths.iter().filter(|path| path.backup == backup && !path.potentially_failed) {
+        let unused = forget || !path.used;
+        if unused_found && !unused {
+            continue;
+        }
+        if !path.has_room() {
+            unused_found |= unused;
+            continue;
+        }
+        if unused && !std::mem::replace(&mut unused_found, true) {
+            // What carried it already does not compete.
+            best = None;
+        }
+        if best.is_none_or(|best| path.srtt < best.srtt) {
+            best = Some(path);
+        }
+    }
+    Found { best, settled: unused_found }
+}
+
+/// The subflow that the default scheduler would take (SCHED-01, SCHED-02).
+pub(super) fn lowest_rtt(paths: &[SchedulerView]) -> Option<&SchedulerView> {
+    for forget in [false, true] {
+        let regular = search(paths, false, forget);
+        if regular.settled {
+            return regular.best;
+        }
+        let backup = search(paths, true, forget);
+        if backup.settled {
+            return backup.best;
+        }
+    }
+    None
+}
+
+/// One segment on `path`.
+pub(super) fn one_segment(path: &SchedulerView, request: &Request) -> Pick {
+    let burst = u64::from(path.mss).min(request.window) as u32;
+    Pick { index: path.index, burst, exact: true }
+}
 
 impl Scheduler for LowestRtt {
     fn name(&self) -> &'static str {
         "minrtt"
     }
 
-    fn pick(&mut self, window: u64, paths: &[SchedulerView]) -> Option<Pick> {
-        let active = paths.iter().any(|path| !path.backup && !path.in_loss);
-        // Ties go to the first in the list (SCHED-16).
-        let best = paths
-            .iter()
-            .filter(|path| path.backup != active && !path.in_loss && path.cwnd_room > 0 && path.has_memory)
-            .min_by_key(|path| path.srtt)?;
-        let burst = u64::from(best.mss).min(window) as u32;
-        Some(Pick { index: best.index, burst, exact: true })
+    fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
+        lowest_rtt(paths).map(|path| one_segment(path, request))
+    }
+
+    fn is_opportunistic(&self) -> bool {
+        true
     }
 }
 
@@ -30,23 +80,16 @@ mod tests {
     use sim_core::Duration;
 
     fn path(index: usize, srtt: u64, cwnd_room: u32) -> SchedulerView {
-        SchedulerView {
-            index,
-            backup: false,
-            queued: 0,
-            has_memory: true,
-            pacing_rate: 1,
-            srtt: Duration::from_millis(srtt),
-            cwnd_room,
-            mss: 1428,
-            in_loss: false,
-        }
+        SchedulerView { srtt: Duration::from_millis(srtt), cwnd_room, ..super::super::tests::path(index) }
+    }
+
+    fn pick(paths: &[SchedulerView]) -> Option<usize> {
+        LowestRtt.pick(&Request::with_window(1 << 20), paths).map(|pick| pick.index)
     }
 
     #[test]
     fn the_lowest_rtt_with_window_is_chosen() {
         // SCHED-01
-        let pick = |paths: &[SchedulerView]| LowestRtt.pick(1 << 20, paths).map(|pick| pick.index);
         assert_eq!(pick(&[path(0, 60, 5), path(1, 20, 5)]), Some(1));
         assert_eq!(pick(&[path(0, 60, 5), path(1, 20, 0)]), Some(0));
         assert_eq!(pick(&[path(0, 60, 0), path(1, 20, 0)]), None);
@@ -54,10 +97,30 @@ mod tests {
     }
 
     #[test]
-    fn backups_wait_while_a_regular_subflow_lives() {
-        // PRIO-03
+    fn backups_wait_while_a_regular_subflow_can_serve() {
+        // PRIO-03, PRIO-04
         let backup = SchedulerView { backup: true, ..path(1, 10, 5) };
-        assert_eq!(LowestRtt.pick(1 << 20, &[path(0, 60, 0), backup]), None);
-        assert_eq!(LowestRtt.pick(1 << 20, &[backup]).map(|pick| pick.index), Some(1));
+        assert_eq!(pick(&[path(0, 60, 0), backup]), None);
+        assert_eq!(pick(&[backup]), Some(1));
+        let failed = SchedulerView { potentially_failed: true, ..path(0, 60, 5) };
+        assert_eq!(pick(&[failed, backup]), Some(1));
+        assert_eq!(pick(&[failed]), None);
+    }
+
+    #[test]
+    fn a_segment_goes_where_it_has_not_been_or_waits_for_room_there() {
+        // SCHED-02
+        let used = SchedulerView { used: true, ..path(0, 20, 5) };
+        assert_eq!(pick(&[used, path(1, 60, 5)]), Some(1));
+        assert_eq!(pick(&[path(1, 60, 5), used]), Some(1));
+        assert_eq!(pick(&[path(1, 60, 0), used]), None);
+        assert_eq!(pick(&[used]), Some(0), "all have carried it");
+    }
+
+    #[test]
+    fn an_unconfirmed_subflow_takes_only_what_follows() {
+        // SCHED-04
+        let behind = SchedulerView { out_of_order: true, ..path(0, 20, 5) };
+        assert_eq!(pick(&[behind, path(1, 60, 5)]), Some(1));
     }
 }

@@ -2,6 +2,8 @@
 //! subflows as a slice of [`SchedulerView`] and picks one, with the amount it may hand to it before it is
 //! asked again; the connection acts.
 
+mod blest;
+mod ecf;
 mod linux;
 mod lowest_rtt;
 mod redundant;
@@ -9,8 +11,10 @@ mod round_robin;
 
 use core::fmt;
 
-use sim_core::Duration;
+use sim_core::{Duration, Instant};
 
+pub use self::blest::Blest;
+pub use self::ecf::Ecf;
 pub use self::linux::LinuxDefault;
 pub use self::lowest_rtt::LowestRtt;
 pub use self::redundant::Redundant;
@@ -38,6 +42,56 @@ pub struct SchedulerView {
     pub mss: u32,
     /// The subflow is in loss recovery after a timeout.
     pub in_loss: bool,
+    /// A timeout struck and nothing came since; the out-of-tree kernel leaves such a path alone (DSS-24).
+    pub potentially_failed: bool,
+    /// The segment in question was handed to it before.
+    pub used: bool,
+    /// It may take data only in order, and the segment does not follow what it carried last (SCHED-04).
+    pub out_of_order: bool,
+    /// Congestion window and slow-start threshold, in segments.
+    pub cwnd: u32,
+    /// See `cwnd`.
+    pub ssthresh: u32,
+    /// Segments in flight.
+    pub in_flight: u32,
+    /// Octets accepted and not yet acknowledged.
+    pub outstanding: u64,
+    /// Mean deviation of the round-trip time.
+    pub rttvar: Duration,
+}
+
+impl SchedulerView {
+    /// Whether the subflow could take the segment now.
+    #[inline]
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        !self.in_loss && !self.out_of_order && self.cwnd_room > 0 && self.has_memory
+    }
+}
+
+/// What is to be sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// Octets that the send window of the connection leaves from the segment on.
+    pub window: u64,
+    /// The whole send window of the connection.
+    pub connection_window: u64,
+    /// Octets of the segment in question.
+    pub segment: u32,
+    /// Memory of the connection's send buffer in use, in bytes.
+    pub queued: u64,
+    /// Segments retransmitted at connection level so far.
+    pub retransmissions: u64,
+    /// When.
+    pub now: Instant,
+}
+
+impl Request {
+    /// One that tells no more than the window.
+    #[must_use]
+    pub fn with_window(window: u64) -> Self {
+        Self { window, connection_window: window, ..Self::default() }
+    }
 }
 
 /// A decision.
@@ -57,9 +111,14 @@ pub trait Scheduler: fmt::Debug + Send {
     /// Name in the registry.
     fn name(&self) -> &'static str;
 
-    /// The subflow for the next data, or `None` to wait for an acknowledgment or a window. `window` is
-    /// what the connection's send window leaves, in bytes.
-    fn pick(&mut self, window: u64, paths: &[SchedulerView]) -> Option<Pick>;
+    /// The subflow for the next data, or `None` to wait for an acknowledgment or a window.
+    fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick>;
+
+    /// Whether a closed window or a full buffer lets the oldest segment go on a faster subflow too, and
+    /// halves the slower ones that hold it (opportunistic retransmission and penalisation, SCHED-05).
+    fn is_opportunistic(&self) -> bool {
+        false
+    }
 
     /// Whether what is picked goes to all other subflows too.
     fn copies(&self) -> bool {
@@ -79,12 +138,24 @@ pub struct SchedulerInfo {
     create: fn() -> Box<dyn Scheduler>,
 }
 
-static REGISTRY: [SchedulerInfo; 4] = [
+static REGISTRY: [SchedulerInfo; 6] = [
+    SchedulerInfo {
+        name: "blest",
+        title: "lowest round-trip time, but no slower subflow that would block the send window",
+        reference: "Ferlin et al., IFIP Networking 2016; out-of-tree MPTCP v0.96, net/mptcp/mptcp_blest.c",
+        create: || Box::<Blest>::default(),
+    },
     SchedulerInfo {
         name: "default",
         title: "least time to drain the send buffer, in bursts of 64 KiB",
         reference: "Linux 6.18, net/mptcp/protocol.c",
         create: || Box::<LinuxDefault>::default(),
+    },
+    SchedulerInfo {
+        name: "ecf",
+        title: "lowest round-trip time, but no slower subflow where waiting completes earlier",
+        reference: "Lim et al., CoNEXT 2017; out-of-tree MPTCP v0.96, net/mptcp/mptcp_ecf.c",
+        create: || Box::<Ecf>::default(),
     },
     SchedulerInfo {
         name: "minrtt",
@@ -133,6 +204,14 @@ mod tests {
             cwnd_room: 10,
             mss: 1428,
             in_loss: false,
+            potentially_failed: false,
+            used: false,
+            out_of_order: false,
+            cwnd: 10,
+            ssthresh: u32::MAX,
+            in_flight: 0,
+            outstanding: 0,
+            rttvar: Duration::ZERO,
         }
     }
 

@@ -4,7 +4,7 @@
 //! The implementation in v0.96 sends the oldest segment again and again; that is not imitated. A subflow
 //! whose buffer is full misses segments and does not make up for them.
 
-use super::{LowestRtt, Pick, Scheduler, SchedulerView};
+use super::{LowestRtt, Pick, Request, Scheduler, SchedulerView};
 
 /// Copies on all subflows; the first goes where `minrtt` would put it.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ impl Scheduler for Redundant {
         "redundant"
     }
 
-    fn pick(&mut self, window: u64, paths: &[SchedulerView]) -> Option<Pick> {
-        self.first.pick(window, paths)
+    fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
+        self.first.pick(request, paths)
     }
 
     fn copies(&self) -> bool {

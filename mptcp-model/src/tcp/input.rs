@@ -90,6 +90,10 @@ impl Flow {
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
+        if self.recv.fixed_ratio {
+            let options = if self.ts_ok { 12 } else { 0 };
+            self.recv.settle(u32::from(self.params.mss) - options);
+        }
         let view = self.path_view(0);
         let path = PathView { mss: self.mss_now(0), ..view };
         self.cc.on_established(now, &mut self.window, &path);

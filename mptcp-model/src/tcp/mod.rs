@@ -32,8 +32,8 @@ use sim_core::{Duration, Instant};
 pub use self::info::FlowInfo;
 use self::rate::RateSampler;
 use self::receive::Receiver;
-pub(crate) use self::receive::truesize as receive_truesize;
 pub use self::receive::{Arrival, ReceiveSpace};
+pub(crate) use self::receive::{fixed_ratio_buffer, truesize as receive_truesize};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;
 use self::sendq::SendQueue;
@@ -235,6 +235,9 @@ pub struct Flow {
     pub(crate) sndbuf: u64,
     /// What the size goal was computed from last, MSS and largest window, and the goal.
     goal: ((u32, u64), u32),
+    /// The owner decides when a small segment waits, and an idle flow keeps its window (subflows of the
+    /// out-of-tree kernel).
+    pub(crate) subordinate: bool,
     /// The owner waits for room in the send buffer.
     pub(crate) wants_space: bool,
     pub(crate) space_check_due: bool,
@@ -311,6 +314,8 @@ pub struct Flow {
     pub(crate) bare_ack_due: bool,
     /// A bare ACK follows the FIN, as upstream Linux sends it on an active close.
     pub(crate) ack_after_fin: bool,
+    /// One more ACK follows the one that is due.
+    pub(crate) ack_besides: bool,
     pub(crate) reset_due: bool,
     pub(crate) reset_seq: u64,
     /// The reset answers an acknowledgment and carries none.
@@ -372,6 +377,7 @@ impl Flow {
             burst_push: false,
             sndbuf: u64::from(config.wmem[1]),
             goal: ((0, 0), 0),
+            subordinate: false,
             wants_space: false,
             space_check_due: false,
             sndbuf_grew: false,
@@ -425,6 +431,7 @@ impl Flow {
             handshake_due: true,
             bare_ack_due: false,
             ack_after_fin: false,
+            ack_besides: false,
             reset_due: false,
             reset_seq: 0,
             reset_bare: false,

@@ -174,6 +174,7 @@ impl Flow {
             return Some(self.handshake(now));
         }
         if std::mem::take(&mut self.bare_ack_due) && self.is_synchronized() {
+            self.bare_ack_due = std::mem::take(&mut self.ack_besides);
             return Some(self.bare_ack());
         }
         if self.may_send()
@@ -533,6 +534,7 @@ impl Flow {
     fn nagle_holds(&self, partial: bool, is_last: bool) -> bool {
         partial
             && is_last
+            && !self.subordinate
             && (self.config.cork
                 || self.config.nagle
                     && !self.queue.sent.is_empty()
@@ -750,7 +752,8 @@ impl Flow {
         let idle = now.saturating_since(self.last_send);
         self.cc.on_transmit_start(&mut self.window, now, idle);
         let rto = self.rtt.rto();
-        if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 || self.rate.is_some() {
+        let kept = self.subordinate || self.rate.is_some();
+        if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 || kept {
             return;
         }
         let mut cwnd = self.window.cwnd;

@@ -95,7 +95,11 @@ impl Flow {
         while let Some(&(start, order)) = self.queue.retransmitted.front() {
             let index = self.queue.sent.partition_point(|seg| seg.start < start);
             let current = self.queue.sent.get(index).is_some_and(|seg| {
-                seg.start == start && seg.order == order && seg.flags.has(SegFlags::RETRANS)
+                seg.start == start
+                    && seg.order == order
+                    && !seg.flags.has(SegFlags::SACKED)
+                    // What an undo took the mark of loss from counts as in flight, too.
+                    && (seg.flags.has(SegFlags::RETRANS) || !seg.flags.has(SegFlags::LOST))
             });
             if current {
                 let sent_at = self.queue.sent[index].sent_at;
@@ -124,7 +128,7 @@ impl Flow {
                 self.enter_recovery(now, me, paths);
                 // A timer, not an ACK, started the episode: the window follows the flight.
                 if self.rate.is_none() {
-                    self.prr_reduce(1, 0, false);
+                    self.prr_reduce(1, 0, &Tally::default());
                 }
             }
             self.rexmit = Rexmit::Lost;

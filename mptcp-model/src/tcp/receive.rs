@@ -63,6 +63,8 @@ pub(crate) struct Receiver {
     rmem_max: u64,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
     pub(crate) scaling_ratio: u32,
+    /// That share is a setting (`tcp_adv_win_scale`).
+    pub(crate) fixed_ratio: bool,
     pub(crate) ooo: VecDeque<Arrival>,
     pub(crate) ooo_bytes: u64,
     ranges: Vec<(u64, u64)>,
@@ -122,7 +124,8 @@ impl Receiver {
             window_clamp: 0,
             rcvbuf,
             rmem_max: u64::from(config.rmem[2]),
-            scaling_ratio: 128,
+            scaling_ratio: 256 - (256 >> config.adv_win_scale.unwrap_or(1).min(8)),
+            fixed_ratio: config.adv_win_scale.is_some(),
             ooo: VecDeque::new(),
             ooo_bytes: 0,
             ranges: Vec::new(),
@@ -365,12 +368,12 @@ impl Receiver {
     fn note_data(&mut self, now: Instant, len: u32, truesize: u32, psh: bool, rto: Duration) {
         self.ack_scheduled = true;
         if len >= self.rcv_mss {
-            if len != self.rcv_mss {
+            if len != self.rcv_mss && !self.fixed_ratio {
                 self.scaling_ratio = ((u64::from(len) << 8) / u64::from(truesize)).max(1) as u32;
                 self.window_clamp = self.window_of(self.rcvbuf);
             }
             self.rcv_mss = len.min(self.advmss);
-            if psh {
+            if psh && !self.fixed_ratio {
                 self.pushed |= 1;
             }
         } else if psh {
@@ -464,18 +467,42 @@ impl Receiver {
         self.drs_mark = self.drs_copied;
     }
 
+    /// Start with a buffer that is not yet grown, for segments of `mss` octets.
+    pub(crate) fn settle(&mut self, mss: u32) {
+        self.advmss = mss;
+        self.window_clamp = self.window_of(self.rcvbuf);
+        self.ssthresh = self.rcv_wnd;
+        self.reserve_segment();
+    }
+
+    /// One segment of the buffer is never offered (`tcp_init_buffer_space` before Linux 6.6).
+    fn reserve_segment(&mut self) {
+        let mss = u64::from(self.advmss);
+        let full = self.window_of(self.rcvbuf);
+        self.window_clamp = self.window_clamp.min(full);
+        if self.window_clamp > 2 * mss && self.window_clamp + mss > full {
+            self.window_clamp = (2 * mss).max(full - mss);
+        }
+        self.ssthresh = self.ssthresh.min(self.window_clamp);
+    }
+
     /// Let the buffer back twice `copied`, plus the growth of the sender's rate (`tcp_rcvbuf_grow`).
     pub(crate) fn grow_buffer(&mut self, copied: u64) {
         let old = self.drs_space.max(1);
-        let mut window = copied << 1;
-        if copied > old {
-            window += (window * (copied - old) / old) << 1;
-        }
         self.drs_space = copied;
-        if let Some(last) = self.ranges.last() {
-            window += last.1 - self.rcv_nxt.min(last.1);
-        }
-        let rcvbuf = self.memory_for(window).min(self.rmem_max);
+        let rcvbuf = if self.fixed_ratio {
+            fixed_ratio_buffer(copied, old, u64::from(self.advmss), u64::from(self.scaling_ratio))
+        } else {
+            let mut window = copied << 1;
+            if copied > old {
+                window += (window * (copied - old) / old) << 1;
+            }
+            if let Some(last) = self.ranges.last() {
+                window += last.1 - self.rcv_nxt.min(last.1);
+            }
+            self.memory_for(window)
+        };
+        let rcvbuf = rcvbuf.min(self.rmem_max);
         if rcvbuf > self.rcvbuf {
             self.rcvbuf = rcvbuf;
             self.window_clamp = self.window_of(rcvbuf);
@@ -537,6 +564,21 @@ impl Receiver {
             && (self.rcv_nxt - self.rcv_wup > u64::from(self.rcv_mss)
                 || (all_read && (self.pushed & 2 != 0 || (self.pushed & 1 != 0 && !self.pingpong))))
     }
+}
+
+/// Buffer for twice the `copied` octets of the last RTT and sixteen segments, more if it was not `old` as
+/// before; each segment with its headers such that the share of payload is met (`tcp_rcv_space_adjust` before
+/// Linux 6.6).
+pub(crate) fn fixed_ratio_buffer(copied: u64, old: u64, mss: u64, ratio: u64) -> u64 {
+    /// Room for headers (`MAX_TCP_HEADER`) and the descriptors of a buffer.
+    const OVERHEAD: u64 = 256 + 576;
+    let mut window = (copied << 1) + 16 * mss;
+    window += (window * copied.saturating_sub(old) / old.max(1)) << 1;
+    let mut memory = mss + OVERHEAD;
+    while (memory * ratio) >> 8 < mss {
+        memory += 128;
+    }
+    window / mss.max(1) * memory
 }
 
 /// The next multiple of `unit`, a power of two.
@@ -782,5 +824,30 @@ impl Receiver {
     /// The sender asks for an ACK at once.
     pub(crate) fn ack_immediately(&mut self) {
         self.ack_now = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Profile;
+
+    #[test]
+    fn a_fixed_share_of_the_buffer_backs_the_window() {
+        // TCP-24; kernel 5.4 shows `rcv_ssthresh` 64088 with 1448 and 64108 with 1428 octets a segment.
+        for (mss, bound) in [(1448, 64_088), (1428, 64_108), (1460, 64_076)] {
+            let mut receiver = Receiver::new(&TcpConfig::new(Profile::LinuxOot), 1460);
+            receiver.settle(mss);
+            assert_eq!((receiver.ssthresh, receiver.window_clamp), (bound, bound));
+            receiver.note_data(Instant::ZERO, 1000, 1600, false, Duration::ZERO);
+            assert_eq!(receiver.window_of(131_072), 65_536, "whatever arrives");
+        }
+    }
+
+    #[test]
+    fn the_buffer_grows_by_what_was_read_and_by_how_much_more_that_was() {
+        // TCP-24: 2 * 100000 + 16 * 1448, twice more for the doubling, in segments of 2920 bytes.
+        assert_eq!(fixed_ratio_buffer(100_000, 100_000, 1448, 128), (223_168 / 1448) * 2920);
+        assert_eq!(fixed_ratio_buffer(100_000, 50_000, 1448, 128), (223_168 * 3 / 1448) * 2920);
     }
 }

@@ -370,7 +370,7 @@ impl Flow {
     }
 
     /// Proportional rate reduction (RFC 6937 with the slow-start bound of Linux).
-    pub(super) fn prr_reduce(&mut self, delivered: u32, lost: u32, una_advanced: bool) {
+    pub(super) fn prr_reduce(&mut self, delivered: u32, lost: u32, tally: &Tally) {
         if delivered == 0 || self.prior_cwnd == 0 {
             return;
         }
@@ -382,9 +382,16 @@ impl Flow {
         let mut send = if delta < 0 {
             let prior = i64::from(self.prior_cwnd);
             (ssthresh * prr_delivered + prior - 1) / prior - prr_out
+        } else if self.config.prr_conserves {
+            let delivered = i64::from(delivered);
+            if tally.retrans_acked && !tally.lost_retrans {
+                ((prr_delivered - prr_out).max(delivered) + 1).min(delta)
+            } else {
+                delivered.min(delta)
+            }
         } else {
             let mut send = (prr_delivered - prr_out).max(i64::from(delivered));
-            if una_advanced && lost == 0 {
+            if tally.una_advanced && lost == 0 {
                 send += 1;
             }
             send.min(delta)
@@ -452,7 +459,7 @@ impl Flow {
         if self.rate.is_some() {
             self.control_by_rate(&event, lost, tally);
         } else if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
-            self.prr_reduce(tally.delivered, lost, tally.una_advanced);
+            self.prr_reduce(tally.delivered, lost, tally);
         } else if tally.data_acked || (self.reordering > self.config.reordering && tally.delivered > 0) {
             self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
         }

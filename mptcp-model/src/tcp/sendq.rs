@@ -139,6 +139,16 @@ impl SendQueue {
         data + (self.unsent.len() as u64 + self.sent.len() as u64 / 2) * SKB_OVERHEAD
     }
 
+    /// No segment counts as lost any more: all that are not selectively acknowledged are in flight again, and
+    /// RACK looks at each anew, the retransmitted ones in the order of their last transmission.
+    pub(crate) fn judge_again(&mut self, snd_una: u64) {
+        self.rack_hint = snd_una;
+        let again = |seg: &&TxSeg| seg.flags.has(SegFlags::EVER_RETRANS) && !seg.flags.has(SegFlags::SACKED);
+        let mut open: Vec<_> = self.sent.iter().filter(again).map(|seg| (seg.start, seg.order)).collect();
+        open.sort_unstable_by(|a, b| a.1.wrapping_sub(b.1).cast_signed().cmp(&0));
+        self.retransmitted = open.into();
+    }
+
     /// Mark segment `index` lost (`tcp_mark_skb_lost`). Returns whether it was news.
     pub(crate) fn mark_lost(&mut self, index: usize) -> bool {
         let seg = &mut self.sent[index];
@@ -165,5 +175,36 @@ impl SendQueue {
         self.lost_total += u64::from(news);
         self.retransmit_hint = self.retransmit_hint.min(self.sent[index].start);
         news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_an_undo_every_segment_is_judged_anew_in_the_order_of_its_last_transmission() {
+        // TCP-06, TCP-10: a probe repeated the tail, a timeout called all of it lost, and was undone.
+        let mut queue = SendQueue { rack_hint: 4000, ..SendQueue::default() };
+        for index in 0..4_u64 {
+            let order = queue.next_order();
+            queue.sent.push_back(TxSeg {
+                start: index * 1000,
+                sent_at: Instant::ZERO,
+                map: Mapping::default(),
+                order,
+                len: 1000,
+                flags: SegFlags::default(),
+            });
+        }
+        for (index, flags) in [(3, SegFlags::EVER_RETRANS), (0, SegFlags::EVER_RETRANS | SegFlags::RETRANS)] {
+            let order = queue.next_order();
+            queue.sent[index].order = order;
+            queue.sent[index].flags = SegFlags(flags);
+        }
+        queue.sent[1].flags = SegFlags(SegFlags::EVER_RETRANS | SegFlags::SACKED);
+        queue.judge_again(500);
+        assert_eq!(queue.rack_hint, 500);
+        assert_eq!(queue.retransmitted, [(3000, 5), (0, 6)]);
     }
 }

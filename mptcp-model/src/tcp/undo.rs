@@ -33,6 +33,7 @@ impl Flow {
                 seg.flags.0 &= !SegFlags::LOST;
             }
             self.queue.lost_out = 0;
+            self.queue.judge_again(self.snd_una);
         }
         if self.prior_ssthresh != 0 {
             self.window.cwnd = self.cc.undo_cwnd(&self.window, self.prior_cwnd);

@@ -11,6 +11,7 @@ mod handshake;
 mod hostile;
 mod join;
 mod joining;
+mod out_of_tree;
 mod pair;
 mod peer;
 mod signals;

@@ -8,7 +8,7 @@ use mptcp_model::mptcp::EndpointChange;
 use mptcp_model::net::InterfaceId;
 use mptcp_model::path_manager::Endpoint;
 use mptcp_model::wire::Packet;
-use sim_core::{NodeId, Observer};
+use sim_core::{Direction, LinkChange, NodeId, Observer, PortId};
 
 use crate::build::{self, HostState, Network};
 use crate::process::Process;
@@ -75,11 +75,26 @@ impl<O: Observer<Packet>> Network<O> {
             router.router.set_interface_up(interface, up);
             return Ok(());
         }
+        self.set_carrier(node, interface, up)?;
         self.on_host(node, |host, now| {
             host.host.set_interface_up(interface, up);
             host.host.addresses_changed(now);
             Ok(())
         })
+    }
+
+    /// An interface that is down takes nothing from its link.
+    fn set_carrier(&mut self, node: NodeId, interface: InterfaceId, up: bool) -> Result<(), String> {
+        let Some(port) = self.layout.port_at(node, PortId(interface.0)) else { return Ok(()) };
+        let incoming = match port.outgoing {
+            Direction::AtoB => Direction::BtoA,
+            Direction::BtoA => Direction::AtoB,
+        };
+        let change = if up { LinkChange::Up } else { LinkChange::Down };
+        let now = self.sim.now();
+        self.sim
+            .schedule_link_change(now, port.link, Some(incoming), change)
+            .map_err(|error| error.to_string())
     }
 
     /// What connections are told of a command about endpoints or limits; `None` for other commands.
