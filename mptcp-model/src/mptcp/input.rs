@@ -391,7 +391,9 @@ impl Connection {
             self.stats.out_of_window_bytes += len;
             return;
         }
-        if position > self.recv.next && position + len > self.recv.window_end {
+        // A DATA_ACK beside an older, larger window lets the peer send somewhat past the edge offered.
+        let edge = self.recv.window_end.max(self.recv.next + self.recv.space().full);
+        if position > self.recv.next && position + len > edge {
             // DSS-08, MAL-20: acknowledged on the subflow and dropped, to come again at connection level.
             self.stats.out_of_window_bytes += len;
             return;
