@@ -4,7 +4,7 @@
 //! brings no more (`Startup`), drains the queue this made (`Drain`), then sends a quarter more and a quarter less than the
 //! estimate for one round-trip time in eight each (`ProbeBw`); when the smallest round-trip time is ten seconds old it keeps four
 //! segments in flight for 200 ms to see it again (`ProbeRtt`). Losses do not reduce the rate, except on a path that
-//! [polices](long_term).
+//! polices (`long_term`).
 //!
 //! Rates are segments per microsecond, scaled by 2^24, gains are scaled by 2^8, as in Linux. The phase in which the cycle
 //! of probes begins is random in Linux; here it follows from the time of its beginning. At a retransmission timeout,
