@@ -21,6 +21,7 @@ use crate::reconstruct::{
     Connection, DataStream, Fallback, Flow, FlowId, HalfCounts, Protocol, Reconstruction,
 };
 use crate::trace::FlowDirection;
+use crate::trace::options::subtype_name;
 use crate::vantage::{View, Warning};
 
 /// Figures of one view.
@@ -437,21 +438,8 @@ fn subflow(view: &View, id: FlowId, flow: &Flow, begin: u64, start: u64, payload
 }
 
 fn subflow_direction(counts: &HalfCounts, payload: u64) -> SubflowDirection {
-    const NAMES: [&str; 9] = [
-        "MP_CAPABLE",
-        "MP_JOIN",
-        "DSS",
-        "ADD_ADDR",
-        "REMOVE_ADDR",
-        "MP_PRIO",
-        "MP_FAIL",
-        "MP_FASTCLOSE",
-        "MP_TCPRST",
-    ];
     let options = counts.options.iter().enumerate().filter(|(_, count)| **count > 0);
-    let options = options.map(|(subtype, &count)| {
-        (NAMES.get(subtype).map_or_else(|| subtype.to_string(), |&name| name.to_owned()), count)
-    });
+    let options = options.map(|(subtype, &count)| (subtype_name(subtype as u8).to_owned(), count));
     let span = match (counts.first_data, counts.last_data) {
         (Some(first), Some(last)) => seconds(last, first),
         _ => 0.0,

@@ -52,7 +52,7 @@ pub(super) fn subtype(option: &[u8]) -> Option<u8> {
 }
 
 /// The name of a subtype; numbers for unassigned ones.
-pub(super) fn subtype_name(subtype: u8) -> &'static str {
+pub(crate) fn subtype_name(subtype: u8) -> &'static str {
     const NAMES: [&str; 16] = [
         "MP_CAPABLE",
         "MP_JOIN",

@@ -344,33 +344,30 @@ impl Line {
 
     /// `c0 S MP_CAPABLE4`: end, wire, flags, payload length if any, MPTCP options with lengths.
     pub(crate) fn short(&self) -> String {
-        let segment = self.segment();
         let end = if self.from == End::Client { 'c' } else { 's' };
-        let mut text = format!("{end}{} ", self.wire);
-        let flags = segment.flags;
-        for (set, letter) in [
-            (flags.syn(), 'S'),
-            (flags.fin(), 'F'),
-            (flags.rst(), 'R'),
-            (flags.psh(), 'P'),
-            (flags.ack(), '.'),
-        ] {
-            if set {
-                text.push(letter);
-            }
-        }
-        if !segment.payload.is_empty() {
-            text += &format!(" {}", segment.payload.len());
-        }
-        for option in segment.options.mptcp() {
-            let fin = matches!(&option, MpOption::Dss(dss) if dss.data_fin);
-            text += &format!(" {}{}", name(&option), option.wire_len());
-            if fin {
-                text.push('F');
-            }
-        }
-        text
+        format!("{end}{} {}", self.wire, described(self.segment()))
     }
+}
+
+/// Flags, payload length if any, and MPTCP options with lengths: `P. 100 DSS20`.
+pub(crate) fn described(segment: &TcpSegment) -> String {
+    let mut text = String::new();
+    let flags = segment.flags;
+    for (set, letter) in
+        [(flags.syn(), 'S'), (flags.fin(), 'F'), (flags.rst(), 'R'), (flags.psh(), 'P'), (flags.ack(), '.')]
+    {
+        if set {
+            text.push(letter);
+        }
+    }
+    if !segment.payload.is_empty() {
+        text += &format!(" {}", segment.payload.len());
+    }
+    for option in segment.options.mptcp() {
+        let fin = matches!(&option, MpOption::Dss(dss) if dss.data_fin);
+        text += &format!(" {}{}{}", name(&option), option.wire_len(), if fin { "F" } else { "" });
+    }
+    text
 }
 
 pub(crate) fn name(option: &MpOption) -> &'static str {

@@ -13,7 +13,7 @@ use mptcp_model::wire::{
 };
 use sim_core::{Duration, Instant};
 
-use crate::pair::{End, Setup, host, name, socket_options};
+use crate::pair::{End, Setup, described, host, socket_options};
 
 /// Key of the peer.
 pub(crate) const KEY: u64 = 2;
@@ -118,28 +118,7 @@ impl Sent {
 
     /// `0 P. 100 DSS20`: flow, flags, payload length if any, MPTCP options with lengths.
     pub(crate) fn short(&self) -> String {
-        let segment = self.segment();
-        let mut text = format!("{} ", self.flow);
-        let flags = segment.flags;
-        for (set, letter) in [
-            (flags.syn(), 'S'),
-            (flags.fin(), 'F'),
-            (flags.rst(), 'R'),
-            (flags.psh(), 'P'),
-            (flags.ack(), '.'),
-        ] {
-            if set {
-                text.push(letter);
-            }
-        }
-        if !segment.payload.is_empty() {
-            text += &format!(" {}", segment.payload.len());
-        }
-        for option in segment.options.mptcp() {
-            let fin = matches!(&option, MpOption::Dss(dss) if dss.data_fin);
-            text += &format!(" {}{}{}", name(&option), option.wire_len(), if fin { "F" } else { "" });
-        }
-        text
+        format!("{} {}", self.flow, described(self.segment()))
     }
 }
 
