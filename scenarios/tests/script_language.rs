@@ -132,6 +132,9 @@ fn times_have_seven_forms() {
         assert_eq!(script.to_string(), format!("{text} close(3) = 0\n"));
     }
     assert_eq!(script("+.1 close(3) = 0").events[0].time, Time::Relative(ms(100)));
+    for too_long in ["315360001", "99999999999999999", "99999999999999999999999"] {
+        assert!(Script::parse("t", &format!("{too_long} close(3) = 0"), &Definitions::new()).is_err());
+    }
     assert_eq!(script("+0.000000001 close(3) = 0").to_string(), "+0.000000001 close(3) = 0\n");
 }
 

@@ -5,10 +5,11 @@ use scenarios::script::{Definitions, Environment, OptionSpec, PacketSpec, Script
 use sim_core::random::Streams;
 
 /// Pieces that scripts are made of, so that damage reaches all parts of the reader.
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 45] = [
     "+0",
     "0.1",
     "+0~+1",
+    "99999999999999999",
     "+0...1",
     "*",
     "<",

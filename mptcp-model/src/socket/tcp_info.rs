@@ -47,12 +47,18 @@ impl<'a> TcpInfo<'a> {
         Self { flow, now }
     }
 
+    /// The value of a constant that goes with the fields, such as `TCP_CA_Open`.
+    #[must_use]
+    pub fn constant(name: &str) -> Option<i64> {
+        CONSTANTS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
     /// The value of a field such as `tcpi_snd_cwnd`, or of a constant such as `TCP_CA_Open`. Times are in the
     /// units of Linux: microseconds for round trips and the RTO, milliseconds for `last_...`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<i64> {
-        if let Some((_, value)) = CONSTANTS.iter().find(|(known, _)| *known == name) {
-            return Some(*value);
+        if let Some(value) = Self::constant(name) {
+            return Some(value);
         }
         let flow = self.flow;
         let stats = &flow.stats;

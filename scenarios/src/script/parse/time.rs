@@ -68,7 +68,7 @@ fn span(cursor: &mut Cursor<'_>) -> Result<Duration> {
             let seconds: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
             let fraction: u64 = format!("{decimals:0<9}").parse().ok()?;
             // Ten years: sums of times stay far from the end of the clock.
-            (seconds <= 315_360_000).then_some(seconds * 1_000_000_000 + fraction)
+            (seconds <= 315_360_000).then(|| seconds * 1_000_000_000 + fraction)
         })
         .flatten();
     match nanos {

@@ -10,7 +10,7 @@
 mod calls;
 mod options;
 mod stack;
-mod words;
+pub mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -129,7 +129,9 @@ impl Script {
         runner.finish_call()
     }
 
-    fn setup_for(&self, variant: Variant) -> Setup {
+    /// The setup with the usual addresses of the variant, where the script states none of that family.
+    #[must_use]
+    pub fn setup_for(&self, variant: Variant) -> Setup {
         let mut setup = self.setup();
         if variant == Variant::Ipv6 {
             for (address, usual) in [

@@ -8,7 +8,7 @@ use crate::script::ast::{Expression, Field};
 use crate::units::Complaint;
 
 /// Constants of system calls, with their values in Linux.
-const CONSTANTS: [(&str, i64); 125] = [
+const CONSTANTS: [(&str, i64); 136] = [
     ("AF_UNSPEC", 0),
     ("AF_INET", 2),
     ("AF_INET6", 10),
@@ -134,15 +134,26 @@ const CONSTANTS: [(&str, i64); 125] = [
     ("ENETUNREACH", 101),
     ("ENOPROTOOPT", 92),
     ("EOPNOTSUPP", 95),
+    ("ENOENT", 2),
+    ("EBADF", 9),
+    ("EEXIST", 17),
+    ("ENOTSOCK", 88),
+    ("EMSGSIZE", 90),
+    ("EPROTONOSUPPORT", 93),
+    ("EAFNOSUPPORT", 97),
+    ("EADDRINUSE", 98),
+    ("EADDRNOTAVAIL", 99),
+    ("EISCONN", 106),
+    ("EALREADY", 114),
 ];
 
 /// The number of a constant.
-pub(super) fn constant(name: &str) -> Option<i64> {
+pub fn constant(name: &str) -> Option<i64> {
     CONSTANTS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
 /// The value of an expression; `None` for `...`.
-pub(super) fn optional(expression: &Expression) -> Result<Option<i64>, Complaint> {
+pub fn optional(expression: &Expression) -> Result<Option<i64>, Complaint> {
     Ok(Some(match expression {
         Expression::Ellipsis => return Ok(None),
         Expression::Integer { value, .. } => i64::try_from(*value)
@@ -170,12 +181,12 @@ pub(super) fn optional(expression: &Expression) -> Result<Option<i64>, Complaint
 }
 
 /// The value of an expression that must be a number.
-pub(super) fn number(expression: &Expression) -> Result<i64, Complaint> {
+pub fn number(expression: &Expression) -> Result<i64, Complaint> {
     optional(expression)?.ok_or_else(|| not_a_number(expression))
 }
 
 /// A number of octets.
-pub(super) fn length(expression: &Expression) -> Result<u64, Complaint> {
+pub fn length(expression: &Expression) -> Result<u64, Complaint> {
     u64::try_from(number(expression)?).map_err(|_| not_a_number(expression))
 }
 
@@ -184,7 +195,7 @@ fn not_a_number(expression: &Expression) -> Complaint {
 }
 
 /// The members of a structure, if it is one.
-pub(super) fn members(expression: &Expression) -> Option<&[Field]> {
+pub fn members(expression: &Expression) -> Option<&[Field]> {
     match expression {
         Expression::Struct(fields) => Some(fields),
         Expression::Array(items) => match &items[..] {
@@ -196,17 +207,17 @@ pub(super) fn members(expression: &Expression) -> Option<&[Field]> {
 }
 
 /// A member by name.
-pub(super) fn member<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expression> {
+pub fn member<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expression> {
     fields.iter().find(|field| field.name.as_deref() == Some(name)).map(|field| &field.value)
 }
 
 /// Poll events by name or number.
-pub(super) fn events(expression: &Expression) -> Result<Option<PollEvents>, Complaint> {
+pub fn events(expression: &Expression) -> Result<Option<PollEvents>, Complaint> {
     Ok(optional(expression)?.map(|bits| PollEvents(bits as u32)))
 }
 
 /// Octets of a vector of buffers: `[{..., 100}, {..., 200}]`.
-pub(super) fn vector_length(expression: &Expression) -> Result<u64, Complaint> {
+pub fn vector_length(expression: &Expression) -> Result<u64, Complaint> {
     let Expression::Array(items) = expression else { return Err(not_a_number(expression)) };
     let mut total = 0;
     for item in items {
@@ -218,7 +229,7 @@ pub(super) fn vector_length(expression: &Expression) -> Result<u64, Complaint> {
 }
 
 /// Octets of a message: the vector in it.
-pub(super) fn message_length(expression: &Expression) -> Result<u64, Complaint> {
+pub fn message_length(expression: &Expression) -> Result<u64, Complaint> {
     let fields = members(expression).unwrap_or_default();
     for name in ["msg_control", "msg_flags"] {
         let plain = member(fields, name)
@@ -234,7 +245,7 @@ pub(super) fn message_length(expression: &Expression) -> Result<u64, Complaint> 
 }
 
 /// A socket address; `None` for `...`, and `Some(None)` for `AF_UNSPEC`.
-pub(super) fn address(expression: &Expression) -> Result<Option<Option<SocketAddr>>, Complaint> {
+pub fn address(expression: &Expression) -> Result<Option<Option<SocketAddr>>, Complaint> {
     let Some(fields) = members(expression) else {
         optional(expression)?;
         return Ok(None);
