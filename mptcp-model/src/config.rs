@@ -89,6 +89,9 @@ pub struct TcpConfig {
     /// retransmission is acknowledged (Linux before 5.14; conservation as RFC 6937 has it), instead of making
     /// up for what was not sent.
     pub prr_conserves: bool,
+    /// Whether the window limits the sender is what the largest flight of a window showed, and in slow start only
+    /// whether that was half the window (Linux before 6.1), instead of once seen for the rest of the window.
+    pub usage_by_flight: bool,
     /// Compressed ACKs of out-of-order data: most of them in a row (`tcp_comp_sack_nr`); 0 is off.
     pub comp_sack_segments: u8,
     /// Longest delay of a compressed ACK (`tcp_comp_sack_delay_ns`).
@@ -244,6 +247,7 @@ impl TcpConfig {
             tail_loss_probe: true,
             reordering: 3,
             prr_conserves: false,
+            usage_by_flight: false,
             comp_sack_segments: 44,
             comp_sack_delay: Duration::from_millis(1),
             time_wait: Duration::from_secs(60),
@@ -263,6 +267,7 @@ impl TcpConfig {
                 initial_window_limit: 65_535,
                 adv_win_scale: Some(1),
                 prr_conserves: true,
+                usage_by_flight: true,
                 timer_tick: Some(Duration::from_millis(1)),
                 ..linux
             },

@@ -41,6 +41,10 @@ impl Connection {
     #[inline(never)]
     fn handle_any_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
         let parsed = segment.options.parse_all();
+        let was_active = self.subflows[index].is_active();
+        if self.out_of_tree && self.mode == Mode::Multipath {
+            self.take_data_ack_first(now, index, segment, &parsed);
+        }
         let was = self.subflows[index].flow.state();
         let map = self.announced_mapping(index, segment, &parsed);
         // Only data asks for space.
@@ -88,7 +92,11 @@ impl Connection {
                 self.revive(index);
             }
             if self.mode == Mode::Multipath {
-                self.push_pending(now);
+                if !self.out_of_tree || outcome.acked || self.subflows[index].is_active() != was_active {
+                    self.push_pending(now);
+                } else if self.send.fin_queued {
+                    self.check_data_fin_send(now);
+                }
             }
         }
         deliveries.clear();
@@ -200,10 +208,15 @@ impl Connection {
 
     #[inline]
     pub(super) fn take_data_ack(&mut self, now: Instant, index: usize, number: DataNumber) {
+        let window = self.subflows[index].flow.snd_wnd;
+        self.take_data_ack_with(now, number, window);
+    }
+
+    #[inline]
+    pub(super) fn take_data_ack_with(&mut self, now: Instant, number: DataNumber, window: u64) {
         let expected = self.keys.local_base.wrapping_add(self.send.una);
         let full = number.expand(expected);
         let position = full.wrapping_sub(self.keys.local_base);
-        let window = self.subflows[index].flow.snd_wnd;
         self.data_acked(now, position, window);
         if self.send.reinject_later {
             self.send.reinject_later = false;

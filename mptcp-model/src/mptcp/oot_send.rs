@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 use super::{Connection, Mode, Stage};
 use crate::congestion::CaState;
 use crate::scheduler::{Request, SchedulerView};
+use crate::wire::options::ParsedOptions;
+use crate::wire::{Packet, TcpSegment};
 
 /// Largest timeout of the connection (`TCP_RTO_MAX`).
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
@@ -48,6 +50,8 @@ pub(crate) struct OotSend {
     retransmissions: u64,
     /// End of the last segment that was not full (`snd_sml`).
     small_end: u64,
+    /// Packets that left before the acknowledgment they answer was looked at on its subflow.
+    pub(super) left: Vec<(usize, Packet)>,
 }
 
 /// Where the next segment comes from.
@@ -62,6 +66,42 @@ enum Source {
 type Views = SmallVec<[SchedulerView; 8]>;
 
 impl Connection {
+    /// The DATA_ACK of a segment comes before its acknowledgment (`mptcp_handle_options` in
+    /// `tcp_validate_incoming`): what there is room for leaves with the windows as the last segment left them,
+    /// and before anything that this one finds lost. What the acknowledgment makes room for follows if it is
+    /// cumulative (`tcp_check_space`), otherwise with the next segment of any subflow.
+    pub(super) fn take_data_ack_first(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        options: &ParsedOptions,
+    ) {
+        let Some(number) = options.dss.as_ref().and_then(|dss| dss.data_ack) else { return };
+        let flow = &mut self.subflows[index].flow;
+        flow.queue.rank = None;
+        if !flow.validates(segment, options) {
+            return;
+        }
+        let window = u64::from(segment.window) << flow.snd_wscale;
+        self.subflows[index].potentially_failed = false;
+        self.take_data_ack_with(now, number, window);
+        self.push_pending(now);
+        let extra = self.dss_room();
+        for index in 0..self.subflows.len() {
+            let subflow = &self.subflows[index];
+            if subflow.flow.queue.unsent.is_empty() || subflow.flow.fin_wanted || !subflow.signals.is_empty()
+            {
+                continue;
+            }
+            self.subflows[index].flow.queue.rank_below();
+            while let Some(plan) = self.next_plan(index, now, extra) {
+                let packet = self.emit(index, &plan, now);
+                self.oot_send.left.push((index, packet));
+            }
+        }
+    }
+
     /// Hand down what can be sent (`mptcp_write_xmit`).
     pub(super) fn distribute_oot(&mut self, now: Instant) {
         let extra = self.dss_room();

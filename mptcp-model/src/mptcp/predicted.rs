@@ -28,7 +28,7 @@ impl Connection {
                     && subflow.stage == Stage::Confirmed
                     && !(subflow.stale | subflow.potentially_failed)
                     && self.recv.fin_at.is_none()
-                    && !self.checksum
+                    && !(self.checksum | self.out_of_tree)
             }
             Mode::Plain => !options.has_dss() && !self.orphaned,
             Mode::Offered => false,
@@ -100,9 +100,6 @@ impl Connection {
         };
         let flow = &mut self.subflows[index].flow;
         let start = flow.take_predicted_data(&around, segment, options, truesize);
-        if self.out_of_tree && self.mode == Mode::Multipath {
-            self.spread_window(index);
-        }
         let before = self.recv.unread;
         if self.mode == Mode::Multipath {
             self.take_data_ack(now, index, options.data_ack);
@@ -155,7 +152,7 @@ impl Connection {
                 checksum: None,
                 wire_len: options.map_len,
             };
-            self.use_long_ack = !self.out_of_tree;
+            self.use_long_ack = true;
             self.deliver_at(position, payload, truesize);
             return;
         }

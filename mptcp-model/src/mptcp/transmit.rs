@@ -10,6 +10,9 @@ use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
 impl Connection {
     /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
     pub(crate) fn transmit(&mut self, now: Instant, mut out: impl FnMut(usize, Packet)) {
+        for (index, packet) in self.oot_send.left.drain(..) {
+            out(index, packet);
+        }
         loop {
             let extra = self.dss_room();
             let mut grew = false;
@@ -34,7 +37,7 @@ impl Connection {
 
     /// What a subflow sends next.
     #[inline]
-    fn next_plan(&mut self, index: usize, now: Instant, extra: u32) -> Option<Plan> {
+    pub(super) fn next_plan(&mut self, index: usize, now: Instant, extra: u32) -> Option<Plan> {
         let subflow = &mut self.subflows[index];
         if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
             return None;

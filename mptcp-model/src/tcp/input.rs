@@ -179,6 +179,31 @@ impl Flow {
         Outcome { acceptable: true, established: true, acked: true, ..Outcome::default() }
     }
 
+    /// PAWS (RFC 7323, section 5.3).
+    fn is_outdated(&self, options: &ParsedOptions) -> bool {
+        let timestamps = options.timestamps.filter(|_| self.ts_ok);
+        timestamps.is_some_and(|(val, _)| self.recv.ts_recent.wrapping_sub(val).cast_signed() > 0)
+    }
+
+    /// Acceptability (RFC 9293, section 3.10.7.4; Linux `tcp_sequence`).
+    fn is_in_window(&self, start: i64, end: i64) -> bool {
+        let window_end = self.recv.rcv_nxt as i64 + self.recv.receive_window() as i64;
+        end >= self.recv.rcv_wup as i64 && start <= window_end
+    }
+
+    /// Whether a segment of an established flow passes all that is looked at before its acknowledgment
+    /// (`tcp_validate_incoming`).
+    pub(crate) fn validates(&self, segment: &TcpSegment, options: &ParsedOptions) -> bool {
+        let flags = segment.flags;
+        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
+        let end = start + i64::from(segment.payload.len()) + i64::from(flags.fin());
+        self.is_synchronized()
+            && flags.ack()
+            && !(flags.rst() || flags.syn())
+            && !self.is_outdated(options)
+            && self.is_in_window(start, end)
+    }
+
     fn handle_synchronized(
         &mut self,
         around: &Surroundings<'_>,
@@ -192,19 +217,13 @@ impl Flow {
         let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
         let end = start + i64::from(len) + i64::from(flags.fin()) + i64::from(flags.syn());
         let rcv_nxt = self.recv.rcv_nxt as i64;
-        let window_end = rcv_nxt + self.recv.receive_window() as i64;
 
-        // PAWS (RFC 7323, section 5.3).
-        let timestamps = options.timestamps.filter(|_| self.ts_ok);
-        if let Some((val, _)) = timestamps {
-            let older = self.recv.ts_recent.wrapping_sub(val).cast_signed() > 0;
-            if older && !flags.rst() {
-                self.recv.ack_immediately();
-                return Outcome::default();
-            }
+        if self.is_outdated(options) && !flags.rst() {
+            self.recv.ack_immediately();
+            return Outcome::default();
         }
-        // Acceptability (RFC 9293, section 3.10.7.4; Linux tcp_sequence).
-        if end < self.recv.rcv_wup as i64 || start > window_end {
+        let timestamps = options.timestamps.filter(|_| self.ts_ok);
+        if !self.is_in_window(start, end) {
             if !flags.rst() {
                 if flags.syn() && self.state == TcpState::SynReceived {
                     self.handshake_due = true;

@@ -8,7 +8,11 @@ use super::{Flow, XmitTimer};
 impl Flow {
     /// `tcp_is_cwnd_limited`.
     pub(super) fn was_cwnd_limited(&self) -> bool {
-        self.is_cwnd_limited || (self.window.in_slow_start() && self.window.cwnd < 2 * self.max_packets_out)
+        let fed = self.window.cwnd < 2 * self.max_packets_out;
+        if self.config.usage_by_flight && self.window.in_slow_start() {
+            return fed;
+        }
+        self.is_cwnd_limited || (self.window.in_slow_start() && fed)
     }
 
     /// Rate at which the flow would pace: twice the window per RTT in slow start, 1.2 times later

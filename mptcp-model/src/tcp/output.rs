@@ -4,7 +4,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::sendq::{Chunk, Mapping, SegFlags, TxSeg};
+use super::sendq::{Chunk, Mapping, Resent, SegFlags, TxSeg};
 use super::{Flow, Forced, Plan, PlanKind, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::path_manager::CloseReason;
@@ -393,7 +393,8 @@ impl Flow {
         if newly {
             self.queue.retrans_out += 1;
         }
-        self.queue.retransmitted.push_back((seg.start, order));
+        let rank = self.queue.rank.unwrap_or(order);
+        self.queue.retransmitted.push_back(Resent { start: seg.start, order, rank });
         self.queue.retransmitted_to = self.queue.retransmitted_to.max(seg.end());
         self.retrans_stamp.get_or_insert(now);
         if self.undo_retrans < 0 {
@@ -479,7 +480,9 @@ impl Flow {
         let quota = match self.window.cwnd.saturating_sub(self.queue.in_flight()) {
             0 if probe => 1,
             0 => {
-                self.cwnd_limited(now);
+                if !self.config.usage_by_flight {
+                    self.cwnd_limited(now);
+                }
                 return false;
             }
             room => room,
@@ -711,17 +714,15 @@ impl Flow {
     fn validate_window(&mut self, now: Instant) {
         let out = self.queue.packets_out();
         let limited = self.queue.in_flight() >= self.window.cwnd;
-        if self.snd_una >= self.cwnd_usage_seq
-            || limited
-            || (!self.is_cwnd_limited && out > self.max_packets_out)
-        {
+        let more = out > self.max_packets_out;
+        let tells =
+            if self.config.usage_by_flight { more } else { limited || (!self.is_cwnd_limited && more) };
+        if self.snd_una >= self.cwnd_usage_seq || tells {
             self.is_cwnd_limited = limited;
             self.max_packets_out = out;
             self.cwnd_usage_seq = self.snd_nxt;
         }
-        let fed = self.is_cwnd_limited
-            || (self.window.in_slow_start() && self.window.cwnd < 2 * self.max_packets_out);
-        if fed {
+        if self.was_cwnd_limited() {
             self.cwnd_used = 0;
             self.cwnd_stamp = now;
         } else {

@@ -5,7 +5,7 @@ use sim_core::{Duration, Instant};
 
 use super::input::Surroundings;
 use super::recovery::Tally;
-use super::sendq::SegFlags;
+use super::sendq::{Resent, SegFlags};
 use super::{Flow, Rack, Rexmit, XmitTimer};
 use crate::congestion::{CaState, Cause, PathView};
 
@@ -38,7 +38,11 @@ impl Flow {
 
     pub(super) fn note_reordering(&mut self, lowest: u64) {
         let mss = u64::from(self.mss_now(0)).max(1);
-        let metric = self.queue.highest_sacked.saturating_sub(lowest);
+        let fack = self.highest_sack();
+        if lowest >= fack {
+            return;
+        }
+        let metric = fack - lowest;
         if metric > u64::from(self.reordering) * mss {
             self.reordering = (metric.div_ceil(mss) as u32).min(300);
         }
@@ -92,7 +96,7 @@ impl Flow {
             index += 1;
         }
         // Retransmissions stand in the order of theirs.
-        while let Some(&(start, order)) = self.queue.retransmitted.front() {
+        while let Some(&Resent { start, order, rank }) = self.queue.retransmitted.front() {
             let index = self.queue.sent.partition_point(|seg| seg.start < start);
             let current = self.queue.sent.get(index).is_some_and(|seg| {
                 seg.start == start
@@ -103,7 +107,7 @@ impl Flow {
             });
             if current {
                 let sent_at = self.queue.sent[index].sent_at;
-                if !rack.sent_after(sent_at, order) {
+                if !rack.sent_after(sent_at, rank) {
                     break;
                 }
                 let age = now.saturating_since(sent_at);

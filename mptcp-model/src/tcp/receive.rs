@@ -240,8 +240,9 @@ impl Receiver {
     }
 
     /// The next ACK reports a duplicate (RFC 2883).
-    pub(crate) const fn note_duplicate(&mut self, start: u64, end: u64) {
+    pub(crate) fn note_duplicate(&mut self, start: u64, end: u64) {
         self.dsack = Some((start, end));
+        self.enter_quickack(MAX_QUICKACKS);
     }
 
     /// When data arrived last.

@@ -36,8 +36,6 @@ pub(super) struct Tally {
     pub(super) last_acked: Option<Instant>,
     pub(super) first_sacked: Option<Instant>,
     pub(super) last_sacked: Option<Instant>,
-    /// A segment below the highest SACK was newly (s)acked: reordering.
-    pub(super) reordered_at: Option<u64>,
     /// Echoed timestamp on this host's clock.
     pub(super) echo: Option<u32>,
 }
@@ -89,6 +87,7 @@ impl Flow {
         self.rack.advanced = false;
         self.last_ack_received = now;
 
+        let prior_fack = self.highest_sack();
         self.update_window(segment, seq, ack, prior_una, &mut tally);
         if self.sack_ok && (!options.sack.is_empty()) {
             self.take_sacks(now, options, &mut tally);
@@ -98,15 +97,12 @@ impl Flow {
             tally.una_advanced = true;
             self.snd_una = ack;
             self.retries = 0;
-            self.clean_queue(now, prior_una, &mut tally);
+            self.clean_queue(now, prior_una, prior_fack, &mut tally);
             outcome.acked = true;
             self.stats.bytes_acked += tally.bytes;
             self.acked_since_loss += tally.bytes;
         }
         self.sample_rtt(now, options, &mut tally);
-        if let Some(at) = tally.reordered_at {
-            self.note_reordering(at);
-        }
         self.delivered += u64::from(tally.delivered);
         self.update_reo_wnd(tally.dsack);
         if self.snd_una == self.snd_nxt && self.fin_sent {

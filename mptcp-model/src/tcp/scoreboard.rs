@@ -2,10 +2,12 @@
 //! acknowledged for good, the round-trip samples that follow, and a receiver that takes back what it reported.
 
 use sim_core::{Duration, Instant};
+use smallvec::SmallVec;
 
 use super::recovery::Tally;
 use super::sendq::SegFlags;
 use super::{Flow, XmitTimer};
+use crate::congestion::CaState;
 use crate::wire::Seq;
 use crate::wire::options::ParsedOptions;
 
@@ -15,6 +17,7 @@ impl Flow {
         let iss = self.params.iss;
         let una = self.snd_una;
         let offset = |seq: Seq| seq.to_offset(iss, una);
+        let mut blocks: SmallVec<[(u64, u64); 4]> = SmallVec::new();
         for (i, (left, right)) in options.sack.iter().enumerate() {
             let (left, right) = (offset(left), offset(right));
             if i == 0 {
@@ -34,13 +37,37 @@ impl Flow {
             if left >= right || right > self.snd_nxt as i64 || left < self.snd_una as i64 {
                 continue;
             }
-            self.mark_sacked(now, left as u64, right as u64, tally);
+            blocks.push((left as u64, right as u64));
+        }
+        // The newest block comes first; lower ones are not late for it.
+        blocks.sort_unstable();
+        let mut reordered = None;
+        for (left, right) in blocks {
+            self.mark_sacked(now, left, right, tally, &mut reordered);
+        }
+        if let Some(at) = reordered
+            && (self.ca_state != CaState::Loss || self.undo_marker != 0)
+        {
+            self.note_reordering(at);
         }
     }
 
-    pub(super) fn mark_sacked(&mut self, now: Instant, left: u64, right: u64, tally: &mut Tally) {
+    /// End of the highest segment selectively acknowledged (`tcp_highest_sack_seq`).
+    pub(super) const fn highest_sack(&self) -> u64 {
+        if self.queue.sacked_out > 0 { self.queue.highest_sacked } else { self.snd_una }
+    }
+
+    /// `reordered` is the first segment newly reported below one that was before, and sent but once.
+    fn mark_sacked(
+        &mut self,
+        now: Instant,
+        left: u64,
+        right: u64,
+        tally: &mut Tally,
+        reordered: &mut Option<u64>,
+    ) {
         let mut index = self.queue.sent.partition_point(|seg| seg.start < left);
-        let highest_before = self.queue.highest_sacked;
+        let highest_before = self.highest_sack();
         while index < self.queue.sent.len() {
             let seg = &mut self.queue.sent[index];
             if seg.end() > right {
@@ -61,8 +88,8 @@ impl Flow {
                 seg.flags.0 &= !SegFlags::RETRANS;
                 self.queue.retrans_out -= 1;
             } else if !flags.has(SegFlags::EVER_RETRANS) {
-                if start < highest_before && tally.reordered_at.is_none_or(|at| start < at) {
-                    tally.reordered_at = Some(start);
+                if start < highest_before {
+                    reordered.get_or_insert(start);
                 }
                 if end <= self.high_seq {
                     tally.orig_acked = true;
@@ -81,8 +108,10 @@ impl Flow {
         }
     }
 
-    /// Remove what is cumulatively acknowledged (`tcp_clean_rtx_queue`).
-    pub(super) fn clean_queue(&mut self, now: Instant, prior_una: u64, tally: &mut Tally) {
+    /// Remove what is cumulatively acknowledged (`tcp_clean_rtx_queue`). Before this acknowledgment everything up to
+    /// `prior_fack` was reported; a segment below, sent but once, was late.
+    pub(super) fn clean_queue(&mut self, now: Instant, prior_una: u64, prior_fack: u64, tally: &mut Tally) {
+        let mut reordered = None;
         while let Some(front) = self.queue.sent.front_mut() {
             let end = front.end();
             if end > self.snd_una {
@@ -109,8 +138,8 @@ impl Flow {
             } else if !seg.flags.has(SegFlags::SACKED) {
                 tally.first_acked.get_or_insert(seg.sent_at);
                 tally.last_acked = Some(seg.sent_at);
-                if seg.start < self.queue.highest_sacked && tally.reordered_at.is_none_or(|a| seg.start < a) {
-                    tally.reordered_at = Some(seg.start);
+                if seg.start < prior_fack {
+                    reordered.get_or_insert(seg.start);
                 }
                 if end <= self.high_seq {
                     tally.orig_acked = true;
@@ -133,6 +162,9 @@ impl Flow {
             if seg.flags.has(SegFlags::LOST) {
                 self.queue.lost_out -= 1;
             }
+        }
+        if let Some(at) = reordered.filter(|_| self.sack_ok) {
+            self.note_reordering(at);
         }
         let una = self.snd_una;
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(una);

@@ -78,6 +78,17 @@ impl TxSeg {
 /// Truesize overhead of one socket buffer of the sender: two descriptors, shared info and the header room.
 const SKB_OVERHEAD: u64 = 1280;
 
+/// A segment retransmitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resent {
+    pub(crate) start: u64,
+    /// Of its last transmission.
+    pub(crate) order: u32,
+    /// The order it passes for: of segments sent while one acknowledgment was looked at, those higher in the
+    /// stream count as the later ones (`tcp_skb_sent_after`), even if the retransmission followed them.
+    pub(crate) rank: u32,
+}
+
 /// Chunks and scoreboard of one flow.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
@@ -96,8 +107,10 @@ pub(crate) struct SendQueue {
     pub(crate) retransmit_hint: u64,
     /// Offset after the highest selectively acknowledged octet.
     pub(crate) highest_sacked: u64,
-    /// Segments retransmitted, in the order of their last transmission: start and order.
-    pub(crate) retransmitted: VecDeque<(u64, u32)>,
+    /// Segments retransmitted, in the order of their last transmission.
+    pub(crate) retransmitted: VecDeque<Resent>,
+    /// Where retransmissions stand for RACK if not where they left.
+    pub(crate) rank: Option<u32>,
     /// Offset after the last octet ever retransmitted.
     pub(crate) retransmitted_to: u64,
     /// Transmissions so far.
@@ -128,6 +141,11 @@ impl SendQueue {
         self.transmissions
     }
 
+    /// Retransmissions from now on pass for earlier than what else leaves from now on.
+    pub(crate) const fn rank_below(&mut self) {
+        self.rank = Some(self.transmissions);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.unsent.is_empty() && self.sent.is_empty()
     }
@@ -144,8 +162,9 @@ impl SendQueue {
     pub(crate) fn judge_again(&mut self, snd_una: u64) {
         self.rack_hint = snd_una;
         let again = |seg: &&TxSeg| seg.flags.has(SegFlags::EVER_RETRANS) && !seg.flags.has(SegFlags::SACKED);
-        let mut open: Vec<_> = self.sent.iter().filter(again).map(|seg| (seg.start, seg.order)).collect();
-        open.sort_unstable_by(|a, b| a.1.wrapping_sub(b.1).cast_signed().cmp(&0));
+        let resent = |seg: &TxSeg| Resent { start: seg.start, order: seg.order, rank: seg.order };
+        let mut open: Vec<_> = self.sent.iter().filter(again).map(resent).collect();
+        open.sort_unstable_by(|a, b| a.order.wrapping_sub(b.order).cast_signed().cmp(&0));
         self.retransmitted = open.into();
     }
 
@@ -205,6 +224,7 @@ mod tests {
         queue.sent[1].flags = SegFlags(SegFlags::EVER_RETRANS | SegFlags::SACKED);
         queue.judge_again(500);
         assert_eq!(queue.rack_hint, 500);
-        assert_eq!(queue.retransmitted, [(3000, 5), (0, 6)]);
+        let expected = [(3000, 5), (0, 6)].map(|(start, order)| Resent { start, order, rank: order });
+        assert_eq!(queue.retransmitted, expected);
     }
 }

@@ -224,3 +224,35 @@ fn a_timeout_of_the_connection_sends_the_oldest_segment_on_another_subflow() {
     let again: Vec<u64> = data(&pair, from, 1).into_iter().map(dsn).collect();
     assert_eq!(again, [oldest]);
 }
+
+#[test]
+fn a_data_ack_sends_before_the_acknowledgment_beside_it_finds_a_loss() {
+    // TCP-05; reference case o2-loss-reno: new data leaves with the third duplicate, then the retransmission, which
+    // RACK takes for the earlier of the two and sends once more when the new data is reported.
+    let mut pair = Pair::new(&Setup { wires: 1, ..setup() });
+    pair.run_ms(25);
+    pair.send(5);
+    pair.run_ms(300);
+    let from = pair.log.len();
+    let mut count = 0;
+    pair.filter = Box::new(move |from, _, packet| {
+        let data = from == End::Client && packet.wire_len() > 1000;
+        count += usize::from(data);
+        if data && count == 4 { Fate::Drop } else { Fate::Pass }
+    });
+    pair.send(60_000);
+    pair.run_ms(2000);
+    assert_eq!(pair.read, 60_005);
+    let sent: Vec<(u64, u64)> = data(&pair, from, 0)
+        .iter()
+        .map(|line| ((line.at - pair.log[from].at).as_millis(), dsn(line)))
+        .collect();
+    let lost = sent[3].1;
+    let again: Vec<usize> = (4..sent.len()).filter(|&at| sent[at].1 == lost).collect();
+    assert_eq!(again.len(), 2, "{sent:?}");
+    let (first, second) = (again[0], again[1]);
+    assert_eq!((sent[first].0, sent[second].0), (20, 40));
+    assert!(sent[first - 1].0 == 20 && sent[first - 1].1 > lost, "new data first: {sent:?}");
+    let stats = *pair.connection().subflows()[0].flow.stats();
+    assert_eq!((stats.retransmitted, stats.recoveries, stats.dsacks), (2, 1, 1));
+}

@@ -287,10 +287,11 @@ fn schedulers_differ_in_what_the_second_subflow_carries() {
     let mut turns = transfer("roundrobin", "kernel");
     // Until it is confirmed the second one takes only what follows (SCHED-04).
     let before = (payload_of(&turns, 0), payload_of(&turns, 1));
-    turns.send(200_000);
+    // Within both windows they take turns; beyond, the one that has room is served.
+    turns.send(24 * 1428);
     turns.run_ms(1_000);
     let (first, second) = (payload_of(&turns, 0) - before.0, payload_of(&turns, 1) - before.1);
-    assert!(first.abs_diff(second) < 40_000, "{first} {second}");
+    assert_eq!((first, second), (12 * 1428, 12 * 1428));
     let copied = transfer("redundant", "kernel");
     let duplicates = copied.server_connection().stats().duplicate_bytes;
     assert!(duplicates > 200_000, "{duplicates}");
