@@ -141,6 +141,10 @@ impl Host {
             _ => None,
         });
         let listener = self.find_listener(local).ok_or(None)?;
+        if segment.flags.fin() {
+            // What ends at once is not begun (`tcp_rcv_state_process`).
+            return Ok(());
+        }
         if self.is_full(listener) {
             // Dropped, not refused: the peer tries again (TCP-01, CAP-27).
             self.stats.listen_overflows += 1;

@@ -88,6 +88,15 @@ fn a_syn_of_the_wrong_length_for_its_version_is_a_plain_one() {
 }
 
 #[test]
+fn a_syn_that_ends_what_it_begins_is_dropped() {
+    // TCP-01: RFC 9293 leaves it open, Linux drops it.
+    let mut peer = Peer::of_server(&bare());
+    peer.silent_flow(0);
+    peer.send(Seg::ack(0, 0, 0).flags(TcpFlags::SYN.with(TcpFlags::FIN)));
+    assert_eq!(peer.story(), Vec::<String>::new());
+}
+
+#[test]
 fn only_answers_that_fit_the_offer_are_taken() {
     // CAP-07, CAP-08, CAP-09, CAP-17, MAL-08, WIRE-39, FSM-03
     for (version, flags, key, taken) in [

@@ -36,8 +36,11 @@ pub(crate) fn drive(input: &[u8]) {
             assert!(peer.connection().subflows().len() < 200);
         }
     }
-    peer.read();
-    peer.close();
+    for connection in std::mem::take(&mut peer.accepted) {
+        peer.connection = Some(connection);
+        peer.read();
+        peer.close();
+    }
     peer.run(Duration::from_secs(2_000));
     assert_eq!(peer.host.bindings(), (0, 0), "INV-06");
 }

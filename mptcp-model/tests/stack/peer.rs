@@ -129,6 +129,8 @@ pub(crate) struct Peer {
     pub(crate) socket: SocketId,
     /// The connection: that of the client, or the one accepted.
     pub(crate) connection: Option<SocketId>,
+    /// All that were accepted.
+    pub(crate) accepted: Vec<SocketId>,
     pub(crate) version: Version,
     pub(crate) host_key: u64,
     pub(crate) flows: Vec<Wire>,
@@ -165,6 +167,7 @@ impl Peer {
             end,
             socket,
             connection,
+            accepted: connection.into_iter().collect(),
             version,
             host_key: 0,
             flows: Vec::new(),
@@ -381,6 +384,7 @@ impl Peer {
                 busy = true;
                 if self.end == End::Server && event.socket == self.socket {
                     self.connection = self.host.accept(event.socket);
+                    self.accepted.extend(self.connection);
                 }
             }
             if !busy {
