@@ -58,7 +58,9 @@ impl Flow {
         recv.irs = irs;
         recv.rcv_nxt = 1;
         recv.rcv_wup = 1;
-        self.peer_mss = options.mss.unwrap_or(536);
+        // A size of nothing says nothing.
+        self.peer_mss = options.mss.filter(|mss| *mss > 0).unwrap_or(536);
+        let space = recv.window_clamp;
         self.sack_ok &= options.sack;
         self.ts_ok &= options.timestamp.is_some();
         recv.ts_recent = options.timestamp.unwrap_or(0);
@@ -75,10 +77,12 @@ impl Flow {
         self.max_window = self.snd_wnd;
         self.snd_wl1 = 0;
         if passive {
-            // The SYN/ACK offers whole segments as the peer will send them (TCP-04).
-            let mss = u64::from(self.peer_mss.min(self.params.mss)) - if self.ts_ok { 12 } else { 0 };
-            let initial = recv.window_clamp.min(u64::from(self.config.initial_window_limit));
-            recv.rcv_wnd = initial / mss * mss;
+            // The SYN/ACK offers whole segments of the size announced here, whatever that of the peer; only then
+            // comes the limit of a window without scale (TCP-04, `tcp_select_initial_window`).
+            let options = if self.ts_ok { 12 } else { 0 };
+            let mss = u64::from(self.params.mss.saturating_sub(options).max(1));
+            let initial = space.min(u64::from(self.config.initial_window_limit));
+            recv.rcv_wnd = (initial / mss * mss).min(recv.window_clamp);
             recv.ssthresh = recv.rcv_wnd;
         }
     }
