@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use mptcp_model::mptcp::machine;
 use mptcp_model::net::middlebox::registry as boxes;
+use mptcp_model::parameters::Parameter;
 use mptcp_model::{congestion, path_manager, scheduler};
 use scenarios::library;
 use scenarios::published::{self, Range};
@@ -92,7 +93,7 @@ fn congestion_controls() -> String {
 }
 
 fn middleboxes() -> String {
-    let row = |parameter: &boxes::Parameter| {
+    let row = |parameter: &Parameter| {
         let unit = if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
         let name = format!("  {}", parameter.name);
         (name, format!("  {}{unit}: {}", parameter.meaning, parameter.kind))

@@ -7,6 +7,7 @@ pub mod crypto;
 pub mod host;
 pub mod mptcp;
 pub mod net;
+pub mod parameters;
 pub mod path_manager;
 pub mod scheduler;
 pub mod socket;

@@ -6,10 +6,10 @@ mod pair;
 
 use std::collections::BTreeMap;
 
-use mptcp_model::congestion::registry::Parameters;
 use mptcp_model::mptcp::{Mode, SocketError};
 use mptcp_model::net::InterfaceId;
 use mptcp_model::net::middlebox::{Chain, Counters, Direction, registry};
+use mptcp_model::parameters::Parameters;
 use mptcp_model::path_manager::CloseReason;
 use mptcp_model::wire::{Body, MpOption, Packet, verify_checksums};
 use pair::{Pair, Setup};

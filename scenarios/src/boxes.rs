@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use mptcp_model::congestion::{Parameters, Value};
-use mptcp_model::net::middlebox::registry::{self, Entry, Kind, Parameter as Known};
+use mptcp_model::net::middlebox::registry::{self, Entry};
 use mptcp_model::net::middlebox::{Middlebox, reversed::Reversed};
+use mptcp_model::parameters::{Kind, Parameter as Known, Parameters, Value};
 use sim_core::random::Stream;
 
 use crate::scenario::{BoxConfig, NearSide, Parameter};

@@ -23,9 +23,9 @@ use core::fmt;
 use sim_core::{Duration, Instant};
 
 pub use coupling::Arithmetic;
-pub use registry::{
-    Algorithm, CreateError, Kind, Parameter, Parameters, UnknownAlgorithm, Value, create, find, list, names,
-};
+pub use registry::{Algorithm, CreateError, UnknownAlgorithm, create, find, list, names};
+
+pub use crate::parameters::{Kind, Parameter, Parameters, Value};
 
 /// The congestion window of one flow, in segments of the sender's MSS, as in Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

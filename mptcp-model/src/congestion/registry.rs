@@ -3,11 +3,9 @@
 
 mod table;
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use self::table::{ALGORITHMS, ARITHMETIC};
 use super::{Arithmetic, CongestionControl};
+use crate::parameters::{Parameter, ParameterError, Parameters, Resolved, hint};
 use crate::suggest::closest;
 
 /// One entry of the table.
@@ -25,154 +23,6 @@ pub struct Algorithm {
     /// What can be set.
     pub parameters: &'static [Parameter],
     build: fn(&Resolved) -> Box<dyn CongestionControl>,
-}
-
-/// One parameter of an algorithm.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    /// Name.
-    pub name: &'static str,
-    /// What it does.
-    pub meaning: &'static str,
-    /// Unit, empty if it has none.
-    pub unit: &'static str,
-    /// Range and default.
-    pub kind: Kind,
-}
-
-/// The values a [`Parameter`] may take.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// One of these words; the first is the default.
-    Choice(&'static [&'static str]),
-    /// A number.
-    Number {
-        /// Smallest value.
-        min: f64,
-        /// Largest value.
-        max: f64,
-        /// Value if not given.
-        default: f64,
-    },
-    /// A whole number.
-    Integer {
-        /// Smallest value.
-        min: u32,
-        /// Largest value.
-        max: u32,
-        /// Value if not given.
-        default: u32,
-    },
-    /// On or off.
-    Switch {
-        /// Value if not given.
-        default: bool,
-    },
-}
-
-impl fmt::Display for Kind {
-    /// What may be written, as the end of the sentence "the value must be ...".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Choice(words) => {
-                write!(f, "one of")?;
-                for (index, word) in words.iter().enumerate() {
-                    write!(f, "{} \"{word}\"", if index == 0 { "" } else { "," })?;
-                }
-                Ok(())
-            }
-            Self::Number { min, max, .. } => write!(f, "a number from {min} to {max}"),
-            Self::Integer { min, max, .. } => write!(f, "a whole number from {min} to {max}"),
-            Self::Switch { .. } => write!(f, "true or false"),
-        }
-    }
-}
-
-impl Kind {
-    /// The value of a parameter that is not given, as it would be written.
-    #[must_use]
-    pub fn default_value(&self) -> Value {
-        match *self {
-            Self::Choice(words) => words.first().copied().unwrap_or_default().into(),
-            Self::Number { default, .. } => default.into(),
-            Self::Integer { default, .. } => f64::from(default).into(),
-            Self::Switch { default } => default.into(),
-        }
-    }
-}
-
-/// The value of a parameter as written.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// A word.
-    Text(String),
-    /// A number.
-    Number(f64),
-    /// True or false.
-    Switch(bool),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<f64> for Value {
-    fn from(number: f64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(switch: bool) -> Self {
-        Self::Switch(switch)
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => write!(f, "\"{text}\""),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Switch(switch) => write!(f, "{switch}"),
-        }
-    }
-}
-
-/// Parameters as written, by name; what is absent has its default.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parameters(BTreeMap<String, Value>);
-
-impl Parameters {
-    /// No parameter set.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets one parameter, replacing an earlier value.
-    pub fn set(&mut self, name: impl Into<String>, value: impl Into<Value>) {
-        self.0.insert(name.into(), value.into());
-    }
-
-    /// [`set`](Self::set) in a chain.
-    #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.set(name, value);
-        self
-    }
-
-    /// Names and values in order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
-    }
-}
-
-impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Parameters {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
 }
 
 /// No algorithm has this name.
@@ -194,38 +44,9 @@ pub enum CreateError {
     /// No algorithm has this name.
     #[error(transparent)]
     UnknownAlgorithm(#[from] UnknownAlgorithm),
-    /// The algorithm has no such parameter.
-    #[error("{algorithm} has no parameter \"{name}\"{}; it has: {}", hint(*suggestion), join_or_none(known))]
-    UnknownParameter {
-        /// The algorithm.
-        algorithm: &'static str,
-        /// The parameter asked for.
-        name: String,
-        /// A known name that looks like it.
-        suggestion: Option<&'static str>,
-        /// The parameters it has.
-        known: Vec<&'static str>,
-    },
-    /// The value is not in the range of the parameter.
-    #[error("{algorithm}: {parameter} = {value} is not possible; it must be {expected}")]
-    BadValue {
-        /// The algorithm.
-        algorithm: &'static str,
-        /// The parameter.
-        parameter: &'static str,
-        /// The value given.
-        value: Value,
-        /// The values it may have.
-        expected: Kind,
-    },
-}
-
-fn hint(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
-}
-
-fn join_or_none(names: &[&str]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    /// A parameter is not known or a value out of range.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
 }
 
 /// All algorithms.
@@ -268,123 +89,15 @@ pub fn find(name: &str) -> Result<&'static Algorithm, UnknownAlgorithm> {
 /// If the name or a parameter is not known or a value is out of range.
 pub fn create(name: &str, parameters: &Parameters) -> Result<Box<dyn CongestionControl>, CreateError> {
     let algorithm = find(name)?;
-    let resolved = Resolved::new(algorithm, parameters)?;
+    let resolved = Resolved::new(algorithm.name, algorithm.parameters.iter(), parameters)?;
     Ok((algorithm.build)(&resolved))
 }
 
-/// Validated parameters: a value of the right kind for each one the algorithm has.
-struct Resolved {
-    values: Vec<(&'static str, Setting)>,
-}
-
-#[derive(Clone, Copy)]
-enum Setting {
-    Choice(&'static str),
-    Number(f64),
-    Integer(u32),
-    Switch(bool),
-}
-
-impl Resolved {
-    fn new(algorithm: &Algorithm, given: &Parameters) -> Result<Self, CreateError> {
-        for (name, _) in given.iter() {
-            if !algorithm.parameters.iter().any(|parameter| parameter.name == name) {
-                let known: Vec<_> = algorithm.parameters.iter().map(|parameter| parameter.name).collect();
-                return Err(CreateError::UnknownParameter {
-                    algorithm: algorithm.name,
-                    name: name.to_owned(),
-                    suggestion: closest(name, known.iter().copied()),
-                    known,
-                });
-            }
-        }
-        let values = algorithm
-            .parameters
-            .iter()
-            .map(|parameter| {
-                let setting = match given.0.get(parameter.name) {
-                    None => parameter.kind.default(),
-                    Some(value) => parameter.kind.accept(value).ok_or_else(|| CreateError::BadValue {
-                        algorithm: algorithm.name,
-                        parameter: parameter.name,
-                        value: value.clone(),
-                        expected: parameter.kind,
-                    })?,
-                };
-                Ok((parameter.name, setting))
-            })
-            .collect::<Result<_, CreateError>>()?;
-        Ok(Self { values })
-    }
-
-    fn setting(&self, name: &str) -> Setting {
-        let found = self.values.iter().find(|(known, _)| *known == name);
-        found.unwrap_or_else(|| panic!("parameter {name} is missing in the table of algorithms")).1
-    }
-
-    fn choice(&self, name: &str) -> &'static str {
-        match self.setting(name) {
-            Setting::Choice(word) => word,
-            _ => panic!("parameter {name} is not a choice in the table of algorithms"),
-        }
-    }
-
-    fn number(&self, name: &str) -> f64 {
-        match self.setting(name) {
-            Setting::Number(number) => number,
-            _ => panic!("parameter {name} is not a number in the table of algorithms"),
-        }
-    }
-
-    fn integer(&self, name: &str) -> u32 {
-        match self.setting(name) {
-            Setting::Integer(number) => number,
-            _ => panic!("parameter {name} is not an integer in the table of algorithms"),
-        }
-    }
-
-    fn switch(&self, name: &str) -> bool {
-        match self.setting(name) {
-            Setting::Switch(switch) => switch,
-            _ => panic!("parameter {name} is not a switch in the table of algorithms"),
-        }
-    }
-
-    fn arithmetic(&self) -> Arithmetic {
-        match self.choice(ARITHMETIC.name) {
-            "linux" => Arithmetic::Linux,
-            _ => Arithmetic::Exact,
-        }
-    }
-}
-
-impl Kind {
-    fn default(self) -> Setting {
-        match self {
-            Self::Choice(words) => Setting::Choice(words.first().copied().unwrap_or_default()),
-            Self::Number { default, .. } => Setting::Number(default),
-            Self::Integer { default, .. } => Setting::Integer(default),
-            Self::Switch { default } => Setting::Switch(default),
-        }
-    }
-
-    /// The setting `value` stands for, if it is in range.
-    fn accept(self, value: &Value) -> Option<Setting> {
-        match (self, value) {
-            (Self::Choice(words), Value::Text(text)) => {
-                words.iter().find(|word| *word == text).map(|word| Setting::Choice(word))
-            }
-            (Self::Number { min, max, .. }, &Value::Number(number)) => {
-                (min..=max).contains(&number).then_some(Setting::Number(number))
-            }
-            (Self::Integer { min, max, .. }, &Value::Number(number)) => {
-                let whole = number as u32;
-                (f64::from(whole) == number && (min..=max).contains(&whole))
-                    .then_some(Setting::Integer(whole))
-            }
-            (Self::Switch { .. }, &Value::Switch(switch)) => Some(Setting::Switch(switch)),
-            _ => None,
-        }
+/// The arithmetic that parameters choose.
+fn arithmetic(given: &Resolved) -> Arithmetic {
+    match given.choice(ARITHMETIC.name) {
+        "linux" => Arithmetic::Linux,
+        _ => Arithmetic::Exact,
     }
 }
 
@@ -392,6 +105,7 @@ impl Kind {
 mod tests {
     use super::super::{cubic::Cubic, lia::Lia, vegas::Vegas, wvegas::WVegas};
     use super::*;
+    use crate::parameters::{Kind, Value};
 
     fn error(name: &str, parameters: &Parameters) -> String {
         create(name, parameters)
@@ -415,8 +129,9 @@ mod tests {
                 let values: Vec<Value> = match parameter.kind {
                     Kind::Choice(words) => words.iter().copied().map(Value::from).collect(),
                     Kind::Number { min, max, .. } => vec![min.into(), max.into()],
-                    Kind::Integer { min, max, .. } => vec![f64::from(min).into(), f64::from(max).into()],
+                    Kind::Integer { min, max, .. } => vec![(min as f64).into(), (max as f64).into()],
                     Kind::Switch { .. } => vec![true.into(), false.into()],
+                    Kind::Text(_) => vec!["".into()],
                 };
                 for value in values {
                     let given = Parameters::new().with(parameter.name, value);

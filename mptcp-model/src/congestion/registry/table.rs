@@ -11,7 +11,8 @@ use super::super::olia::Olia;
 use super::super::reno::Reno;
 use super::super::vegas::{self, Vegas};
 use super::super::wvegas::{self, WVegas};
-use super::{Algorithm, Kind, Parameter};
+use super::{Algorithm, arithmetic};
+use crate::parameters::{Kind, Parameter};
 
 pub(super) const ARITHMETIC: Parameter = Parameter {
     name: "arithmetic",
@@ -108,9 +109,9 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         ],
         build: |given| {
             Box::new(Vegas::new(vegas::Config {
-                alpha: given.integer("alpha"),
-                beta: given.integer("beta"),
-                gamma: given.integer("gamma"),
+                alpha: given.count("alpha"),
+                beta: given.count("beta"),
+                gamma: given.count("gamma"),
             }))
         },
     },
@@ -147,7 +148,7 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         reference: "Khalili et al., CoNEXT 2012; draft-khalili-mptcp-congestion-control",
         coupled: true,
         parameters: &[ARITHMETIC],
-        build: |given| Box::new(Olia::new(given.arithmetic())),
+        build: |given| Box::new(Olia::new(arithmetic(given))),
     },
     Algorithm {
         name: "balia",
@@ -155,7 +156,7 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         reference: "Peng et al., ToN 2016; draft-walid-mptcp-congestion-control",
         coupled: true,
         parameters: &[ARITHMETIC],
-        build: |given| Box::new(Balia::new(given.arithmetic())),
+        build: |given| Box::new(Balia::new(arithmetic(given))),
     },
     Algorithm {
         name: "wvegas",
@@ -195,10 +196,10 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         ],
         build: |given| {
             Box::new(WVegas::new(wvegas::Config {
-                arithmetic: given.arithmetic(),
-                total_alpha: given.integer("total_alpha"),
-                initial_alpha: given.integer("initial_alpha"),
-                gamma: given.integer("gamma"),
+                arithmetic: arithmetic(given),
+                total_alpha: given.count("total_alpha"),
+                initial_alpha: given.count("initial_alpha"),
+                gamma: given.count("gamma"),
                 drain: given.switch("drain"),
             }))
         },

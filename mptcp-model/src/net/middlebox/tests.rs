@@ -3,9 +3,9 @@
 use sim_core::random::{Stream, Streams};
 use sim_core::{Duration, Instant};
 
-use super::registry::{Kind, create, list};
+use super::registry::{create, list};
 use super::*;
-use crate::congestion::registry::{Parameters, Value};
+use crate::parameters::{Kind, Parameters, Value};
 use crate::wire::{
     Body, DataNumber, Dss, DssMapping, IpHeader, MpOption, Payload, SackBlocks, Seq, TcpFlags, TcpOption,
     TcpOptions, TcpSegment, verify_checksums,

@@ -16,8 +16,9 @@ use super::super::reset::{ResetConfig, ResetInjector, Victim};
 use super::super::split::{PiecesWithOptions, Splitter};
 use super::super::syn_proxy::SynProxy;
 use super::super::window::WindowShrinker;
-use super::{Entry, Form, Kind, Parameter, option_set, parse_forwards};
+use super::{Entry, forms, option_set, parse_forwards};
 use crate::net::nat::{Dependence, Nat, NatConfig, UnknownInbound, UnknownOutbound};
+use crate::parameters::{Kind, Parameter};
 
 const fn integer(min: i64, max: i64, default: i64) -> Kind {
     Kind::Integer { min, max, default }
@@ -57,7 +58,7 @@ const OPTION_SETS: &[&str] = &[
 /// The parameters of every box that has a filter: which packets it acts on.
 pub const FILTER: &[Parameter] = &[
     parameter("direction", "", Kind::Choice(&["both", "forward", "backward"]), "direction of the packets"),
-    parameter("packets", "", Kind::Text(Form::Kinds), "kinds of packets; all if empty"),
+    parameter("packets", "", Kind::Text(forms::KINDS), "kinds of packets; all if empty"),
     parameter(
         "carrying",
         "",
@@ -77,8 +78,8 @@ pub const FILTER: &[Parameter] = &[
         ]),
         "options the packets must have, or must not",
     ),
-    parameter("near", "", Kind::Text(Form::End), "near end of the flow; any if empty"),
-    parameter("far", "", Kind::Text(Form::End), "far end of the flow; any if empty"),
+    parameter("near", "", Kind::Text(forms::END), "near end of the flow; any if empty"),
+    parameter("far", "", Kind::Text(forms::END), "far end of the flow; any if empty"),
     parameter("min_payload", "octets", integer(0, 65_535, 0), "least payload"),
     parameter("start", "s", seconds(0.0), "from this instant on"),
     parameter("end", "s", seconds(0.0), "before this instant; 0 for ever"),
@@ -94,7 +95,7 @@ pub(super) const BOXES: &[Entry] = &[
         title: "puts another address into ADD_ADDR",
         reference: "RFC 8684 section 3.4.1",
         has_filter: true,
-        parameters: &[parameter("address", "", Kind::Text(Form::Address), "the address; required")],
+        parameters: &[parameter("address", "", Kind::Text(forms::ADDRESS), "the address; required")],
         build: |given, stream| {
             let address = given.text("address").parse().map_err(|_| "address is required".to_owned())?;
             Ok(Box::new(AddAddrRewriter::new(given.matcher(stream), address)))
@@ -155,7 +156,7 @@ pub(super) const BOXES: &[Entry] = &[
         reference: "RFC 2979, RFC 7857",
         has_filter: false,
         parameters: &[
-            parameter("open_ports", "", Kind::Text(Form::Ports), "near ports that may be called"),
+            parameter("open_ports", "", Kind::Text(forms::PORTS), "near ports that may be called"),
             parameter("idle_timeout", "s", seconds(7440.0), "life of an idle connection"),
             parameter(
                 "transitory_timeout",
@@ -241,8 +242,8 @@ pub(super) const BOXES: &[Entry] = &[
         reference: "RFC 3022, RFC 4787, RFC 5382, RFC 5508",
         has_filter: false,
         parameters: &[
-            parameter("pool", "", Kind::Text(Form::Addresses), "external addresses; required"),
-            parameter("inside", "", Kind::Text(Form::Prefixes), "internal addresses; all if empty"),
+            parameter("pool", "", Kind::Text(forms::ADDRESSES), "external addresses; required"),
+            parameter("inside", "", Kind::Text(forms::PREFIXES), "internal addresses; all if empty"),
             parameter("mapping", "", DEPENDENCE, "on what of the remote end mappings depend"),
             parameter("filtering", "", DEPENDENCE, "on what of the remote end filters depend"),
             parameter("paired", "", switch(true), "an internal address keeps its external one"),
@@ -273,7 +274,7 @@ pub(super) const BOXES: &[Entry] = &[
                 Kind::Choice(&["map", "drop", "reset"]),
                 "TCP without SYN from inside that belongs to nothing",
             ),
-            parameter("forwards", "", Kind::Text(Form::Forwards), "port forwards"),
+            parameter("forwards", "", Kind::Text(forms::FORWARDS), "port forwards"),
         ],
         build: |given, stream| {
             let config = NatConfig {
