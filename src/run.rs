@@ -68,7 +68,7 @@ fn ending(outcome: &RunOutcome) -> Vec<String> {
         let why = match outcome.stop {
             StopReason::Duration => "when the duration was over",
             StopReason::Idle => "when nothing could happen any more",
-            StopReason::FlowsFinished | StopReason::Interrupted => "at the end",
+            StopReason::FlowsFinished | StopReason::Interrupted | StopReason::Standstill => "at the end",
         };
         lines.push(format!("note     not finished {why}: {}", unfinished.join(", ")));
     }

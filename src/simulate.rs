@@ -11,7 +11,7 @@ use analysis::trace::{HostAnalysis, TraceObserver};
 use scenarios::Scenario;
 use scenarios::build::Network;
 use scenarios::layout::Layout;
-use scenarios::run::RunOutcome;
+use scenarios::run::{RunOutcome, StopReason};
 use scenarios::scenario::HostKind;
 
 use crate::failure::Failure;
@@ -57,6 +57,15 @@ pub(crate) fn simulate(scenario: &Scenario, watch: Watch<'_>) -> Result<Simulate
         ControlFlow::Continue(())
     });
     drop(bar);
+    if outcome.stop == StopReason::Standstill {
+        return Err(Failure::message(
+            format!(
+                "{}: time stands still at {}: packets go round over links that take no time",
+                scenario.name, outcome.ended_at
+            ),
+            "give a link on their way a rate or a delay".to_owned(),
+        ));
+    }
     let (capture, trace) = network.into_observer();
     if let (Some(capture), Some(path)) = (capture, watch.capture) {
         capture.finish().map_err(|error| Failure::io("write", path, &error))?;

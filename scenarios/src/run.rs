@@ -30,6 +30,9 @@ use crate::scenario::{BoxConfig, Stop};
 /// How often it is looked whether flows are finished.
 const CHECK: Duration = Duration::from_millis(100);
 
+/// So many events at one instant are no burst: time stands still.
+const STANDSTILL: u64 = 1_000_000;
+
 /// State of one end of a connection at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionSnapshot {
@@ -127,7 +130,9 @@ impl<O: Observer<Packet>> Network<O> {
         let stop = loop {
             let next_event = events.peek().map_or(Instant::FAR_FUTURE, |event| event.at);
             let until = next_check.min(next_sample).min(next_event).min(end);
-            self.sim.run_until(until);
+            if !self.advance(until) {
+                break StopReason::Standstill;
+            }
             while let Some(event) = events.next_if(|event| event.at <= until) {
                 if let Err(error) = self.execute(&event) {
                     let (at, command) = (event.at, event.command.to_string());
@@ -163,6 +168,19 @@ impl<O: Observer<Packet>> Network<O> {
             self.sample(self.sim.now(), &names, recorder);
         }
         self.outcome(stop, failures)
+    }
+
+    /// Lets time pass until `until`. Tells whether it does pass.
+    fn advance(&mut self, until: Instant) -> bool {
+        loop {
+            let before = self.sim.now();
+            if self.sim.run_until_or(until, STANDSTILL) {
+                return true;
+            }
+            if self.sim.now() == before {
+                return false;
+            }
+        }
     }
 
     fn finished_flows(&self) -> usize {

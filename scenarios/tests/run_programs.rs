@@ -313,3 +313,24 @@ fn the_fullmesh_endpoint_uses_both_paths_of_the_testbed() {
     assert!((0.85 * 15e6..0.97 * 15e6).contains(&goodput), "{goodput}");
     assert_eq!(flow.joins().filter(|join| join.established_at.is_some()).count(), 1);
 }
+
+#[test]
+fn a_network_that_takes_no_time_is_told_apart_from_a_long_run() {
+    let text = r#"
+        [hosts.a.interfaces]
+        x = { addresses = ["10.0.0.1/24"] }
+        [hosts.b.interfaces]
+        x = { addresses = ["10.0.0.2/24"] }
+        [[links]]
+        name = "l"
+        a = "a:x"
+        b = "b:x"
+        [[flows]]
+        from = "a"
+        to = "b"
+        bulk = { time = "1 s" }
+    "#;
+    let outcome = run(text);
+    assert_eq!((outcome.stop, ms(Some(outcome.ended_at))), (StopReason::Standstill, 0));
+    assert_eq!(run(&text.replace("time = \"1 s\"", "bytes = \"1 MB\"")).stop, StopReason::FlowsFinished);
+}

@@ -196,6 +196,23 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         self.core.now = self.core.now.max(end);
     }
 
+    /// As [`run_until`](Self::run_until), but with at most so many further events. Tells whether `end` was
+    /// reached; if not, the present is the instant of the last event.
+    pub fn run_until_or(&mut self, end: Instant, events: u64) -> bool {
+        let last = self.events.saturating_add(events);
+        while let Some((at, actor)) = self.agenda.peek() {
+            if at > end {
+                break;
+            }
+            if self.events >= last {
+                return false;
+            }
+            self.step(at, actor);
+        }
+        self.core.now = self.core.now.max(end);
+        true
+    }
+
     /// Runs until nothing is left to do. A network that never rests never ends.
     pub fn run_to_end(&mut self) {
         while let Some((at, actor)) = self.agenda.peek() {

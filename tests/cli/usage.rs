@@ -66,6 +66,32 @@ fn any_text_is_refused_in_words() {
 }
 
 #[test]
+fn a_network_in_which_time_stands_still_is_refused() {
+    let directory = scratch();
+    let file = directory.path().join("timeless.toml");
+    let text = r#"
+        [hosts.a.interfaces]
+        x = { addresses = ["10.0.0.1/24"] }
+        [hosts.b.interfaces]
+        x = { addresses = ["10.0.0.2/24"] }
+        [[links]]
+        name = "l"
+        a = "a:x"
+        b = "b:x"
+        [[flows]]
+        from = "a"
+        to = "b"
+        bulk = { time = "1 s" }
+    "#;
+    fs::write(&file, text).unwrap();
+    let out = directory.path().join("out");
+    let arguments = ["run", file.to_str().unwrap(), "--no-capture", "--out", out.to_str().unwrap()];
+    mptcp_sim(&arguments)
+        .failed_with(&["time stands still at 0", "give a link on their way a rate or a delay"]);
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_wrong_override_is_told_with_the_key_meant() {
     mptcp_sim(&["run", "--set", "links.p1.rat=1 Mbit/s"])
         .failed_with(&["links.p1.rat", "did you mean \"rate\""]);

@@ -43,6 +43,8 @@ pub enum StopReason {
     Idle,
     /// The caller asked for it.
     Interrupted,
+    /// Time did not pass any more: packets go round over links that take no time.
+    Standstill,
 }
 
 /// One end of a flow after the run.
