@@ -95,7 +95,7 @@ struct Seen {
 /// If the file cannot be opened or is no capture.
 pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Vec<Warning>), Failure> {
     vantage::read(path, watch).map_err(|error| match error {
-        CaptureError::Io { error, .. } => Failure::io("read", path, &error),
+        CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => Failure::io("read", path, &error),
         other => Failure::message(
             format!("{}: {other}", path.display()),
             "captures are pcap or pcapng files, gzipped or not".to_owned(),

@@ -43,7 +43,7 @@ const CHUNK: usize = 1 << 16;
 pub(crate) fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
     let path = &arguments.capture;
     let mut reader = CaptureReader::open(path).map_err(|error| match error {
-        CaptureError::Io { error, .. } => Failure::io("read", path, &error),
+        CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => Failure::io("read", path, &error),
         other => Failure::message(
             format!("{}: {other}", path.display()),
             "captures are pcap or pcapng files, gzipped or not".to_owned(),

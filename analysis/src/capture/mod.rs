@@ -41,7 +41,10 @@ pub enum CaptureError {
     /// There is nothing in the file.
     #[error("not a pcap or pcapng file (it has fewer than 4 octets)")]
     Empty,
-    /// Reading failed, or the compressed data is damaged.
+    /// The file cannot be opened or read at all.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    /// Reading failed later, or the compressed data is damaged.
     #[error("packet {packet}: {error}")]
     Io {
         /// Packet number.
@@ -157,7 +160,7 @@ impl CaptureReader {
     /// # Errors
     /// If it cannot be read or is no capture.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let file = File::open(path).map_err(|error| CaptureError::Io { packet: 1, error })?;
+        let file = File::open(path).map_err(CaptureError::Unreadable)?;
         Self::new(BufReader::with_capacity(1 << 16, file))
     }
 
@@ -166,10 +169,7 @@ impl CaptureReader {
     /// # Errors
     /// If it cannot be read or is no capture.
     pub fn new(mut input: impl BufRead + 'static) -> Result<Self, CaptureError> {
-        let gzipped = input
-            .fill_buf()
-            .map_err(|error| CaptureError::Io { packet: 1, error })?
-            .starts_with(&[0x1f, 0x8b]);
+        let gzipped = input.fill_buf().map_err(CaptureError::Unreadable)?.starts_with(&[0x1f, 0x8b]);
         let source: Box<dyn Read> =
             if gzipped { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
         let mut reader = Self {
