@@ -75,6 +75,14 @@ pub struct TcpConfig {
     /// How long sent data may stay without an acknowledgment before the flow is given up
     /// (`TCP_USER_TIMEOUT`, RFC 5482); zero leaves that to `retries`.
     pub user_timeout: Duration,
+    /// Differentiated services codepoint of the packets (`IP_TOS`, `IPV6_TCLASS`).
+    pub dscp: u8,
+    /// Time to live of the packets (`IP_TTL`).
+    pub ttl: u8,
+    /// Packets are not to be fragmented on the way, and errors that say so are heeded (`IP_MTU_DISCOVER`).
+    pub path_mtu_discovery: bool,
+    /// Octets not yet sent above which no more are taken from the application (`TCP_NOTSENT_LOWAT`).
+    pub not_sent_low_water: Option<u32>,
     /// Probes of an idle connection (`SO_KEEPALIVE`); `None` is off.
     pub keepalive: Option<Keepalive>,
     /// Restart from the initial window after an idle RTO (`tcp_slow_start_after_idle`).
@@ -85,6 +93,10 @@ pub struct TcpConfig {
     pub tail_loss_probe: bool,
     /// Initial degree of reordering in segments (`tcp_reordering`).
     pub reordering: u32,
+    /// The reordering window stays a quarter of the least round trip (`tcp_recovery`, bit 1).
+    pub static_reordering_window: bool,
+    /// It stays even with `reordering` segments selectively acknowledged (`tcp_recovery`, bit 2).
+    pub no_dup_thresh: bool,
     /// In recovery with less in flight than the threshold, send no more than was just delivered until a
     /// retransmission is acknowledged (Linux before 5.14; conservation as RFC 6937 has it), instead of making
     /// up for what was not sent.
@@ -104,6 +116,8 @@ pub struct TcpConfig {
     pub gso_max: u32,
     /// Least number of segments in a burst (`tcp_min_tso_segs`).
     pub min_burst: u32,
+    /// A burst smaller than it may be is filled with what was written later (Linux 6.9).
+    pub grows_bursts: bool,
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
     /// of Linux. `None` makes them exact.
     pub timer_tick: Option<Duration>,
@@ -241,11 +255,17 @@ impl TcpConfig {
             cork: false,
             user_mss: None,
             user_timeout: Duration::ZERO,
+            dscp: 0,
+            ttl: 64,
+            path_mtu_discovery: true,
+            not_sent_low_water: None,
             keepalive: None,
             slow_start_after_idle: true,
             frto: true,
             tail_loss_probe: true,
             reordering: 3,
+            static_reordering_window: false,
+            no_dup_thresh: false,
             prr_conserves: false,
             usage_by_flight: false,
             comp_sack_segments: 44,
@@ -254,6 +274,7 @@ impl TcpConfig {
             fin_timeout: Duration::from_secs(60),
             gso_max: 65_536,
             min_burst: 2,
+            grows_bursts: true,
             timer_tick: Some(Duration::from_millis(4)),
             pacing: false,
             cwnd_clamp: u32::MAX,
@@ -268,6 +289,7 @@ impl TcpConfig {
                 adv_win_scale: Some(1),
                 prr_conserves: true,
                 usage_by_flight: true,
+                grows_bursts: false,
                 timer_tick: Some(Duration::from_millis(1)),
                 ..linux
             },

@@ -7,6 +7,7 @@ use sim_core::Instant;
 
 use super::{Host, Kind, Listener, Socket, SocketId};
 use crate::mptcp::{Attention, Connection, Draws, SocketError, State};
+use crate::net::icmp::IcmpError;
 use crate::path_manager::CloseReason;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{
@@ -64,7 +65,7 @@ impl Host {
     }
 
     #[inline]
-    fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
+    pub(super) fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
         let recent = &mut self.recent[key.slot()];
         if let Some((last, socket, subflow)) = *recent
             && last == key
@@ -82,6 +83,10 @@ impl Host {
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
         {
+            if connection.state() == State::Opening && self.overflows(socket, segment) {
+                return;
+            }
+            let Some(connection) = self.connection_mut(socket) else { return };
             let attention = if packet.ip.ecn == Ecn::Ce {
                 connection.handle_marked_segment(now, subflow as usize, segment)
             } else {
@@ -98,6 +103,24 @@ impl Host {
             return;
         }
         self.handle_stray(now, packet, segment, key);
+    }
+
+    /// Whether the third ACK of a connection is dropped because its listener has more than it may that nobody
+    /// accepted (`sk_acceptq_is_full` in `tcp_v4_syn_recv_sock`).
+    #[cold]
+    fn overflows(&mut self, socket: SocketId, segment: &TcpSegment) -> bool {
+        let flags = segment.flags;
+        let parent = self.sockets.get(socket.0 as usize).and_then(|entry| entry.parent);
+        let Some(parent) = parent.filter(|_| flags.ack() && !flags.syn() && !flags.rst()) else {
+            return false;
+        };
+        let Some(Kind::Listener(listener)) = self.sockets.get(parent.0 as usize).map(|entry| &entry.kind)
+        else {
+            return false;
+        };
+        let full = listener.ready.len() >= listener.backlog;
+        self.stats.listen_overflows += u64::from(full);
+        full
     }
 
     /// A segment without a flow.
@@ -166,7 +189,7 @@ impl Host {
     /// Whether as many connections as its backlog wait at a listener.
     fn is_full(&self, listener: SocketId) -> bool {
         match &self.sockets[listener.0 as usize].kind {
-            Kind::Listener(entry) => entry.pending + entry.ready.len() >= entry.backlog,
+            Kind::Listener(entry) => entry.pending >= entry.backlog || entry.ready.len() >= entry.backlog,
             _ => false,
         }
     }
@@ -220,7 +243,7 @@ impl Host {
             return Err(Some(reset_reason::MPTCP));
         };
         let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return Ok(()) };
-        let mss = self.mss(route.interface, remote.ip());
+        let mss = self.mss(now, route.interface, remote.ip());
         let refusal = Err(Some(reset_reason::PROHIBITED));
         let Some(connection) = self.connection_mut(socket) else { return refusal };
         let initial = connection.subflows()[0].flow.local();
@@ -244,7 +267,7 @@ impl Host {
         listener: SocketId,
     ) {
         let Ok(route) = self.routing.lookup(Some(local.ip()), remote.ip()) else { return };
-        let mss = self.mss(route.interface, remote.ip());
+        let mss = self.mss(now, route.interface, remote.ip());
         let owner = self.sockets[listener.0 as usize].owner;
         let stream = self.connection_stream();
         let Kind::Listener(entry) = &mut self.sockets[listener.0 as usize].kind else { return };
@@ -348,27 +371,25 @@ impl Host {
         }
     }
 
-    /// ICMP destination unreachable about one of our segments (RFC 1122, section 4.2.3.9).
+    /// An ICMP error about one of our segments or datagrams (RFC 1122, section 4.2.3.9).
     pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet, message: &IcmpMessage) {
-        let reason = if packet.ip.src.is_ipv4() {
-            match (message.kind, message.code) {
-                (3, 0 | 6 | 9 | 11) => CloseReason::NetUnreachable,
-                (3, 3) => CloseReason::Refused,
-                (3, 4) => return,
-                (3, _) => CloseReason::HostUnreachable,
-                _ => return,
+        let is_ipv4 = packet.ip.src.is_ipv4();
+        let Some(quoted) = quoted_flow(&message.data) else { return };
+        if IcmpError::from_message(message, is_ipv4) == Some(IcmpError::TooBig(message.rest)) {
+            if quoted.protocol == TCP {
+                self.packet_too_big(now, &quoted, message.rest);
             }
-        } else {
-            match (message.kind, message.code) {
-                (1, 0) => CloseReason::NetUnreachable,
-                (1, 4) => CloseReason::Refused,
-                (1, _) => CloseReason::HostUnreachable,
-                _ => return,
-            }
+            return;
+        }
+        let reason = match (is_ipv4, message.kind, message.code) {
+            (true, 3, 0 | 6 | 9 | 11) | (false, 1, 0) => CloseReason::NetUnreachable,
+            (true, 3, 3) | (false, 1, 4) => CloseReason::Refused,
+            (true, 3, _) | (false, 1, _) => CloseReason::HostUnreachable,
+            _ => return,
         };
         self.stats.icmp_unreachable += 1;
-        let Some((protocol, local, remote)) = quoted_flow(&message.data) else { return };
-        if protocol == UDP {
+        let Quoted { local, remote, .. } = quoted;
+        if quoted.protocol == UDP {
             return self.datagram_unreachable(message, (local, remote), SocketError::from(reason));
         }
         let Some((socket, subflow)) = self.find_flow(FlowKey::new(local, remote)) else { return };
@@ -386,9 +407,20 @@ impl Host {
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// Protocol, source and destination of the TCP segment or UDP datagram that an ICMP error quotes.
-fn quoted_flow(quote: &[u8]) -> Option<(u8, SocketAddr, SocketAddr)> {
-    let (protocol, src, dst, ports): (u8, IpAddr, IpAddr, &[u8]) = match quote.first()? >> 4 {
+/// The TCP segment or UDP datagram that an ICMP error quotes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quoted {
+    protocol: u8,
+    /// Its source.
+    pub(super) local: SocketAddr,
+    /// Its destination.
+    pub(super) remote: SocketAddr,
+    /// Sequence number of a segment.
+    pub(super) seq: Seq,
+}
+
+fn quoted_flow(quote: &[u8]) -> Option<Quoted> {
+    let (protocol, src, dst, header): (u8, IpAddr, IpAddr, &[u8]) = match quote.first()? >> 4 {
         4 => {
             let header = usize::from(quote[0] & 0x0f) * 4;
             let src: [u8; 4] = quote.get(12..16)?.try_into().ok()?;
@@ -402,7 +434,8 @@ fn quoted_flow(quote: &[u8]) -> Option<(u8, SocketAddr, SocketAddr)> {
         }
         _ => return None,
     };
-    let port = |at: usize| Some(u16::from_be_bytes(ports.get(at..at + 2)?.try_into().ok()?));
-    let ends = (SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?));
-    matches!(protocol, TCP | UDP).then_some((protocol, ends.0, ends.1))
+    let port = |at: usize| Some(u16::from_be_bytes(header.get(at..at + 2)?.try_into().ok()?));
+    let (local, remote) = (SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?));
+    let seq = Seq(u32::from_be_bytes(header.get(4..8)?.try_into().ok()?));
+    matches!(protocol, TCP | UDP).then_some(Quoted { protocol, local, remote, seq })
 }

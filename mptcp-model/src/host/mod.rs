@@ -8,6 +8,7 @@ mod blackhole;
 mod demux;
 mod fast_open;
 mod node;
+mod path_mtu;
 mod router_node;
 pub mod routing;
 mod sockets;
@@ -153,6 +154,7 @@ pub struct Host {
     blackhole: blackhole::Blackhole,
     /// UDP sockets by port.
     datagram_ports: FxHashMap<u16, Vec<SocketId>>,
+    path_mtus: path_mtu::PathMtus,
     icmp_limiter: IcmpLimiter,
     /// IPv4 identification of the next ICMP error.
     next_icmp_id: u16,
@@ -187,6 +189,7 @@ impl Host {
             tokens: FxHashMap::default(),
             blackhole: blackhole::Blackhole::default(),
             datagram_ports: FxHashMap::default(),
+            path_mtus: path_mtu::PathMtus::default(),
             icmp_limiter: IcmpLimiter::new(IcmpLimits::default()),
             next_icmp_id: 0,
             timers: PriorityQueue::with_default_hasher(),
@@ -584,7 +587,7 @@ impl Host {
                     }
                     None => self.ephemeral_port(decision.source, remote),
                 };
-                let mss = self.mss(decision.interface, remote.ip());
+                let mss = self.mss(now, decision.interface, remote.ip());
                 match port {
                     Some(port) => {
                         let local = SocketAddr::new(decision.source, port);
@@ -604,11 +607,6 @@ impl Host {
         if let (Some(reason), Some(connection)) = (refused, self.connection_mut(socket)) {
             connection.subflow_not_opened(now, action, reason);
         }
-    }
-
-    fn mss(&self, interface: InterfaceId, remote: IpAddr) -> u16 {
-        let mtu = self.interfaces.get(usize::from(interface.0)).map_or(1500, |interface| interface.mtu);
-        mtu.saturating_sub(if remote.is_ipv4() { 40 } else { 60 })
     }
 
     /// An endpoint was added, removed or changed: every MPTCP connection learns of it.

@@ -96,7 +96,7 @@ impl Host {
         if self.flows.contains_key(&key) {
             return Err(SocketError::AddressInUse);
         }
-        let mss = self.mss(route.interface, remote.ip());
+        let mss = self.mss(now, route.interface, remote.ip());
         let stream = self.connection_stream();
         let mut connection = Connection::connect(options, now, local, remote, mss, stream);
         connection.set_local_addresses(self.local_addresses(), self.backup_addresses());
@@ -140,7 +140,7 @@ impl Host {
         if self.flows.contains_key(&key) {
             return Err(SocketError::AddressInUse);
         }
-        let mss = self.mss(route.interface, remote.ip());
+        let mss = self.mss(now, route.interface, remote.ip());
         let connection = self.connection_mut(socket).ok_or(SocketError::NotConnected)?;
         let ids = connection.ids_between(local.ip(), remote);
         let id = connection.open_subflow(now, local, remote, mss, ids, backup);
@@ -210,6 +210,7 @@ impl Host {
             Kind::Listener(listener) => {
                 let waiting: Vec<_> = listener.ready.drain(..).collect();
                 entry.kind = Kind::Closed;
+                self.forget_requests(now, socket);
                 for socket in waiting {
                     if let Some(connection) = self.connection_mut(socket) {
                         connection.abandon();
@@ -218,6 +219,21 @@ impl Host {
                 }
             }
             Kind::Datagram(_) | Kind::Closed => {}
+        }
+    }
+
+    /// The listener is gone: what has not completed its handshake is forgotten, and who goes on with it finds
+    /// nobody (`inet_csk_listen_stop`).
+    fn forget_requests(&mut self, now: Instant, listener: SocketId) {
+        for index in 0..self.sockets.len() {
+            let socket = SocketId(index as u32);
+            if self.sockets[index].parent == Some(listener)
+                && let Some(connection) = self.connection_mut(socket)
+                && connection.state() == crate::mptcp::State::Opening
+            {
+                connection.forget_request(now);
+                self.activate(socket);
+            }
         }
     }
 

@@ -269,7 +269,13 @@ impl Connection {
         }
         self.orphaned = true;
         if self.state == State::Opening {
-            self.abort();
+            let initial = &mut self.subflows[0].flow;
+            if initial.state() == TcpState::SynReceived && !initial.passive {
+                // Both sides open: the FIN follows the SYN/ACK (`tcp_close_state`).
+                initial.close_send();
+            } else {
+                self.abort();
+            }
             return;
         }
         self.shutdown_write(now);
@@ -325,6 +331,12 @@ impl Connection {
         self.close_timer = None;
         self.announced.clear();
         self.rebuild_views();
+    }
+
+    /// The listener was closed before the handshake was complete: nothing is said.
+    pub(crate) fn forget_request(&mut self, now: Instant) {
+        self.orphaned = true;
+        self.subflow_ended(now, 0, CloseReason::Normal);
     }
 
     /// The listener was closed before the connection was accepted: as [`abort`](Self::abort), and upstream Linux

@@ -436,7 +436,7 @@ impl Connection {
         if (self.orphaned || shut) && self.recv.unread > 0 {
             // Nobody reads any more: data after close is answered with a reset.
             let flow = &mut self.subflows[index].flow;
-            let seq = flow.snd_nxt;
+            let seq = flow.snd_una;
             flow.answer_with_reset(seq);
             let reason = if self.orphaned { CloseReason::Normal } else { CloseReason::Reset(None) };
             if shut {

@@ -479,6 +479,9 @@ impl Connection {
         // A subflow always takes what room it can get; a plain socket asks when it needs it.
         flow.wants_space = self.mode != Mode::Plain;
         let header = IpHeader::new(flow.local().ip(), flow.remote().ip());
+        let tcp = flow.settings();
+        let header =
+            IpHeader { dscp: tcp.dscp, ttl: tcp.ttl, dont_fragment: tcp.path_mtu_discovery, ..header };
         self.subflows.push(Subflow {
             id,
             flow,

@@ -10,7 +10,7 @@ use super::{Announcement, Connection, Mode, Role, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
 use crate::tcp::Flow;
-use crate::wire::{AddressIds, MpOption, TcpSegment};
+use crate::wire::{AddressIds, MpOption, Seq, TcpSegment};
 
 /// Ids in a REMOVE_ADDR (`MPTCP_RM_IDS_MAX`).
 const REMOVED_IDS_MAX: usize = 8;
@@ -167,6 +167,17 @@ impl Connection {
         } else {
             subflow.flow.soft_error = Some(reason);
         }
+    }
+
+    /// A router could not forward a segment of a subflow; segments of `mss` octets would have passed. Returns
+    /// whether it quoted one that is outstanding: other errors are not believed (RFC 5927, section 4.1).
+    pub(crate) fn path_shrank(&mut self, index: usize, quoted: Seq, mss: u16) -> bool {
+        let Some(subflow) = self.subflows.get_mut(index) else { return false };
+        let believed = subflow.stage != Stage::Gone && subflow.flow.is_outstanding(quoted);
+        if believed {
+            subflow.flow.limit_mss(mss);
+        }
+        believed
     }
 
     /// The first subflow that can carry a signal.

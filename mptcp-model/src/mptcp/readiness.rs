@@ -42,10 +42,21 @@ impl Connection {
             // What was refused never had a stream that could end.
             ended: self.recv.fin_done || (closed && self.mode != Mode::Offered),
             finished: self.recv.fin_done,
-            writable: buffer.saturating_sub(memory) >= memory >> 1,
+            writable: buffer.saturating_sub(memory) >= memory >> 1 && self.is_low_enough(1),
             closed,
             error: self.error,
         }
+    }
+
+    /// Whether so little is not yet sent that more may be taken (`tcp_stream_memory_free`); a waiter is woken
+    /// (`wake` 1) when half of that is left.
+    pub(crate) fn is_low_enough(&self, wake: u32) -> bool {
+        let Some(low) = self.options.tcp.not_sent_low_water else { return true };
+        let not_sent = match self.mode {
+            Mode::Multipath => self.send.not_sent(),
+            _ => self.subflows.first().map_or(0, |subflow| subflow.flow.not_sent()),
+        };
+        not_sent << wake < u64::from(low)
     }
 
     /// Change the settings of every flow, those opened later included (`setsockopt`).
@@ -53,6 +64,31 @@ impl Connection {
         change(Arc::make_mut(&mut self.options.tcp));
         for subflow in &mut self.subflows {
             subflow.flow.config = Arc::clone(&self.options.tcp);
+            let tcp = &self.options.tcp;
+            (subflow.header.dscp, subflow.header.ttl) = (tcp.dscp, tcp.ttl);
+            subflow.header.dont_fragment = tcp.path_mtu_discovery;
+        }
+    }
+
+    /// `TCP_QUICKACK`: acknowledge at once, or with what is sent in answer.
+    pub(crate) fn set_quickack(&mut self, on: bool) {
+        for subflow in &mut self.subflows {
+            subflow.flow.set_quickack(on);
+        }
+    }
+
+    /// `SO_SNDBUF`: the send buffer is of this size from now on.
+    pub(crate) fn set_sndbuf(&mut self, bytes: u32) {
+        for subflow in &mut self.subflows {
+            subflow.flow.sndbuf = bytes.into();
+        }
+        self.send.sndbuf = bytes.into();
+    }
+
+    /// What is queued leaves even if it fills no segment, as when `TCP_NODELAY` is set.
+    pub(crate) fn push_small(&mut self) {
+        for subflow in &mut self.subflows {
+            subflow.flow.push_small = true;
         }
     }
 

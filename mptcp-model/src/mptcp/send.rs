@@ -93,6 +93,11 @@ impl SendStream {
         self.fin_queued && !self.fin_acked && self.nxt == self.written + 1
     }
 
+    /// Octets written and handed to no subflow yet.
+    pub(crate) const fn not_sent(&self) -> u64 {
+        self.written.saturating_sub(self.nxt)
+    }
+
     pub(crate) fn has_pending(&self) -> bool {
         self.pending < self.fragments.len()
     }
@@ -140,7 +145,7 @@ impl Connection {
             let most = if flow.queue.unsent.len() == 1 { goal.saturating_add(leaving) } else { goal };
             let room = flow.plain_tail_room(most);
             // Only another buffer asks for memory.
-            if room == 0 && !flow.has_send_memory() {
+            if room == 0 && (!flow.has_send_memory() || flow.holds_back(leaving)) {
                 break;
             }
             let take = if room > 0 {
@@ -169,7 +174,8 @@ impl Connection {
         let mut accepted = 0;
         while accepted < len {
             // Room for one octet is room for a fragment (`sk_stream_memory_free`).
-            if send.memory() >= send.sndbuf {
+            let low = self.options.tcp.not_sent_low_water;
+            if send.memory() >= send.sndbuf || low.is_some_and(|low| send.not_sent() >= u64::from(low)) {
                 break;
             }
             let left = len - accepted;
@@ -411,7 +417,7 @@ impl Connection {
                 None => return,
             },
         };
-        if buffer.saturating_sub(memory) >= memory >> 1 {
+        if buffer.saturating_sub(memory) >= memory >> 1 && self.is_low_enough(1) {
             self.send.starved = false;
             self.events.writable = true;
             if self.mode != Mode::Multipath {

@@ -186,6 +186,7 @@ impl Sockets {
             send_timeout: listener.send_timeout,
             receive_timeout: listener.receive_timeout,
             reuse_address: listener.reuse_address,
+            numbers: listener.numbers,
             ..Socket::new(listener.options, nonblocking)
         };
         let fd = self.open(File::Socket(Box::new(socket)));
@@ -266,12 +267,17 @@ impl Sockets {
             // An MPTCP socket looks no further (`mptcp_recvmsg`).
             return Some(Ok(0));
         }
-        let State::Connection(id) = socket.state else { return Some(Err(Errno::NotConnected)) };
+        let State::Connection(id) = socket.state else {
+            let shut = socket.read_shut && matches!(socket.state, State::Fresh);
+            return Some(if shut { Ok(0) } else { Err(Errno::NotConnected) });
+        };
         let readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
         if readiness.opening && readiness.error.is_none() {
             return (!waits).then_some(Err(Errno::Again));
         }
-        if readiness.readable > 0 {
+        let finishes = readiness.finished || readiness.ended || readiness.error.is_some() || readiness.closed;
+        let enough = readiness.readable >= socket.read_target(len - *moved);
+        if readiness.readable > 0 && (enough || finishes || !waits) {
             if flags.peek {
                 return Some(Ok(readiness.readable.min(len)));
             }
@@ -440,6 +446,7 @@ impl Socket {
             send_timeout: self.send_timeout,
             receive_timeout: self.receive_timeout,
             reuse_address: self.reuse_address,
+            numbers: std::mem::take(&mut self.numbers),
             ..Self::new(self.options.clone(), self.nonblocking)
         };
         Ok(0)

@@ -13,6 +13,7 @@ mod calls;
 mod errno;
 mod mptcp;
 mod options;
+mod plain;
 mod poll;
 mod tcp_info;
 
@@ -25,6 +26,7 @@ pub use self::calls::{Call, Flags, Pending, Progress};
 pub use self::errno::Errno;
 pub use self::mptcp::{MptcpInfo, OPTION_NUMBERS, SubflowData};
 pub use self::options::{Linger, OptionValue, SocketOption};
+pub use self::plain::PlainOption;
 pub use self::poll::{EpollChange, PollEntry, PollEvents};
 pub use self::tcp_info::TcpInfo;
 use crate::config::Keepalive;
@@ -70,6 +72,8 @@ struct Socket {
     keepalive: Keepalive,
     send_timeout: Duration,
     receive_timeout: Duration,
+    /// Options that are a number and were set.
+    numbers: BTreeMap<PlainOption, i64>,
     options: SocketOptions,
 }
 
@@ -187,7 +191,12 @@ impl Sockets {
                 socket.state = State::Fresh;
                 return Ok(());
             }
-            _ => return Err(Errno::NotConnected),
+            _ => {
+                // It fails, and takes effect all the same (`inet_shutdown`).
+                socket.read_shut |= read;
+                socket.write_shut |= write;
+                return Err(Errno::NotConnected);
+            }
         };
         let readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
         if readiness.closed {
@@ -201,6 +210,9 @@ impl Sockets {
             // A handshake under way is given up (`tcp_disconnect`).
             host.abort(id);
             socket.state = State::Fresh;
+            if socket.options.mptcp.is_none() {
+                socket.pending_error = Some(Errno::ConnectionReset);
+            }
         } else if write {
             socket.write_shut = true;
             host.shutdown_write(now, id);
@@ -255,6 +267,7 @@ impl Socket {
             keepalive: Keepalive::default(),
             send_timeout: Duration::ZERO,
             receive_timeout: Duration::ZERO,
+            numbers: BTreeMap::new(),
             options,
         }
     }

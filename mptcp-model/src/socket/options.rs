@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sim_core::{Duration, Instant};
 
-use super::{Errno, Fd, Protocol, Socket, Sockets, State};
+use super::{Errno, Fd, PlainOption, Protocol, Socket, Sockets, State};
 use crate::config::{Keepalive, TcpConfig};
 use crate::congestion;
 use crate::host::Host;
+use crate::mptcp::Connection;
 
 /// `SO_LINGER`: how long `close` waits; zero resets the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub enum SocketOption {
     FastOpenConnect,
     /// `TCP_FASTOPEN_NO_COOKIE`
     FastOpenNoCookie,
+    /// One that is a number.
+    Plain(PlainOption),
     /// `TCP_FASTOPEN_KEY`: 16 octets as 32 hexadecimal digits.
     FastOpenKey,
 }
@@ -114,10 +117,18 @@ impl Sockets {
         option: SocketOption,
         value: &OptionValue,
     ) -> Result<(), Errno> {
+        let protocol = self.protocol(fd)?;
         let socket = self.get_mut(fd)?;
+        if option.unknown_to(protocol) {
+            return Err(Errno::OptionUnknown);
+        }
         match option {
+            SocketOption::Plain(option) => return socket.set_plain(now, host, option, value.number()?),
             SocketOption::ReuseAddress => socket.reuse_address = value.number()? != 0,
-            SocketOption::Error => return Err(Errno::OptionUnknown),
+            SocketOption::Error => {
+                let mptcp = protocol == Protocol::Mptcp;
+                return Err(if mptcp { Errno::NotSupported } else { Errno::OptionUnknown });
+            }
             SocketOption::Linger => match value {
                 OptionValue::Linger(linger) => socket.linger = *linger,
                 _ => return Err(Errno::Invalid),
@@ -134,7 +145,8 @@ impl Sockets {
                 });
             }
             SocketOption::FastOpen => {
-                let backlog = u32::try_from(value.number()?).map_err(|_| Errno::Invalid)?;
+                // `net.core.somaxconn`
+                let backlog = u32::try_from(value.number()?).map_err(|_| Errno::Invalid)?.min(4096);
                 socket.change_tcp(now, host, move |tcp| tcp.fast_open.backlog = backlog);
             }
             SocketOption::FastOpenConnect => {
@@ -165,6 +177,9 @@ impl Sockets {
             SocketOption::NoDelay | SocketOption::Cork => {
                 let on = value.number()? != 0;
                 let cork = option == SocketOption::Cork;
+                if let (State::Connection(id), true) = (&socket.state, on && !cork) {
+                    host.configure(now, *id, Connection::push_small);
+                }
                 socket.change_tcp(now, host, move |tcp| if cork { tcp.cork = on } else { tcp.nagle = !on });
             }
             SocketOption::MaxSegment => {
@@ -188,6 +203,9 @@ impl Sockets {
             SocketOption::SendBuffer => {
                 let bytes = buffer(value.number()?, 4608);
                 socket.change_tcp(now, host, move |tcp| tcp.wmem = [bytes; 3]);
+                if let State::Connection(id) = socket.state {
+                    host.configure(now, id, |connection| connection.set_sndbuf(bytes));
+                }
             }
             SocketOption::ReceiveBuffer => {
                 let bytes = buffer(value.number()?, 2304);
@@ -207,13 +225,18 @@ impl Sockets {
     /// `getsockopt`
     ///
     /// # Errors
-    /// EBADF.
+    /// EBADF, EOPNOTSUPP if the socket does not know the option.
     pub fn option(&mut self, host: &Host, fd: Fd, option: SocketOption) -> Result<OptionValue, Errno> {
+        let protocol = self.protocol(fd)?;
         let socket = self.get_mut(fd)?;
+        if option.unknown_to(protocol) {
+            return Err(Errno::NotSupported);
+        }
         let tcp = &socket.options.tcp;
         let keepalive = socket.keepalive;
         let number = |number: u64| OptionValue::Number(i64::try_from(number).unwrap_or(i64::MAX));
         Ok(match option {
+            SocketOption::Plain(option) => OptionValue::Number(socket.plain(host, option)?),
             SocketOption::ReuseAddress => number(socket.reuse_address.into()),
             SocketOption::Linger => OptionValue::Linger(socket.linger),
             SocketOption::SendTimeout => OptionValue::Time(socket.send_timeout),
@@ -257,14 +280,16 @@ impl Sockets {
     }
 }
 
-/// The kernel doubles what is asked for, to cover its own overhead.
+/// The kernel doubles what is asked for, to cover its own overhead, up to a bound (`net.core.wmem_max` and
+/// `rmem_max`). A negative number is a very large one.
 fn buffer(asked: i64, least: u32) -> u32 {
-    u32::try_from(asked.max(0).saturating_mul(2)).unwrap_or(u32::MAX).max(least)
+    const MOST: u32 = 4_194_304;
+    (2 * u32::try_from(asked).unwrap_or(MOST).min(MOST)).max(least)
 }
 
 impl Socket {
     /// Change the settings of the socket and of its connection; what may now be sent is.
-    fn change_tcp(&mut self, now: Instant, host: &mut Host, change: impl Fn(&mut TcpConfig)) {
+    pub(super) fn change_tcp(&mut self, now: Instant, host: &mut Host, change: impl Fn(&mut TcpConfig)) {
         change(Arc::make_mut(&mut self.options.tcp));
         match self.state {
             State::Fresh => {}

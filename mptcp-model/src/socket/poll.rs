@@ -98,6 +98,7 @@ impl Sockets {
         match socket.state {
             State::Fresh => {
                 events = output.with(PollEvents::HUP);
+                events.add(socket.read_shut, input.with(PollEvents::RDHUP));
             }
             State::Listening(id) => events.add(host.has_ready(id), input),
             State::Connection(id) => {
@@ -108,7 +109,7 @@ impl Sockets {
                 events.add(readiness.closed || both_shut, PollEvents::HUP);
                 events.add(ended, input.with(PollEvents::RDHUP));
                 if !readiness.opening {
-                    events.add(readiness.readable > 0, input);
+                    events.add(readiness.readable >= socket.read_target(u64::MAX), input);
                     let write_shut = socket.write_shut || readiness.closed;
                     events.add(write_shut || readiness.writable, output);
                 }
@@ -187,7 +188,7 @@ impl Sockets {
     fn activity(&self, host: &Host, fd: Fd) -> u64 {
         self.connection(host, fd).map_or(0, |connection: &Connection| {
             let info = connection.info();
-            info.bytes_received + info.bytes_acked
+            info.bytes_received + info.bytes_acked + u64::from(connection.readiness().ended)
         })
     }
 }

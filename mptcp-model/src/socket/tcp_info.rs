@@ -3,6 +3,7 @@
 use sim_core::{Duration, Instant};
 
 use crate::congestion::CaState;
+use crate::tcp::chrono::Limit;
 use crate::tcp::{Flow, TcpState, XmitTimer};
 
 /// A view of one flow as `TCP_INFO` gives it.
@@ -79,7 +80,7 @@ impl<'a> TcpInfo<'a> {
             },
             "backoff" => flow.rtt.backoff().into(),
             "options" => {
-                let scaled = flow.is_synchronized() && (flow.snd_wscale > 0 || flow.rcv_wscale > 0);
+                let scaled = flow.state != TcpState::SynSent && (flow.snd_wscale > 0 || flow.rcv_wscale > 0);
                 let fast_open = &flow.fast_open;
                 u64::from(flow.ts_ok)
                     | u64::from(flow.sack_ok) << 1
@@ -91,9 +92,21 @@ impl<'a> TcpInfo<'a> {
             }
             "snd_wscale" => flow.snd_wscale.into(),
             "rcv_wscale" => flow.rcv_wscale.into(),
-            "rto" => micros(flow.rtt.rto()),
+            "rto" => in_ticks(flow.rtt.rto()),
+            "ato" => in_ticks(flow.recv.ato()),
+            "rcv_mss" => flow.recv.rcv_mss().into(),
+            "fackets" | "last_ack_sent" => 0,
+            "pmtu" => flow.path_mtu().into(),
+            "rcv_rtt" => micros(flow.recv.rtt()),
+            "pacing_rate" => flow.pacing_rate,
+            "busy_time" => flow.chrono.total(self.now, Limit::Busy) * 1_000,
+            "rwnd_limited" => flow.chrono.total(self.now, Limit::Window) * 1_000,
+            "sndbuf_limited" => flow.chrono.total(self.now, Limit::Buffer) * 1_000,
+            "total_rto" => stats.timeouts,
             "snd_mss" => flow.mss_now(0).into(),
-            "advmss" => u64::from(flow.params.mss),
+            "advmss" => {
+                u64::from(flow.params.mss) - if flow.ts_ok && flow.is_synchronized() { 12 } else { 0 }
+            }
             "unacked" => flow.queue.packets_out().into(),
             "sacked" => flow.queue.sacked_out.into(),
             "lost" => flow.queue.lost_out.into(),
@@ -111,7 +124,7 @@ impl<'a> TcpInfo<'a> {
             "rcv_ssthresh" => flow.recv.ssthresh,
             "rcv_space" => flow.recv.drs_space,
             "total_retrans" => stats.retransmitted,
-            "bytes_acked" => flow.snd_una.saturating_sub(1),
+            "bytes_acked" => flow.snd_una.saturating_sub(flow.passive.into()),
             "bytes_received" => stats.bytes_received,
             "bytes_sent" => stats.bytes_sent,
             "bytes_retrans" => stats.bytes_retrans,
@@ -136,6 +149,11 @@ impl<'a> TcpInfo<'a> {
     }
 }
 
+/// Microseconds of a span that Linux keeps in ticks of 1 ms, which it rounds up to.
+const fn in_ticks(span: Duration) -> u64 {
+    span.as_nanos().div_ceil(1_000_000) * 1_000
+}
+
 const fn state_number(state: TcpState) -> u64 {
     match state {
         TcpState::Established => 1,
@@ -143,8 +161,8 @@ const fn state_number(state: TcpState) -> u64 {
         TcpState::SynReceived => 3,
         TcpState::FinWait1 => 4,
         TcpState::FinWait2 => 5,
-        TcpState::TimeWait => 6,
-        TcpState::Closed => 7,
+        // What a descriptor still shows of TIME_WAIT.
+        TcpState::TimeWait | TcpState::Closed => 7,
         TcpState::CloseWait => 8,
         TcpState::LastAck => 9,
         TcpState::Closing => 11,

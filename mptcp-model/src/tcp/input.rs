@@ -59,7 +59,7 @@ impl Flow {
         recv.rcv_nxt = 1;
         recv.rcv_wup = 1;
         // A size of nothing says nothing.
-        self.peer_mss = options.mss.filter(|mss| *mss > 0).unwrap_or(536);
+        self.peer_mss = options.mss.filter(|mss| *mss > 0).unwrap_or(536).min(self.path_mss);
         let space = recv.window_clamp;
         self.sack_ok &= options.sack;
         self.ts_ok &= options.timestamp.is_some();
@@ -87,16 +87,19 @@ impl Flow {
         }
     }
 
-    fn establish(&mut self, now: Instant) {
+    fn establish(&mut self, now: Instant, options: &ParsedOptions) {
         self.state = TcpState::Established;
+        self.judge_handshake(options);
         // The SYN or SYN/ACK.
         self.delivered += 1;
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
+        self.recv.guess_mss(self.mss_now(0));
         self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
+        let options = if self.ts_ok { 12 } else { 0 };
+        let advertised = u32::from(self.params.mss).saturating_sub(options);
         if self.recv.fixed_ratio {
-            let options = if self.ts_ok { 12 } else { 0 };
-            self.recv.settle(u32::from(self.params.mss) - options);
+            self.recv.settle(advertised);
         }
         let view = self.path_view(0);
         let path = PathView { mss: self.mss_now(0), ..view };
@@ -106,6 +109,23 @@ impl Flow {
         self.cwnd_stamp = now;
         self.start_keepalive(now);
         self.update_pacing_rate();
+    }
+
+    /// What a handshake that had to be repeated means for the start (RFC 6298, section 5.7; `tcp_init_transfer`): a
+    /// longer timeout if it gave no sample, and a window of one segment if it was repeated twice and no timestamp
+    /// says that the first try arrived.
+    fn judge_handshake(&mut self, options: &ParsedOptions) {
+        let echo = options.timestamps.filter(|_| self.ts_ok).map(|(_, ecr)| ecr);
+        let spurious = self.retrans_stamp.take().zip(echo).is_some_and(|(stamp, echo)| {
+            let echo = echo.wrapping_sub(self.params.ts_offset);
+            echo.wrapping_sub(self.ts_clock(stamp)).cast_signed() < 0
+        });
+        if self.rtt.srtt().is_zero() && !self.fast_open.child {
+            self.rtt.set_rto(self.config.rto_initial * 3);
+        }
+        if self.stats.retransmitted > 1 && !spurious {
+            self.window.cwnd = 1;
+        }
     }
 
     /// A segment arrived. Data that is now in order is appended to `deliver`.
@@ -177,7 +197,7 @@ impl Flow {
         }
         self.xmit_timer = None;
         self.received_at = now;
-        self.establish(now);
+        self.establish(now, options);
         self.take_fast_open_answer(now, segment);
         self.recv.ack_now = true;
         Outcome { acceptable: true, established: true, acked: true, ..Outcome::default() }
@@ -223,7 +243,7 @@ impl Flow {
         let rcv_nxt = self.recv.rcv_nxt as i64;
 
         if self.is_outdated(options) && !flags.rst() {
-            self.recv.ack_immediately();
+            self.answer_invalid(now, len > 0 || flags.fin());
             return Outcome::default();
         }
         let timestamps = options.timestamps.filter(|_| self.ts_ok);
@@ -239,14 +259,14 @@ impl Flow {
                         // Our ACK was lost: say what came twice (`tcp_send_dupack`).
                         self.recv.note_duplicate(start as u64, end.min(rcv_nxt) as u64);
                     }
-                    self.recv.ack_immediately();
+                    self.answer_invalid(now, len > 0 || flags.fin());
                 }
             }
             return Outcome::default();
         }
         if flags.rst() {
             if start == rcv_nxt {
-                let reason = if self.state == TcpState::SynReceived {
+                let reason = if self.state == TcpState::SynReceived && self.passive {
                     CloseReason::Refused
                 } else {
                     CloseReason::Reset(None)
@@ -255,14 +275,18 @@ impl Flow {
                 return Outcome { reset: true, acceptable: true, ..Outcome::default() };
             }
             // Inside the window but not exact: challenge (RFC 5961, section 3).
-            self.recv.ack_immediately();
+            self.answer_invalid(now, false);
             return Outcome::default();
         }
-        if flags.syn() {
+        // The SYN/ACK of a simultaneous open says nothing new but that it arrived.
+        let crossed = self.state == TcpState::SynReceived
+            && (flags.syn() && flags.ack() && start == 0 && len == 0)
+            && segment.ack.to_offset(self.params.iss, self.snd_nxt) == self.snd_nxt as i64;
+        if flags.syn() && !crossed {
             if self.state == TcpState::SynReceived && start == 0 {
                 self.handshake_due = true;
             } else {
-                self.recv.ack_immediately();
+                self.answer_invalid(now, false);
             }
             return Outcome::default();
         }
@@ -273,7 +297,10 @@ impl Flow {
         self.received_at = now;
         if let Some((val, ecr)) = timestamps {
             // RFC 7323, section 4.3: remember the timestamp of the segment that covers the last ACK sent.
-            if start <= self.recv.rcv_wup as i64 {
+            // What a wrong or an old acknowledgment says is not believed.
+            let ack = segment.ack.to_offset(self.params.iss, self.snd_una);
+            let current = (self.snd_una as i64..=self.snd_nxt as i64).contains(&ack);
+            if start <= self.recv.rcv_wup as i64 && (current || self.state == TcpState::SynReceived) {
                 self.recv.ts_recent = val;
             }
             if len > 0 {
@@ -302,13 +329,17 @@ impl Flow {
             self.snd_wnd = u64::from(segment.window) << self.snd_wscale;
             self.max_window = self.max_window.max(self.snd_wnd);
             self.snd_wl1 = start.max(0) as u64;
-            self.establish(now);
+            self.establish(now, options);
             outcome.established = true;
             outcome.acked = true;
         }
         if !self.handle_ack(around, segment, options, start.max(0) as u64, &mut outcome) {
             outcome.acceptable = false;
             return outcome;
+        }
+        if crossed {
+            self.recv.note_duplicate(0, 1);
+            self.recv.ack_immediately();
         }
         if len > 0 {
             self.stats.data_segs_in += 1;
@@ -332,12 +363,18 @@ impl Flow {
             if at >= rcv_nxt {
                 self.recv.fin_at = Some(at as u64);
             }
+            if at > self.recv.rcv_nxt as i64 {
+                self.recv.note_fin_out_of_order(start.max(0) as u64, at as u64);
+            }
         }
         if self.fin_reached() {
             self.take_fin(now);
             outcome.fin = true;
         } else if flags.fin() && end <= rcv_nxt {
             // A retransmitted FIN: our ACK was lost.
+            if self.sack_ok && start >= 0 && self.state != TcpState::TimeWait {
+                self.recv.note_duplicate(start as u64, end as u64);
+            }
             self.recv.ack_immediately();
             if self.state == TcpState::TimeWait {
                 self.state_timer = Some(now + self.config.time_wait);
@@ -346,9 +383,24 @@ impl Flow {
         outcome
     }
 
+    /// A segment that cannot be accepted is answered with an ACK, which tells the peer where the stream stands;
+    /// twice in half a second only if it carries something, lest two hosts answer each other for ever
+    /// (`tcp_oow_rate_limited`, `tcp_invalid_ratelimit`).
+    pub(super) fn answer_invalid(&mut self, now: Instant, carries: bool) {
+        const INTERVAL: Duration = Duration::from_millis(500);
+        if !carries {
+            if self.invalid_answered.is_some_and(|at| now.saturating_since(at) < INTERVAL) {
+                return;
+            }
+            self.invalid_answered = Some(now);
+        }
+        self.recv.ack_immediately();
+    }
+
     fn take_fin(&mut self, now: Instant) {
         self.recv.rcv_nxt += 1;
         self.recv.fin_at = Some(u64::MAX);
+        self.recv.drop_old_ranges();
         if self.state == TcpState::Established {
             // The application may close as well: its FIN takes the ACK along (`tcp_fin`).
             self.recv.expect_answer();

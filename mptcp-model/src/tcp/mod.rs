@@ -5,8 +5,10 @@
 //! or an MPTCP connection) writes the options and the header. Streams are counted with 64-bit offsets:
 //! 0 is the SYN, 1 the first octet of data, as the relative sequence numbers of MPTCP mappings are.
 //!
-//! Left out: urgent data, path MTU discovery and Accurate ECN.
+//! Left out: urgent data, Accurate ECN, and probing for a larger path MTU (RFC 4821).
 
+pub(crate) mod chrono;
+mod collapse;
 mod ecn;
 pub(crate) mod fast_open;
 mod info;
@@ -14,6 +16,7 @@ pub(crate) mod input;
 mod keepalive;
 mod limits;
 mod output;
+mod path_mtu;
 mod predicted;
 mod rack;
 mod rate;
@@ -131,6 +134,8 @@ pub(crate) struct Rack {
     pub(crate) reo_wnd_steps: u32,
     pub(crate) reo_wnd_persist: u32,
     pub(crate) last_delivered: u64,
+    /// A DSACK came that the reordering window does not know of yet.
+    pub(crate) dsack_seen: bool,
 }
 
 /// Counters of a flow.
@@ -209,6 +214,10 @@ pub struct Flow {
 
     // Negotiated.
     pub(crate) peer_mss: u16,
+    /// Segment size that the path lets through, as far as known (RFC 1191).
+    path_mss: u16,
+    /// That of the first link.
+    link_mss: u16,
     pub(crate) sack_ok: bool,
     pub(crate) ts_ok: bool,
     pub(crate) snd_wscale: u8,
@@ -240,6 +249,10 @@ pub struct Flow {
     pub(crate) subordinate: bool,
     /// The owner waits for room in the send buffer.
     pub(crate) wants_space: bool,
+    /// What is queued leaves even if it fills no segment (`TCP_NAGLE_PUSH`).
+    pub(crate) push_small: bool,
+    /// The send window held data back when it was tried last.
+    window_limited: bool,
     pub(crate) space_check_due: bool,
     pub(crate) sndbuf_grew: bool,
 
@@ -258,7 +271,8 @@ pub struct Flow {
     pub(crate) retrans_stamp: Option<Instant>,
     pub(crate) frto: bool,
     pub(crate) reordering: u32,
-    pub(crate) reord_seen: bool,
+    /// How often reordering was seen.
+    pub(crate) reord_seen: u32,
     pub(crate) rack: Rack,
     pub(crate) tlp_high_seq: u64,
     pub(crate) tlp_retrans: bool,
@@ -302,10 +316,15 @@ pub struct Flow {
     pub(crate) keepalive_probes: u8,
     pub(crate) retries: u8,
     pub(crate) last_ack_received: Instant,
+    /// When a segment that could not be accepted was answered.
+    invalid_answered: Option<Instant>,
+    /// Opened by the peer.
+    pub(crate) passive: bool,
     /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
     pub(crate) received_at: Instant,
 
     pub(crate) ecn: ecn::EcnState,
+    pub(crate) chrono: chrono::Chrono,
     pub(crate) fast_open: fast_open::FastOpen,
 
     /// Segments asked for that are not data: SYN, reset.
@@ -344,6 +363,7 @@ impl Flow {
         cc: Box<dyn CongestionControl>,
         now: Instant,
     ) -> Self {
+        let link_mss = params.mss;
         let mss = config.user_mss.map_or(params.mss, |most| most.min(params.mss));
         let params = FlowParams { mss, ..params };
         let rtt = RttEstimator::new(config.rto_initial, config.rto_min, config.rto_max);
@@ -358,6 +378,8 @@ impl Flow {
         let controls = cc.controls();
         Self {
             peer_mss: config.user_mss.unwrap_or(536),
+            path_mss: u16::MAX,
+            link_mss,
             sack_ok: config.sack,
             ts_ok: config.timestamps,
             snd_wscale: 0,
@@ -379,6 +401,8 @@ impl Flow {
             goal: ((0, 0), 0),
             subordinate: false,
             wants_space: false,
+            push_small: false,
+            window_limited: false,
             space_check_due: false,
             sndbuf_grew: false,
             cc,
@@ -394,7 +418,7 @@ impl Flow {
             retrans_stamp: None,
             frto: false,
             reordering,
-            reord_seen: false,
+            reord_seen: 0,
             rack: Rack { reo_wnd_steps: 1, ..Rack::default() },
             tlp_high_seq: 0,
             tlp_retrans: false,
@@ -425,8 +449,11 @@ impl Flow {
             keepalive_probes: 0,
             retries: 0,
             last_ack_received: now,
+            invalid_answered: None,
+            passive: state == TcpState::SynReceived,
             received_at: now,
             ecn: ecn::EcnState::default(),
+            chrono: chrono::Chrono::default(),
             fast_open: fast_open::FastOpen::default(),
             handshake_due: true,
             bare_ack_due: false,
@@ -469,6 +496,7 @@ impl Flow {
     ) -> Self {
         let mut flow = Self::new(config, params, TcpState::SynReceived, cc, now);
         flow.take_syn(irs, window, options, true);
+        flow.stats.segs_in = 1;
         flow
     }
 
@@ -520,6 +548,18 @@ impl Flow {
     #[must_use]
     pub fn send_memory(&self) -> u64 {
         self.queue.memory(self.snd_una)
+    }
+
+    /// Octets accepted and not yet sent.
+    pub(crate) const fn not_sent(&self) -> u64 {
+        let sent = if self.snd_nxt > 1 { self.snd_nxt } else { 1 };
+        self.queue.write_end.saturating_sub(sent)
+    }
+
+    /// Whether so much is not yet sent, besides `leaving`, that no more is taken (`TCP_NOTSENT_LOWAT`).
+    pub(crate) fn holds_back(&self, leaving: u32) -> bool {
+        let low = self.config.not_sent_low_water;
+        low.is_some_and(|low| self.not_sent().saturating_sub(u64::from(leaving)) >= u64::from(low))
     }
 
     /// Whether the send buffer has room (`sk_stream_memory_free`).
@@ -605,5 +645,6 @@ impl Flow {
         self.rexmit = Rexmit::None;
         self.handshake_due = false;
         self.queue = SendQueue::default();
+        self.rtt.reset_backoff();
     }
 }

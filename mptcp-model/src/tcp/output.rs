@@ -4,6 +4,7 @@
 
 use sim_core::{Duration, Instant};
 
+use super::chrono::Limit;
 use super::sendq::{Chunk, Mapping, Resent, SegFlags, TxSeg};
 use super::{Flow, Forced, Plan, PlanKind, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
@@ -14,6 +15,7 @@ impl Flow {
     /// Accept `len` octets of data under `map` as a chunk of their own.
     pub fn append(&mut self, len: u32, map: Mapping) {
         self.note_application_limit();
+        self.push_small = false;
         self.queue.append(len, map);
     }
 
@@ -234,6 +236,7 @@ impl Flow {
         let retransmission = self.snd_nxt > 0;
         if retransmission {
             self.stats.retransmitted += 1;
+            self.retrans_stamp.get_or_insert(now);
             if let Some(first) = self.queue.sent.front_mut() {
                 first.flags.0 |= SegFlags::EVER_RETRANS;
                 first.sent_at = now;
@@ -266,13 +269,19 @@ impl Flow {
     }
 
     fn poll_data(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+        if self.chrono.limit() == Limit::Idle && !self.queue.unsent.is_empty() {
+            self.chrono.start(now, Limit::Busy);
+        }
         match self.forced.take() {
             Some(Forced::Head) => {
+                self.cut_segment(0, mss);
+                self.collapse_into(0, mss);
                 if let Some(plan) = self.retransmit(now, 0) {
                     return Some(plan);
                 }
             }
             Some(Forced::Tail) => {
+                self.cut_tail(mss);
                 let last = self.queue.sent.len().checked_sub(1);
                 if let Some(plan) = last.and_then(|index| self.retransmit(now, index)) {
                     self.rearm_after_probe(now);
@@ -304,12 +313,18 @@ impl Flow {
         } else if has_new && let Some(plan) = self.new_data(now, mss, false) {
             return Some(plan);
         }
+        if !std::mem::take(&mut self.window_limited) {
+            self.chrono.stop(now, Limit::Window);
+        }
         if self.validate_due {
             self.validate_due = false;
             self.validate_window(now);
         }
         if std::mem::take(&mut self.space_check_due) {
             self.expand_sndbuf();
+            if !self.wants_space {
+                self.chrono.stop(now, Limit::Buffer);
+            }
         }
         None
     }
@@ -325,7 +340,9 @@ impl Flow {
             let wanted =
                 seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
             if wanted {
-                let next = seg.end();
+                self.cut_segment(index, mss);
+                self.collapse_into(index, mss);
+                let next = self.queue.sent[index].end();
                 let ends_burst = self.advance_rexmit_burst(index, mss);
                 let mut plan = self.retransmit(now, index);
                 if let Some(plan) = &mut plan
@@ -485,10 +502,15 @@ impl Flow {
                 }
                 return false;
             }
-            room => room,
+            // At least two bursts are in flight, for the clock of ACKs (`tcp_cwnd_test`).
+            room => room.min((self.window.cwnd >> 1).max(1)),
         };
+        let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
+        let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
         let window_end = self.snd_una + self.snd_wnd;
         if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
+            self.window_limited = true;
+            self.chrono.start(now, Limit::Window);
             self.blocked_by_window(now);
             return false;
         }
@@ -501,11 +523,10 @@ impl Flow {
             }
             chunk.len
         } else {
-            let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
-            if !probe && self.defers(now, chunk, is_last, most, quota, mss) {
+            if !probe && self.defers(now, &chunk, is_last, most, quota, mss) {
                 return false;
             }
-            self.split_point(chunk, is_last && !fin_follows, most, mss, window_end)
+            self.split_point(&chunk, is_last && !fin_follows, most, mss, window_end)
         };
         if limit == 0 {
             return false;
@@ -517,6 +538,27 @@ impl Flow {
         true
     }
 
+    /// The first chunk, with what a full burst lacks taken from the second (`tcp_grow_skb`, Linux 6.9). Data with
+    /// mappings stays apart.
+    fn grow_first_chunk(&mut self, chunk: &Chunk, wanted: u32) -> Chunk {
+        let unsent = &mut self.queue.unsent;
+        if chunk.len >= wanted || chunk.map.len > 0 || unsent.len() < 2 || !self.config.grows_bursts {
+            return *chunk;
+        }
+        let moved = (wanted - chunk.len).min(unsent[1].len);
+        let (next, next_push) = (unsent[1].len - moved, unsent[1].push);
+        if next == 0 {
+            unsent.remove(1);
+        } else {
+            unsent[1].len = next;
+            unsent[1].start += u64::from(moved);
+        }
+        let first = &mut unsent[0];
+        first.len += moved;
+        first.push |= next == 0 && next_push;
+        *first
+    }
+
     /// How much of a chunk to hand down (`tcp_mss_split_point`).
     fn split_point(&self, chunk: &Chunk, is_last: bool, segments: u32, mss: u32, window_end: u64) -> u32 {
         let window = (window_end - chunk.start).min(u64::from(u32::MAX)) as u32;
@@ -526,7 +568,7 @@ impl Flow {
             return most;
         }
         let partial = needed % mss;
-        if partial != 0 && (needed < chunk.len || self.nagle_holds(true, is_last)) && needed > partial {
+        if self.nagle_holds(partial != 0, is_last || needed < chunk.len) && needed > partial {
             return needed - partial;
         }
         needed
@@ -538,6 +580,7 @@ impl Flow {
         partial
             && is_last
             && !self.subordinate
+            && !self.push_small
             && (self.config.cork
                 || self.config.nagle
                     && !self.queue.sent.is_empty()
@@ -585,6 +628,8 @@ impl Flow {
                 self.cwnd_limited(now);
             }
         } else if send_window <= u64::from(chunk.len) {
+            self.window_limited = true;
+            self.chrono.start(now, Limit::Window);
             return true;
         }
         // A FIN or an end of record will not be followed by more.
@@ -731,6 +776,9 @@ impl Flow {
             if self.config.slow_start_after_idle && idle >= self.rtt.rto() && self.rate.is_none() {
                 self.application_limited(now);
             }
+            if self.wants_space && self.queue.unsent.is_empty() {
+                self.chrono.start(now, Limit::Buffer);
+            }
         }
     }
 
@@ -799,7 +847,9 @@ impl Flow {
 
     /// The header of a segment with an ACK leaves.
     pub(crate) fn note_sent(&mut self, kind: PlanKind) {
-        self.stats.segs_out += 1;
+        // A SYN/ACK leaves before there is a socket to count it, and an answer by reset without one.
+        let bare = kind == PlanKind::SynAck || (kind == PlanKind::Reset && self.reset_bare);
+        self.stats.segs_out += u64::from(!bare);
         if kind != PlanKind::Syn {
             self.recv.note_ack_sent();
         }

@@ -138,6 +138,9 @@ impl Flow {
         self.queue.rack_hint = self.queue.rack_hint.max(ack);
         if self.queue.sent.is_empty() {
             self.queue.retransmitted.clear();
+            if self.queue.unsent.is_empty() {
+                self.chrono.rest(now);
+            }
         }
         self.stats.bytes_acked += bytes;
         self.acked_since_loss += bytes;

@@ -4,10 +4,13 @@
 use sim_core::{Duration, Instant};
 
 use super::input::Surroundings;
-use super::recovery::Tally;
+use super::recovery::{MAX_REORDERING, Tally};
 use super::sendq::{Resent, SegFlags};
 use super::{Flow, Rack, Rexmit, XmitTimer};
 use crate::congestion::{CaState, Cause, PathView};
+
+/// Recoveries after which a widened reordering window is as at first (`TCP_RACK_RECOVERY_THRESH`).
+pub(super) const REO_WND_PERSIST: u32 = 16;
 
 impl Rack {
     /// Whether the newest delivered segment was sent after this one (RFC 8985, section 6.2 step 2).
@@ -36,32 +39,44 @@ impl Flow {
         }
     }
 
-    pub(super) fn note_reordering(&mut self, lowest: u64) {
-        let mss = u64::from(self.mss_now(0)).max(1);
-        let fack = self.highest_sack();
-        if lowest >= fack {
+    /// A segment arrived at `low` after one that was sent later (`tcp_check_sack_reordering`).
+    pub(super) fn note_reordering(&mut self, low: u64) {
+        let highest = self.highest_sack();
+        if low >= highest {
             return;
         }
-        let metric = fack - lowest;
+        let mss = u64::from(self.mss_now(0)).max(1);
+        let metric = highest - low;
         if metric > u64::from(self.reordering) * mss {
-            self.reordering = (metric.div_ceil(mss) as u32).min(300);
+            self.reordering = (metric.div_ceil(mss) as u32).min(MAX_REORDERING);
         }
-        self.reord_seen = true;
+        self.reord_seen += 1;
     }
 
-    /// RFC 8985, section 6.2 step 4: widen the window after a DSACK, narrow it after 16 recoveries.
-    pub(super) fn update_reo_wnd(&mut self, dsack: bool) {
+    /// RFC 8985, section 6.2 step 4: widen the window after a DSACK, narrow it after 16 recoveries. What an
+    /// ACK without news says waits for the next that `delivered` something.
+    pub(super) fn update_reo_wnd(&mut self, delivered: bool) {
+        if !delivered || self.config.static_reordering_window {
+            return;
+        }
         let rack = &mut self.rack;
-        if dsack && self.delivered > rack.last_delivered {
+        if self.delivered <= rack.last_delivered {
+            // Not a round trip since the last time.
+            rack.dsack_seen = false;
+        }
+        if std::mem::take(&mut rack.dsack_seen) {
             rack.reo_wnd_steps = (rack.reo_wnd_steps + 1).min(255);
-            rack.reo_wnd_persist = 16;
+            rack.reo_wnd_persist = REO_WND_PERSIST;
             rack.last_delivered = self.delivered + u64::from(self.queue.packets_out());
+        } else if rack.reo_wnd_persist == 0 {
+            rack.reo_wnd_steps = 1;
         }
     }
 
     pub(super) fn reo_wnd(&self) -> Duration {
-        if !self.reord_seen
-            && (self.ca_state >= CaState::Recovery || self.queue.sacked_out >= self.reordering)
+        if self.reord_seen == 0
+            && (self.ca_state >= CaState::Recovery
+                || (self.queue.sacked_out >= self.reordering && !self.config.no_dup_thresh))
         {
             return Duration::ZERO;
         }
@@ -129,7 +144,7 @@ impl Flow {
         let wait = self.rack_detect_loss(now);
         if prior != self.queue.in_flight() {
             if self.ca_state != CaState::Recovery {
-                self.enter_recovery(now, me, paths);
+                self.enter_recovery(now, false, me, paths);
                 // A timer, not an ACK, started the episode: the window follows the flight.
                 if self.rate.is_none() {
                     self.prr_reduce(1, 0, &Tally::default());
@@ -155,7 +170,7 @@ impl Flow {
         if ack < self.tlp_high_seq {
             return;
         }
-        if !self.tlp_retrans || tally.dsack {
+        if !self.tlp_retrans || tally.dsack_of_probe {
             self.tlp_high_seq = 0;
         } else if ack > self.tlp_high_seq {
             // The probe repaired a loss: reduce once (RFC 8985, section 7.4).

@@ -295,6 +295,7 @@ impl Receiver {
             self.dsack = Some((start, end));
             return false;
         }
+        self.note_overlap(start, end);
         if stop > at {
             start = start.min(self.ranges[at].0);
             end = end.max(self.ranges[stop - 1].1);
@@ -310,6 +311,48 @@ impl Receiver {
         true
     }
 
+    /// A segment out of order repeats parts of others (`tcp_data_queue_ofo`): the end of the one before, or all of
+    /// one that it covers, or the start of the next.
+    fn note_overlap(&mut self, start: u64, end: u64) {
+        let next = self.ooo.partition_point(|other| other.start <= start);
+        if let Some(before) = next.checked_sub(1).and_then(|index| self.ooo.get(index))
+            && before.end() > start
+        {
+            let covered = before.start == start;
+            self.dsack = Some((start, if covered { before.end() } else { before.end().min(end) }));
+        }
+        for other in self.ooo.range(next..).take_while(|other| other.start < end) {
+            let (from, to) = (other.start, other.end().min(end));
+            self.dsack = Some(match self.dsack {
+                Some((low, high)) if from <= high && low <= to => (low.min(from), high.max(to)),
+                _ => (from, to),
+            });
+        }
+    }
+
+    /// A FIN at `at`, on a segment that began at `start`, arrived beyond a hole: it is reported as data is.
+    pub(crate) fn note_fin_out_of_order(&mut self, start: u64, at: u64) {
+        let (mut start, mut end) = (start, at + 1);
+        self.ranges.retain(|&(s, e)| {
+            let touches = s <= end && start <= e;
+            if touches {
+                (start, end) = (start.min(s), end.max(e));
+            }
+            !touches
+        });
+        let index = self.ranges.partition_point(|&(s, _)| s < start);
+        self.ranges.insert(index, (start, end));
+        self.note_sack(start, end);
+        self.ack_scheduled = true;
+    }
+
+    /// What is in order now needs no report.
+    pub(crate) fn drop_old_ranges(&mut self) {
+        let nxt = self.rcv_nxt;
+        self.ranges.retain(|&(_, end)| end > nxt);
+        self.drop_old_sacks();
+    }
+
     /// The next piece of queued data that is now in order, trimmed to what is new.
     fn pop_in_order(&mut self) -> Option<Arrival> {
         while let Some(front) = self.ooo.front() {
@@ -318,6 +361,14 @@ impl Receiver {
             }
             let mut arrival = self.ooo.pop_front()?;
             self.ooo_bytes -= u64::from(arrival.payload.len());
+            if arrival.start < self.rcv_nxt {
+                // What came in order came twice (`tcp_ofo_queue`).
+                let (from, to) = (arrival.start, arrival.end().min(self.rcv_nxt));
+                self.dsack = Some(match self.dsack {
+                    Some((low, high)) if from <= high && low <= to => (low.min(from), high.max(to)),
+                    _ => (from, to),
+                });
+            }
             if arrival.end() <= self.rcv_nxt {
                 continue;
             }
@@ -437,6 +488,22 @@ impl Receiver {
         }
         let us = u64::from(ms.max(1)) * 1000;
         self.rtt_us8 = if self.rtt_us8 == 0 { us << 3 } else { self.rtt_us8 - (self.rtt_us8 >> 3) + us };
+    }
+
+    /// The segment size of the peer before any came (`tcp_initialize_rcv_mss`).
+    pub(crate) fn guess_mss(&mut self, mss: u32) {
+        let hint = self.advmss.min(mss).min(u32::try_from(self.rcv_wnd / 2).unwrap_or(u32::MAX));
+        self.rcv_mss = hint.clamp(88, 536);
+    }
+
+    /// Timeout of delayed ACKs (`icsk_ack.ato`).
+    pub(crate) const fn ato(&self) -> Duration {
+        self.ato
+    }
+
+    /// Estimate of the segment size of the peer (`icsk_ack.rcv_mss`).
+    pub(crate) const fn rcv_mss(&self) -> u32 {
+        self.rcv_mss
     }
 
     pub(crate) fn rtt(&self) -> Duration {
@@ -660,9 +727,7 @@ impl Flow {
                 self.stats.bytes_received += u64::from(piece.payload.len());
                 deliver.push(piece);
             }
-            let nxt = recv.rcv_nxt;
-            recv.ranges.retain(|&(_, end)| end > nxt);
-            recv.drop_old_sacks();
+            recv.drop_old_ranges();
             // The last hole was filled: tell the sender at once (RFC 5681, section 4.2).
             recv.ack_now |= recv.ranges.is_empty();
         }
@@ -693,6 +758,19 @@ impl Flow {
     /// Whether everything up to the FIN has arrived and the FIN is next.
     pub(crate) fn fin_reached(&self) -> bool {
         self.recv.fin_at == Some(self.recv.rcv_nxt)
+    }
+
+    /// Whether ACKs wait for what is sent in answer (`inet_csk_in_pingpong_mode`).
+    pub(crate) const fn is_interactive(&self) -> bool {
+        self.recv.pingpong
+    }
+
+    /// `TCP_QUICKACK`
+    pub(crate) fn set_quickack(&mut self, on: bool) {
+        self.recv.pingpong = !on;
+        if on && self.recv.ack_scheduled {
+            self.recv.ack_now = true;
+        }
     }
 
     /// The application read `len` octets whose memory was `truesize`.

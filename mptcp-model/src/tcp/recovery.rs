@@ -36,9 +36,18 @@ pub(super) struct Tally {
     pub(super) last_acked: Option<Instant>,
     pub(super) first_sacked: Option<Instant>,
     pub(super) last_sacked: Option<Instant>,
+    /// The duplicate is that of a tail loss probe.
+    pub(super) dsack_of_probe: bool,
+    /// Lowest segment that was newly sacked below the highest SACK: reordering.
+    pub(super) sack_low: u64,
+    /// Lowest segment newly acked that was neither sacked nor sent twice.
+    pub(super) acked_low: Option<u64>,
     /// Echoed timestamp on this host's clock.
     pub(super) echo: Option<u32>,
 }
+
+/// Bound of the degree of reordering in segments (`tcp_max_reordering`).
+pub(super) const MAX_REORDERING: u32 = 300;
 
 impl Flow {
     /// Process the acknowledgment of a segment (`tcp_ack`). Returns false if the segment must be dropped.
@@ -54,19 +63,19 @@ impl Flow {
         let ack = segment.ack.to_offset(self.params.iss, self.snd_una);
         if ack > self.snd_nxt as i64 {
             // Acknowledges what was never sent (RFC 9293, section 3.10.7.4).
-            self.recv.ack_immediately();
+            self.answer_invalid(now, false);
             return false;
         }
         if ack < self.snd_una as i64 {
             // RFC 5961, section 5.2: too old means blind injection.
             if (ack as i128) < self.snd_una as i128 - self.max_window as i128 {
-                self.recv.ack_immediately();
+                self.answer_invalid(now, false);
                 return false;
             }
-            let mut tally = Tally::default();
-            self.take_sacks(now, options, &mut tally);
-            if tally.data_sacked || tally.dsack {
-                self.fast_retransmit_alert(now, false, &mut tally, around);
+            if self.sack_ok && !options.sack.is_empty() {
+                let mut tally = Tally::default();
+                self.take_sacks(now, options, ack, self.snd_una, &mut tally);
+                self.fast_retransmit_alert(now, self.snd_una, false, &mut tally, around);
             }
             return true;
         }
@@ -87,31 +96,45 @@ impl Flow {
         self.rack.advanced = false;
         self.last_ack_received = now;
 
-        let prior_fack = self.highest_sack();
+        let prior_sack = self.highest_sack();
+        self.soft_error = None;
         self.update_window(segment, seq, ack, prior_una, &mut tally);
-        if self.sack_ok && (!options.sack.is_empty()) {
-            self.take_sacks(now, options, &mut tally);
-        }
-        let had_out = self.queue.packets_out();
         if ack > prior_una {
             tally.una_advanced = true;
             self.snd_una = ack;
             self.retries = 0;
-            self.clean_queue(now, prior_una, prior_fack, &mut tally);
+        }
+        if self.sack_ok && !options.sack.is_empty() {
+            self.take_sacks(now, options, ack as i64, prior_una, &mut tally);
+        }
+        let had_out = self.queue.packets_out();
+        if tally.una_advanced {
+            self.clean_queue(now, prior_una, &mut tally);
             outcome.acked = true;
             self.stats.bytes_acked += tally.bytes;
             self.acked_since_loss += tally.bytes;
         }
         self.sample_rtt(now, options, &mut tally);
+        if let Some(low) = tally.acked_low.filter(|low| self.sack_ok && *low < prior_sack) {
+            // A hole was filled by the original.
+            self.note_reordering(low);
+        }
         self.delivered += u64::from(tally.delivered);
-        self.update_reo_wnd(tally.dsack);
+        self.update_reo_wnd(tally.data_acked || tally.data_sacked);
         if self.snd_una == self.snd_nxt && self.fin_sent {
             self.fin_acked(now);
             tally.fin_acked = true;
         }
         if had_out == 0 {
-            // Nothing was outstanding: at most a window update; a probe may be answered.
+            // Nothing was outstanding: at most a window update; a probe may be answered, or what was sent
+            // twice is told.
+            if tally.dsack {
+                self.fast_retransmit_alert(now, prior_una, false, &mut tally, around);
+            }
             self.ack_probe(now);
+            if self.tlp_high_seq != 0 {
+                self.process_tlp_ack(now, ack, &tally, around);
+            }
             if tally.window_update {
                 self.window_opened();
             }
@@ -120,11 +143,12 @@ impl Flow {
         if self.tlp_high_seq != 0 {
             self.process_tlp_ack(now, ack, &tally, around);
         }
-        let not_dup = !segment.payload.is_empty() || tally.window_update || tally.una_advanced;
+        let carries = !segment.payload.is_empty() || segment.flags.fin();
+        let not_dup = carries || tally.window_update || tally.una_advanced;
         let alert = tally.data_sacked || tally.dsack || tally.echo_congestion;
         let dup_ack = !not_dup && !tally.dsack;
         if !not_dup || alert || self.ca_state != CaState::Open {
-            self.fast_retransmit_alert(now, dup_ack, &mut tally, around);
+            self.fast_retransmit_alert(now, prior_una, dup_ack, &mut tally, around);
         }
         if tally.set_timer {
             self.set_xmit_timer(now);
@@ -153,8 +177,8 @@ impl Flow {
             || (seq == self.snd_wl1 && (window > self.snd_wnd || window == 0))
         {
             self.snd_wl1 = seq;
+            tally.window_update = true;
             if window != self.snd_wnd {
-                tally.window_update = true;
                 self.snd_wnd = window;
                 self.max_window = self.max_window.max(window);
             }
@@ -191,12 +215,18 @@ impl Flow {
         if una_advanced && self.ca_state <= CaState::Disorder {
             self.queue.sacked_out = 0;
         }
-        if dup_ack && self.queue.sacked_out + self.queue.lost_out.max(1) < out {
-            self.queue.sacked_out += 1;
-            self.delivered += 1;
-            tally.delivered += 1;
+        if dup_ack {
+            if self.queue.sacked_out + self.queue.lost_out.max(1).min(out) < out {
+                self.queue.sacked_out += 1;
+                self.delivered += 1;
+                tally.delivered += 1;
+            } else {
+                // More duplicates than segments that could have caused them (`tcp_check_reno_reordering`).
+                self.reordering = out.min(MAX_REORDERING);
+                self.reord_seen += 1;
+            }
         }
-        let enough = self.queue.sacked_out >= self.reordering.min(out.saturating_sub(1)).max(1);
+        let enough = self.queue.sacked_out >= self.reordering;
         let partial = self.ca_state == CaState::Recovery && una_advanced;
         if (self.ca_state < CaState::Recovery && enough) || partial {
             self.queue.mark_lost(0);
@@ -206,10 +236,18 @@ impl Flow {
     fn fast_retransmit_alert(
         &mut self,
         now: Instant,
+        prior_una: u64,
         dup_ack: bool,
         tally: &mut Tally,
         around: &Surroundings<'_>,
     ) {
+        if self.queue.sent.is_empty() {
+            self.queue.sacked_out = 0;
+        }
+        if tally.echo_congestion {
+            // The reduction is required, and not undone.
+            self.prior_ssthresh = 0;
+        }
         if self.check_sack_reneging(now, tally) {
             return;
         }
@@ -235,7 +273,7 @@ impl Flow {
         }
         match self.ca_state {
             CaState::Recovery => {
-                if tally.una_advanced && self.try_undo_partial(now, tally) {
+                if tally.una_advanced && self.try_undo_partial(now, prior_una, tally) {
                     return;
                 }
                 if self.try_undo_dsack() {
@@ -246,7 +284,7 @@ impl Flow {
                     if self.queue.lost_out == 0 {
                         return;
                     }
-                    self.enter_recovery(now, around.me, around.paths);
+                    self.enter_recovery(now, tally.echo_congestion, around.me, around.paths);
                 }
             }
             CaState::Loss => {
@@ -276,16 +314,18 @@ impl Flow {
             self.try_to_open();
             return;
         }
-        self.enter_recovery(now, around.me, around.paths);
+        self.enter_recovery(now, tally.echo_congestion, around.me, around.paths);
         self.rexmit = Rexmit::Lost;
     }
 
-    pub(super) fn enter_recovery(&mut self, now: Instant, me: usize, paths: &[PathView]) {
+    pub(super) fn enter_recovery(&mut self, now: Instant, echo: bool, me: usize, paths: &[PathView]) {
         self.stats.recoveries += 1;
         self.prior_ssthresh = 0;
         self.init_undo();
         if !matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
-            self.prior_ssthresh = self.current_ssthresh();
+            if !echo {
+                self.prior_ssthresh = self.current_ssthresh();
+            }
             self.init_reduction(now, Cause::Loss, me, paths);
         }
         self.set_ca_state(CaState::Recovery);

@@ -2,7 +2,6 @@
 //! acknowledged for good, the round-trip samples that follow, and a receiver that takes back what it reported.
 
 use sim_core::{Duration, Instant};
-use smallvec::SmallVec;
 
 use super::recovery::Tally;
 use super::sendq::SegFlags;
@@ -11,107 +10,182 @@ use crate::congestion::CaState;
 use crate::wire::Seq;
 use crate::wire::options::ParsedOptions;
 
+/// A SACK block as stream offsets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    left: i64,
+    right: i64,
+    duplicate: bool,
+}
+
 impl Flow {
-    /// Mark what SACK blocks report (`tcp_sacktag_write_queue`).
-    pub(super) fn take_sacks(&mut self, now: Instant, options: &ParsedOptions, tally: &mut Tally) {
-        let iss = self.params.iss;
-        let una = self.snd_una;
-        let offset = |seq: Seq| seq.to_offset(iss, una);
-        let mut blocks: SmallVec<[(u64, u64); 4]> = SmallVec::new();
-        for (i, (left, right)) in options.sack.iter().enumerate() {
-            let (left, right) = (offset(left), offset(right));
-            if i == 0 {
-                let ack = self.snd_una as i64;
-                let second = options.sack.iter().nth(1).map(|(l, r)| (offset(l), offset(r)));
-                let inside = second.is_some_and(|(l, r)| l <= left && right <= r);
-                if right <= ack || inside {
-                    // RFC 2883: a duplicate was received.
-                    tally.dsack = true;
-                    self.stats.dsacks += 1;
-                    if self.undo_retrans > 0 && right as u64 > self.undo_marker {
-                        self.undo_retrans -= 1;
-                    }
-                    continue;
-                }
-            }
-            if left >= right || right > self.snd_nxt as i64 || left < self.snd_una as i64 {
-                continue;
-            }
-            blocks.push((left as u64, right as u64));
-        }
-        // The newest block comes first; lower ones are not late for it.
-        blocks.sort_unstable();
-        let mut reordered = None;
-        for (left, right) in blocks {
-            self.mark_sacked(now, left, right, tally, &mut reordered);
-        }
-        if let Some(at) = reordered
-            && (self.ca_state != CaState::Loss || self.undo_marker != 0)
-        {
-            self.note_reordering(at);
-        }
+    /// The highest offset that SACK reported, or what is acknowledged when nothing above it is
+    /// (`tcp_highest_sack_seq`).
+    pub(super) fn highest_sack(&self) -> u64 {
+        if self.queue.sacked_out == 0 { self.snd_una } else { self.queue.highest_sacked }
     }
 
-    /// End of the highest segment selectively acknowledged (`tcp_highest_sack_seq`).
-    pub(super) const fn highest_sack(&self) -> u64 {
-        if self.queue.sacked_out > 0 { self.queue.highest_sacked } else { self.snd_una }
-    }
-
-    /// `reordered` is the first segment newly reported below one that was before, and sent but once.
-    fn mark_sacked(
+    /// Mark what SACK blocks report (`tcp_sacktag_write_queue`), on a segment that acknowledges `ack` while
+    /// everything up to `prior_una` was acknowledged before.
+    pub(super) fn take_sacks(
         &mut self,
         now: Instant,
-        left: u64,
-        right: u64,
+        options: &ParsedOptions,
+        ack: i64,
+        prior_una: u64,
         tally: &mut Tally,
-        reordered: &mut Option<u64>,
     ) {
+        let (iss, una) = (self.params.iss, self.snd_una);
+        let offset = |seq: Seq| seq.to_offset(iss, una);
+        let mut blocks = [Block::default(); 4];
+        let mut count = 0;
+        for (block, (left, right)) in blocks.iter_mut().zip(options.sack.iter()) {
+            *block = Block { left: offset(left), right: offset(right), duplicate: false };
+            count += 1;
+        }
+        if self.queue.sacked_out == 0 {
+            self.queue.highest_sacked = una;
+        }
+        if let Some(first) = blocks[..count].first().copied() {
+            let second = blocks[..count].get(1).copied();
+            blocks[0].duplicate = self.take_dsack(first, second, ack, prior_una, tally);
+        }
+        if self.queue.sent.is_empty() {
+            return;
+        }
+        let mut valid = 0;
+        for index in 0..count {
+            let block = blocks[index];
+            if self.is_valid(block) && block.right > prior_una as i64 {
+                blocks[valid] = block;
+                valid += 1;
+            }
+        }
+        blocks[..valid].sort_unstable_by_key(|block| block.left);
+        tally.sack_low = self.snd_nxt;
+        for &block in &blocks[..valid] {
+            self.mark_sacked(now, block, tally);
+        }
+        if self.ca_state != CaState::Loss || self.undo_marker != 0 {
+            self.note_reordering(tally.sack_low);
+        }
+    }
+
+    /// Whether the first block reports data that came twice (RFC 2883; `tcp_check_dsack`).
+    fn take_dsack(
+        &mut self,
+        first: Block,
+        second: Option<Block>,
+        ack: i64,
+        prior_una: u64,
+        tally: &mut Tally,
+    ) -> bool {
+        let inside = second.is_some_and(|second| second.left <= first.left && first.right <= second.right);
+        if first.left >= ack && !inside {
+            return false;
+        }
+        let mss = u64::from(self.mss_now(0)).max(1);
+        let len = (first.right - first.left).max(0) as u64;
+        if len == 0 || len > self.max_window {
+            return false;
+        }
+        let segments = if len > mss { len.div_ceil(mss) as u32 } else { 1 };
+        let answers_probe = len <= mss && self.tlp_high_seq != 0 && self.tlp_high_seq as i64 == first.right;
+        self.stats.dsacks += u64::from(segments);
+        if self.stats.dsacks > self.stats.retransmitted {
+            // More than was ever sent twice: the network repeated it.
+            return false;
+        }
+        if self.reord_seen > 0 && !answers_probe {
+            self.rack.dsack_seen = true;
+        }
+        tally.dsack = true;
+        tally.dsack_of_probe |= answers_probe;
+        // What was sent for nothing was delivered, too.
+        tally.delivered += segments;
+        if self.undo_marker != 0
+            && self.undo_retrans > 0
+            && first.right <= prior_una as i64
+            && first.right > self.undo_marker as i64
+        {
+            self.undo_retrans = (self.undo_retrans - segments.cast_signed()).max(0);
+        }
+        true
+    }
+
+    /// Whether a block can be believed (`tcp_is_sackblock_valid`).
+    fn is_valid(&self, block: Block) -> bool {
+        let (una, nxt, marker) = (self.snd_una as i64, self.snd_nxt as i64, self.undo_marker as i64);
+        let Block { left, right, duplicate } = block;
+        if right > nxt || left >= right || left >= nxt {
+            return false;
+        }
+        if left > una {
+            return true;
+        }
+        if !duplicate || marker == 0 || right > una {
+            return false;
+        }
+        left >= marker || (right > marker && left >= right - self.max_window as i64)
+    }
+
+    /// Mark the segments that lie in one block (`tcp_sacktag_one`).
+    fn mark_sacked(&mut self, now: Instant, block: Block, tally: &mut Tally) {
+        let (left, right) = (block.left.max(0) as u64, block.right.max(0) as u64);
         let mut index = self.queue.sent.partition_point(|seg| seg.start < left);
-        let highest_before = self.highest_sack();
         while index < self.queue.sent.len() {
+            let highest = self.highest_sack();
             let seg = &mut self.queue.sent[index];
             if seg.end() > right {
                 break;
             }
             index += 1;
-            if seg.flags.has(SegFlags::SACKED) {
-                continue;
-            }
-            seg.flags.0 |= SegFlags::SACKED;
             let (start, end, sent_at, order, flags) =
                 (seg.start, seg.end(), seg.sent_at, seg.order, seg.flags);
-            if flags.has(SegFlags::LOST) {
-                seg.flags.0 &= !SegFlags::LOST;
-                self.queue.lost_out -= 1;
-            }
-            if flags.has(SegFlags::RETRANS) {
-                seg.flags.0 &= !SegFlags::RETRANS;
-                self.queue.retrans_out -= 1;
-            } else if !flags.has(SegFlags::EVER_RETRANS) {
-                if start < highest_before {
-                    reordered.get_or_insert(start);
+            if block.duplicate && flags.has(SegFlags::RETRANS | SegFlags::EVER_RETRANS) {
+                if self.undo_marker != 0 && self.undo_retrans > 0 && end > self.undo_marker {
+                    self.undo_retrans -= 1;
                 }
-                if end <= self.high_seq {
-                    tally.orig_acked = true;
+                if flags.has(SegFlags::SACKED) {
+                    tally.sack_low = tally.sack_low.min(start);
                 }
-                tally.first_sacked.get_or_insert(sent_at);
-                tally.last_sacked = Some(sent_at);
             }
-            self.queue.sacked_out += 1;
-            self.queue.highest_sacked = self.queue.highest_sacked.max(end);
-            tally.delivered += 1;
-            tally.data_sacked = true;
-            self.advance_rack(now, order, sent_at, flags.has(SegFlags::EVER_RETRANS));
-            if let Some(rate) = &mut self.rate {
-                rate.acknowledged(order);
+            if end <= self.snd_una {
+                continue;
+            }
+            if !flags.has(SegFlags::SACKED) {
+                seg.flags.0 |= SegFlags::SACKED;
+                if flags.has(SegFlags::LOST) {
+                    seg.flags.0 &= !SegFlags::LOST;
+                    self.queue.lost_out -= 1;
+                }
+                if flags.has(SegFlags::RETRANS) {
+                    seg.flags.0 &= !SegFlags::RETRANS;
+                    self.queue.retrans_out -= 1;
+                } else if !flags.has(SegFlags::EVER_RETRANS) {
+                    if start < highest {
+                        tally.sack_low = tally.sack_low.min(start);
+                    }
+                    if end <= self.high_seq {
+                        tally.orig_acked = true;
+                    }
+                    tally.first_sacked.get_or_insert(sent_at);
+                    tally.last_sacked = Some(sent_at);
+                }
+                self.queue.sacked_out += 1;
+                self.queue.highest_sacked = self.queue.highest_sacked.max(end);
+                tally.delivered += 1;
+                tally.data_sacked = true;
+                self.advance_rack(now, order, sent_at, flags.has(SegFlags::EVER_RETRANS));
+                if let Some(rate) = &mut self.rate {
+                    rate.acknowledged(order);
+                }
             }
         }
     }
 
-    /// Remove what is cumulatively acknowledged (`tcp_clean_rtx_queue`). Before this acknowledgment everything up to
-    /// `prior_fack` was reported; a segment below, sent but once, was late.
-    pub(super) fn clean_queue(&mut self, now: Instant, prior_una: u64, prior_fack: u64, tally: &mut Tally) {
-        let mut reordered = None;
+    /// Remove what is cumulatively acknowledged (`tcp_clean_rtx_queue`).
+    pub(super) fn clean_queue(&mut self, now: Instant, prior_una: u64, tally: &mut Tally) {
         while let Some(front) = self.queue.sent.front_mut() {
             let end = front.end();
             if end > self.snd_una {
@@ -121,7 +195,6 @@ impl Flow {
                     tally.bytes += cut;
                     front.start += cut;
                     front.len -= cut as u16;
-                    tally.data_acked = true;
                 }
                 break;
             }
@@ -138,9 +211,7 @@ impl Flow {
             } else if !seg.flags.has(SegFlags::SACKED) {
                 tally.first_acked.get_or_insert(seg.sent_at);
                 tally.last_acked = Some(seg.sent_at);
-                if seg.start < prior_fack {
-                    reordered.get_or_insert(seg.start);
-                }
+                tally.acked_low.get_or_insert(seg.start);
                 if end <= self.high_seq {
                     tally.orig_acked = true;
                 }
@@ -163,14 +234,14 @@ impl Flow {
                 self.queue.lost_out -= 1;
             }
         }
-        if let Some(at) = reordered.filter(|_| self.sack_ok) {
-            self.note_reordering(at);
-        }
         let una = self.snd_una;
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(una);
         self.queue.rack_hint = self.queue.rack_hint.max(una);
         if self.queue.sent.is_empty() {
             self.queue.retransmitted.clear();
+            if self.queue.unsent.is_empty() {
+                self.chrono.rest(now);
+            }
         }
         if !self.sack_ok && prior_una < una && tally.delivered > 0 {
             // One segment was the hole, the others had their duplicate ACKs (`tcp_remove_reno_sacks`).
@@ -178,23 +249,31 @@ impl Flow {
             tally.delivered = acked.saturating_sub(self.queue.sacked_out).max(1);
             self.queue.sacked_out = self.queue.sacked_out.saturating_sub(acked - 1);
         }
+        if !self.sack_ok && tally.retrans_acked {
+            // Without SACK nothing tells that it was the original (`FLAG_ORIG_SACK_ACKED`).
+            tally.orig_acked = false;
+        }
     }
 
     pub(super) fn sample_rtt(&mut self, now: Instant, options: &ParsedOptions, tally: &mut Tally) {
         let since = |at: Instant| now.saturating_since(at);
         let seq_rtt = tally.first_acked.filter(|_| !tally.retrans_acked).map(since);
         let sack_rtt = tally.first_sacked.map(since);
-        let cc_rtt = tally.last_acked.filter(|_| !tally.retrans_acked).or(tally.last_sacked).map(since);
-        if let (Some(sacked), Some(head)) = (tally.first_sacked, self.queue.sent.front())
-            && sacked > head.sent_at
+        // That of the segment reported last, by either kind of acknowledgment.
+        let mut cc_rtt = tally.last_sacked.or(tally.last_acked.filter(|_| !tally.retrans_acked)).map(since);
+        let mut sample = seq_rtt.or(sack_rtt);
+        if sample.is_none() && tally.data_acked {
+            let echoed = options.timestamps.filter(|_| self.ts_ok);
+            sample = echoed.and_then(|(_, ecr)| self.ts_sample(now, ecr));
+            cc_rtt = sample;
+        }
+        if let (Some(sacked), Some(head), false) =
+            (tally.first_sacked, self.queue.sent.front(), tally.data_acked)
+            && sacked < head.sent_at
         {
-            // The SACKed data was sent after the head: the head's timer starts anew.
+            // The head was sent again since: its timer starts anew.
             tally.set_timer = true;
         }
-        let sample = seq_rtt.or(sack_rtt).or_else(|| {
-            let (_, ecr) = options.timestamps.filter(|_| self.ts_ok && tally.una_advanced)?;
-            self.ts_sample(now, ecr)
-        });
         if let Some(rtt) = cc_rtt {
             self.rtt.sample_min(now, rtt);
         }

@@ -77,7 +77,9 @@ impl Flow {
             } else {
                 self.config.synack_retries
             };
-            if self.retries >= most {
+            let given_up =
+                self.state == TcpState::SynSent && self.user_timeout_left(now).is_some_and(Duration::is_zero);
+            if self.retries >= most || given_up {
                 self.finish(self.soft_error.unwrap_or(CloseReason::TimedOut));
                 outcome.closed = true;
                 return outcome;
@@ -122,10 +124,12 @@ impl Flow {
 
     /// What is left of the user timeout, counted from the first retransmission; `None` without one.
     fn user_timeout_left(&self, now: Instant) -> Option<Duration> {
-        if self.retries == 0 || self.config.user_timeout.is_zero() {
+        let opening = self.state == TcpState::SynSent;
+        if (self.retries == 0 && !opening) || self.config.user_timeout.is_zero() {
             return None;
         }
-        let since = self.first_timeout?;
+        // That of a SYN begins with the first one (`tcp_connect`).
+        let since = if opening { self.last_send } else { self.first_timeout? };
         Some(self.config.user_timeout.saturating_sub(now.saturating_since(since)))
     }
 

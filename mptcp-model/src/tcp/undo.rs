@@ -3,6 +3,7 @@
 
 use sim_core::Instant;
 
+use super::rack::REO_WND_PERSIST;
 use super::recovery::Tally;
 use super::sendq::SegFlags;
 use super::{Flow, Rexmit};
@@ -51,9 +52,6 @@ impl Flow {
             self.undo(now, false);
         } else if self.rack.reo_wnd_persist > 0 {
             self.rack.reo_wnd_persist -= 1;
-            if self.rack.reo_wnd_persist == 0 {
-                self.rack.reo_wnd_steps = 1;
-            }
         }
         if self.snd_una == self.high_seq && !self.sack_ok {
             // Hold the state until above high_seq, to avoid false fast retransmits (RFC 6582, section 4).
@@ -63,9 +61,9 @@ impl Flow {
         false
     }
 
-    pub(super) fn try_undo_partial(&mut self, now: Instant, tally: &Tally) -> bool {
+    pub(super) fn try_undo_partial(&mut self, now: Instant, prior_una: u64, tally: &Tally) -> bool {
         if self.undo_marker != 0 && self.answered_original(tally) {
-            self.reord_seen = true;
+            self.note_reordering(prior_una);
             if self.queue.retrans_out > 0 {
                 return true;
             }
@@ -77,6 +75,7 @@ impl Flow {
 
     pub(super) fn try_undo_dsack(&mut self) -> bool {
         if self.undo_marker != 0 && self.undo_retrans == 0 {
+            self.rack.reo_wnd_persist = (self.rack.reo_wnd_persist + 1).min(REO_WND_PERSIST);
             let stamp = self.cwnd_stamp;
             self.undo(stamp, false);
             return true;

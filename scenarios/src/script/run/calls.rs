@@ -71,6 +71,9 @@ impl Runner<'_> {
             "writev" => self.write(arguments, words::vector_length(&arguments[1])?, None),
             "send" => self.write(arguments, length(&arguments[2])?, arguments.get(3)),
             "sendto" => self.write_to(arguments, length(&arguments[2])?, &arguments[3], arguments.get(4)),
+            "sendmsg" if words::stated_inq(&arguments[1])?.is_some() => {
+                Err(Complaint::new("`TCP_CM_INQ` is for recvmsg", "leave it out"))
+            }
             "sendmsg" => self.write(arguments, words::message_length(&arguments[1])?, arguments.get(2)),
             "sendfile" => self.write(arguments, length(&arguments[3])?, None),
             "open" => {
@@ -284,10 +287,28 @@ impl Runner<'_> {
         check(call, *result).map_err(|complaint| wrong(complaint.to_string()))?;
         match call.name.as_str() {
             "poll" => check_poll(call, found),
+            "recvmsg" if result.is_ok() => self.check_inq(call),
             "epoll_wait" => check_epoll(call, found),
             _ => Ok(()),
         }
         .map_err(|complaint| wrong(complaint.to_string()))
+    }
+}
+
+impl Runner<'_> {
+    /// What is left to be read is as the ancillary data says (`tcp_inq_hint`): one more, if only the end is.
+    fn check_inq(&self, call: &Call) -> Result<(), Complaint> {
+        let Some(stated) = words::stated_inq(&call.arguments[1])? else { return Ok(()) };
+        let fd = self.fd(&call.arguments[0])?;
+        let connection = self.sockets.connection(&self.stack.host, fd);
+        let seen = connection.map_or(0, |connection| {
+            let readiness = connection.readiness();
+            readiness.readable.max(readiness.finished.into())
+        });
+        if seen == stated {
+            return Ok(());
+        }
+        Err(Complaint::new(format!("TCP_CM_INQ is {seen}"), format!("expected {stated}")))
     }
 }
 

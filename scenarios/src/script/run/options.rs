@@ -1,6 +1,6 @@
 //! `setsockopt` and `getsockopt` of scripts.
 
-use mptcp_model::socket::{Errno, Linger, OptionValue, Progress, SocketOption};
+use mptcp_model::socket::{Errno, Linger, OptionValue, PlainOption, Progress, SocketOption};
 use sim_core::Duration;
 
 use super::Runner;
@@ -10,7 +10,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// The options that are simulated: level, name, option.
-const OPTIONS: [(&str, &str, SocketOption); 21] = [
+const OPTIONS: [(&str, &str, SocketOption); 39] = [
     ("SOL_SOCKET", "SO_REUSEADDR", SocketOption::ReuseAddress),
     ("SOL_SOCKET", "SO_ERROR", SocketOption::Error),
     ("SOL_SOCKET", "SO_SNDBUF", SocketOption::SendBuffer),
@@ -32,10 +32,25 @@ const OPTIONS: [(&str, &str, SocketOption); 21] = [
     ("SOL_TCP", "TCP_FASTOPEN_CONNECT", SocketOption::FastOpenConnect),
     ("SOL_TCP", "TCP_FASTOPEN_NO_COOKIE", SocketOption::FastOpenNoCookie),
     ("SOL_TCP", "TCP_FASTOPEN_KEY", SocketOption::FastOpenKey),
+    ("SOL_SOCKET", "SO_TYPE", SocketOption::Plain(PlainOption::Type)),
+    ("SOL_SOCKET", "SO_PROTOCOL", SocketOption::Plain(PlainOption::Protocol)),
+    ("SOL_SOCKET", "SO_ACCEPTCONN", SocketOption::Plain(PlainOption::AcceptsConnections)),
+    ("SOL_SOCKET", "SO_PRIORITY", SocketOption::Plain(PlainOption::Priority)),
+    ("SOL_SOCKET", "SO_MARK", SocketOption::Plain(PlainOption::Mark)),
+    ("SOL_SOCKET", "SO_BUSY_POLL", SocketOption::Plain(PlainOption::BusyPoll)),
+    ("SOL_SOCKET", "SO_REUSEPORT", SocketOption::Plain(PlainOption::ReusePort)),
+    ("SOL_SOCKET", "SO_RCVLOWAT", SocketOption::Plain(PlainOption::ReceiveLowWater)),
+    ("SOL_SOCKET", "SO_ZEROCOPY", SocketOption::Plain(PlainOption::ZeroCopy)),
+    ("SOL_TCP", "TCP_LINGER2", SocketOption::Plain(PlainOption::Linger2)),
+    ("SOL_TCP", "TCP_QUICKACK", SocketOption::Plain(PlainOption::QuickAck)),
+    ("SOL_TCP", "TCP_NOTSENT_LOWAT", SocketOption::Plain(PlainOption::NotSentLowWater)),
+    ("SOL_TCP", "TCP_INQ", SocketOption::Plain(PlainOption::Inq)),
+    ("SOL_IP", "IP_TOS", SocketOption::Plain(PlainOption::Tos)),
+    ("SOL_IPV6", "IPV6_TCLASS", SocketOption::Plain(PlainOption::Tos)),
+    ("SOL_IP", "IP_TTL", SocketOption::Plain(PlainOption::Ttl)),
+    ("SOL_IP", "IP_FREEBIND", SocketOption::Plain(PlainOption::FreeBind)),
+    ("SOL_IP", "IP_MTU_DISCOVER", SocketOption::Plain(PlainOption::MtuDiscover)),
 ];
-
-/// Options that change nothing that a packet or a call of this stack shows: level and name.
-const WITHOUT_EFFECT: [(&str, &str); 2] = [("SOL_SOCKET", "SO_REUSEPORT"), ("SOL_IP", "IP_FREEBIND")];
 
 /// Options that MPTCP sockets do not have, as on Linux.
 const UNKNOWN_TO_MPTCP: [(&str, &str); 1] = [("SOL_TCP", "TCP_MD5SIG")];
@@ -45,10 +60,6 @@ impl Runner<'_> {
         let fd = self.fd(&call.arguments[0])?;
         let (level, name) = (number(&call.arguments[1])?, number(&call.arguments[2])?);
         let is = |known: &(&str, &str)| is_option(*known, level, name);
-        if WITHOUT_EFFECT.iter().any(is) {
-            check(call, Ok(0))?;
-            return Ok(None);
-        }
         if UNKNOWN_TO_MPTCP.iter().any(is) && self.speaks_mptcp(call) {
             check(call, Err(Errno::OptionUnknown))?;
             return Ok(None);

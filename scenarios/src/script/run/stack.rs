@@ -278,6 +278,14 @@ impl Stack {
             }
             ("net.ipv4.tcp_frto", SysctlValue::Number(value)) => tcp.frto = *value != 0,
             ("net.ipv4.tcp_early_retrans", SysctlValue::Number(value)) => tcp.tail_loss_probe = *value >= 3,
+            // Bit 0 has no effect since Linux 6.17: losses are always found by time.
+            ("net.ipv4.tcp_recovery", SysctlValue::Number(value @ 0..=7)) => {
+                tcp.static_reordering_window = value & 2 != 0;
+                tcp.no_dup_thresh = value & 4 != 0;
+            }
+            ("net.ipv4.tcp_notsent_lowat", SysctlValue::Number(value)) => {
+                tcp.not_sent_low_water = Some(bytes(*value)).filter(|low| *low < u32::MAX);
+            }
             ("net.ipv4.tcp_reordering", SysctlValue::Number(value)) => tcp.reordering = bytes(*value),
             ("net.ipv4.tcp_fastopen", SysctlValue::Number(value)) => tcp.fast_open.allowed = bytes(*value),
             ("net.ipv4.tcp_fastopen_key", SysctlValue::Text(text)) => {
@@ -308,11 +316,10 @@ impl Stack {
             ("net.mptcp.checksum_enabled", SysctlValue::Number(value)) => self.mptcp.checksum = *value != 0,
             ("net.mptcp.enabled", SysctlValue::Number(value)) => self.mptcp_enabled = *value != 0,
             // These choose what the stack does anyway.
-            ("net.ipv4.tcp_dsack" | "net.ipv4.tcp_recovery", SysctlValue::Number(1))
+            ("net.ipv4.tcp_dsack", SysctlValue::Number(1))
             | ("net.ipv4.tcp_moderate_rcvbuf", SysctlValue::Number(1))
             | ("net.ipv4.tcp_mtu_probing", SysctlValue::Number(0))
-            | ("net.ipv4.tcp_tso_win_divisor", SysctlValue::Number(3))
-            | ("net.ipv4.tcp_notsent_lowat", SysctlValue::Number(0xffff_ffff)) => {}
+            | ("net.ipv4.tcp_tso_win_divisor", SysctlValue::Number(3)) => {}
             // These concern what does not exist here, or cannot be told apart.
             (
                 "net.core.default_qdisc"

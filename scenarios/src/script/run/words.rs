@@ -8,7 +8,7 @@ use crate::script::ast::{Expression, Field};
 use crate::units::Complaint;
 
 /// Constants of system calls, with their values in Linux.
-const CONSTANTS: [(&str, i64); 136] = [
+const CONSTANTS: [(&str, i64); 154] = [
     ("AF_UNSPEC", 0),
     ("AF_INET", 2),
     ("AF_INET6", 10),
@@ -122,6 +122,34 @@ const CONSTANTS: [(&str, i64); 136] = [
     ("IP_RECVERR", 11),
     ("IP_FREEBIND", 15),
     ("IPV6_TCLASS", 67),
+    ("SO_TYPE", 3),
+    ("SO_PRIORITY", 12),
+    ("SO_RCVLOWAT", 18),
+    ("SO_ACCEPTCONN", 30),
+    ("SO_DOMAIN", 39),
+    ("SO_BUSY_POLL", 46),
+    ("IP_TTL", 2),
+    ("IP_PMTUDISC_DONT", 0),
+    ("IP_PMTUDISC_WANT", 1),
+    ("IP_PMTUDISC_DO", 2),
+    ("IP_PMTUDISC_PROBE", 3),
+    ("TCP_CM_INQ", 36),
+    ("IPTOS_LOWDELAY", 0x10),
+    ("EPERM", 1),
+    ("ENOENT", 2),
+    ("EINTR", 4),
+    ("EBADF", 9),
+    ("EEXIST", 17),
+    ("ENOTSOCK", 88),
+    ("EMSGSIZE", 90),
+    ("EAFNOSUPPORT", 97),
+    ("EADDRINUSE", 98),
+    ("EADDRNOTAVAIL", 99),
+    ("ECONNABORTED", 103),
+    ("EISCONN", 106),
+    ("EALREADY", 114),
+    ("EFAULT", 14),
+    ("ENOMEM", 12),
     ("EPIPE", 32),
     ("EAGAIN", 11),
     ("EINVAL", 22),
@@ -134,17 +162,7 @@ const CONSTANTS: [(&str, i64); 136] = [
     ("ENETUNREACH", 101),
     ("ENOPROTOOPT", 92),
     ("EOPNOTSUPP", 95),
-    ("ENOENT", 2),
-    ("EBADF", 9),
-    ("EEXIST", 17),
-    ("ENOTSOCK", 88),
-    ("EMSGSIZE", 90),
     ("EPROTONOSUPPORT", 93),
-    ("EAFNOSUPPORT", 97),
-    ("EADDRINUSE", 98),
-    ("EADDRNOTAVAIL", 99),
-    ("EISCONN", 106),
-    ("EALREADY", 114),
 ];
 
 /// The number of a constant.
@@ -231,17 +249,43 @@ pub fn vector_length(expression: &Expression) -> Result<u64, Complaint> {
 /// Octets of a message: the vector in it.
 pub fn message_length(expression: &Expression) -> Result<u64, Complaint> {
     let fields = members(expression).unwrap_or_default();
-    for name in ["msg_control", "msg_flags"] {
-        let plain = member(fields, name)
-            .is_none_or(|value| matches!(value, Expression::Ellipsis) || number(value) == Ok(0));
-        if !plain {
-            return Err(Complaint::new(format!("`{name}` is not simulated"), "leave it out"));
-        }
+    let plain = member(fields, "msg_flags")
+        .is_none_or(|value| matches!(value, Expression::Ellipsis) || number(value) == Ok(0));
+    if !plain {
+        return Err(Complaint::new("`msg_flags` is not simulated", "leave it out"));
     }
     match member(fields, "msg_iov") {
         Some(vector) => vector_length(vector),
         None => Err(Complaint::new(format!("`{expression}` has no msg_iov"), "give it one")),
     }
+}
+
+/// The octets that a message says are left to be read (`TCP_CM_INQ`), the one kind of ancillary data there is.
+pub fn stated_inq(expression: &Expression) -> Result<Option<u64>, Complaint> {
+    let Some(control) = member(members(expression).unwrap_or_default(), "msg_control") else {
+        return Ok(None);
+    };
+    let items = match control {
+        Expression::Array(items) => &items[..],
+        Expression::Ellipsis => return Ok(None),
+        other if number(other) == Ok(0) => return Ok(None),
+        other => return Err(Complaint::new(format!("`{other}` is no ancillary data"), "write [{...}]")),
+    };
+    let mut stated = None;
+    for item in items {
+        let fields = members(item).unwrap_or_default();
+        let is = |name: &str, constant_name: &str| {
+            member(fields, name).is_some_and(|value| number(value).ok() == constant(constant_name))
+        };
+        if !is("cmsg_level", "SOL_TCP") || !is("cmsg_type", "TCP_CM_INQ") {
+            return Err(Complaint::new(
+                format!("`{item}` is not simulated"),
+                "of ancillary data there is {cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=N}",
+            ));
+        }
+        stated = member(fields, "cmsg_data").map(length).transpose()?;
+    }
+    Ok(stated)
 }
 
 /// A socket address; `None` for `...`, and `Some(None)` for `AF_UNSPEC`.

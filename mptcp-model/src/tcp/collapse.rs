@@ -1,0 +1,35 @@
+//! Small segments that are sent again are put together if they fill no segment (`tcp_retrans_try_collapse`), so that a
+//! FIN rides on the last data.
+//!
+//! Only segments that were handed down alone, and that continue each other in one mapping or without any, are.
+
+use super::Flow;
+use super::sendq::SegFlags;
+
+impl Flow {
+    /// Adds to the segment at `index`, which is about to be sent again, those behind it for which `most` octets
+    /// have room.
+    pub(super) fn collapse_into(&mut self, index: usize, most: u32) {
+        let alone = |flow: &Self, at: usize| {
+            let before = at.checked_sub(1).and_then(|before| flow.queue.sent.get(before));
+            let seg = flow.queue.sent.get(at)?;
+            let chained = seg.flags.has(SegFlags::MORE | SegFlags::SACKED | SegFlags::SYN)
+                || before.is_some_and(|before| before.flags.has(SegFlags::MORE));
+            (!chained).then_some(*seg)
+        };
+        let window_end = self.snd_una + self.snd_wnd;
+        while let (Some(seg), Some(next)) = (alone(self, index), alone(self, index + 1)) {
+            let room = seg.payload() + next.payload() <= most && seg.payload() < most;
+            let continues = next.len == 0 || (seg.map == next.map && seg.len > 0);
+            if !room || !continues || next.end() > window_end || seg.flags.has(SegFlags::FIN) {
+                return;
+            }
+            self.queue.sent.remove(index + 1);
+            self.queue.lost_out -= u32::from(next.flags.has(SegFlags::LOST));
+            self.queue.retrans_out -= u32::from(next.flags.has(SegFlags::RETRANS));
+            let grown = &mut self.queue.sent[index];
+            grown.len += next.len;
+            grown.flags.0 |= next.flags.0 & (SegFlags::FIN | SegFlags::PSH | SegFlags::EVER_RETRANS);
+        }
+    }
+}
