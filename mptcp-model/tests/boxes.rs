@@ -467,9 +467,9 @@ fn a_failed_checksum_on_one_of_several_subflows_resets_it() {
 
 #[test]
 fn a_gateway_in_front_of_a_lone_subflow_means_tcp() {
-    // MBOX-12: with checksums by MP_FAIL, without because mappings no longer fit
-    for (checksum, growths) in [(true, &[3.0, -3.0][..]), (false, &[3.0][..])] {
-        for &growth in growths {
+    // MBOX-12: with checksums by MP_FAIL, without because a segment crosses the end of a mapping
+    for checksum in [true, false] {
+        for growth in [3.0, -3.0] {
             let setup = if checksum { with_checksums(1) } else { Setup { wires: 1, ..Setup::default() } };
             let mut through = Through::new(&setup, TOTAL);
             let once = parameters().with("packets", "data").with("skip", 20.0).with("limit", 1.0);
@@ -480,19 +480,6 @@ fn a_gateway_in_front_of_a_lone_subflow_means_tcp() {
             assert!(through.pair.server_end, "later data passes");
         }
     }
-}
-
-#[test]
-fn a_cut_that_no_checksum_notices_ends_in_a_reset_not_in_silence() {
-    // MBOX-12: the mappings still fit end to end, so the octets that lack are missed at the end only
-    let mut through = Through::new(&Setup { wires: 1, ..Setup::default() }, TOTAL);
-    let once = parameters().with("packets", "data").with("skip", 20.0).with("limit", 1.0);
-    through.put(0, "gateway", &once.with("direction", "forward").with("growth", -3.0));
-    through.run(Duration::from_secs(70));
-    assert!(!through.pair.server_end);
-    let closed = through.pair.connection().subflows()[0].info().closed;
-    assert_eq!(closed, Some(CloseReason::Protocol));
-    assert_eq!(through.pair.connection().error(), Some(SocketError::TimedOut));
 }
 
 #[test]

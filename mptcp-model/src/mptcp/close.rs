@@ -262,10 +262,16 @@ impl Connection {
         if self.orphaned {
             return;
         }
-        if self.recv.unread > 0 {
+        // What arrived before a connection turned TCP in the middle is forgotten without a reset: Linux no longer
+        // finds it in the queue of the connection.
+        let turned = self.mode == Mode::Plain && self.keys.remote.is_some() && !self.out_of_tree;
+        if self.recv.unread > 0 && !turned {
             self.abort();
             self.orphaned = true;
             return;
+        }
+        if turned {
+            self.recv.unread = 0;
         }
         self.orphaned = true;
         if self.state == State::Opening {

@@ -10,7 +10,7 @@ use sim_core::{Duration, Instant};
 
 use super::machine::{Step, Turn};
 use super::{Connection, Stage};
-use crate::tcp::{Arrival, Flow, Mapping, TcpState};
+use crate::tcp::{Arrival, Flow, Mapping, Plan, TcpState};
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption};
 
@@ -26,6 +26,8 @@ pub(crate) struct InfiniteMapping {
     start: u64,
     /// It is announced until more than this offset is acknowledged.
     until: u64,
+    /// Upstream announces it once, on the first data after an MP_FAIL: where that data ends, once it was sent.
+    once: Option<Option<u64>>,
 }
 
 impl Connection {
@@ -96,34 +98,54 @@ impl Connection {
 
     /// Fall back and tell the peer by an infinite mapping, on every segment until data sent from now on is
     /// acknowledged (FB-09).
-    fn fall_back_announcing(&mut self) {
+    fn fall_back_announcing(&mut self, once: bool) {
         let data = self.send.una.min(self.send.written);
         self.fall_back();
         let initial = &mut self.subflows[0];
-        self.infinite = Some(InfiniteMapping { data, start: data + 1, until: initial.flow.snd_nxt });
+        let until = initial.flow.snd_nxt;
+        self.infinite = Some(InfiniteMapping { data, start: data + 1, until, once: once.then_some(None) });
         initial.step(Step::Announce);
-        initial.flow.bare_ack_due = true;
+        initial.flow.bare_ack_due = !once;
     }
 
     /// The DSS of a segment of a connection that fell back: the infinite mapping while it is unacknowledged.
-    pub(super) fn infinite_dss(&mut self) -> Option<Dss> {
-        let infinite = self.infinite?;
+    pub(super) fn infinite_dss(&mut self, plan: &Plan) -> Option<Dss> {
+        let infinite = self.infinite.as_mut()?;
         let initial = &mut self.subflows[0];
-        if initial.flow.snd_una > infinite.until {
+        let mut announced = Some((infinite.data, infinite.start));
+        let over = match &mut infinite.once {
+            None => initial.flow.snd_una > infinite.until,
+            Some(Some(end)) if initial.flow.snd_una >= *end => true,
+            Some(end) => {
+                // Only the data itself says so; until then, ACKs are those of MPTCP.
+                if plan.len == 0 {
+                    if end.is_some() {
+                        return None;
+                    }
+                    announced = None;
+                } else if plan.start < infinite.until || end.is_some_and(|end| plan.start >= end) {
+                    return None;
+                } else {
+                    end.get_or_insert(plan.start + u64::from(plan.len));
+                    announced = Some((plan.start - 1, plan.start));
+                }
+                false
+            }
+        };
+        if over {
             initial.step(Step::Acknowledged);
             self.infinite = None;
             return None;
         }
-        let dsn = self.keys.local_base.wrapping_add(infinite.data);
-        let mapping = DssMapping {
-            dsn: self.data_number(dsn),
-            ssn: infinite.start as u32,
+        let mapping = announced.map(|(data, start)| DssMapping {
+            dsn: self.data_number(self.keys.local_base.wrapping_add(data)),
+            ssn: start as u32,
             len: 0,
             checksum: self.checksum.then_some(0),
-        };
+        });
         let ack = self.keys.remote_base.wrapping_add(self.recv.next);
         let data_ack = if self.use_long_ack { DataNumber::Long(ack) } else { DataNumber::Short(ack as u32) };
-        Some(Dss { data_fin: false, data_ack: Some(data_ack), mapping: Some(mapping) })
+        Some(Dss { data_fin: false, data_ack: Some(data_ack), mapping })
     }
 
     /// An infinite mapping arrived (FB-11). Returns whether the subflow lives on.
@@ -213,7 +235,7 @@ impl Connection {
         let mapping = &self.subflows[index].rx_map;
         let position = if self.out_of_tree { self.recv.next } else { mapping.data };
         let dsn = self.keys.remote_base.wrapping_add(position);
-        self.fall_back_announcing();
+        self.fall_back_announcing(!self.out_of_tree);
         self.subflows[0].signals.push_back(MpOption::Fail { dsn });
         true
     }
@@ -233,7 +255,7 @@ impl Connection {
             return false;
         }
         if self.may_fall_back(0, self.undelivered(0)) {
-            self.fall_back_announcing();
+            self.fall_back_announcing(false);
             return true;
         }
         let broken: Vec<usize> = (0..self.subflows.len()).filter(|&i| stripped(&self.subflows[i])).collect();

@@ -318,8 +318,9 @@ impl Connection {
             let rest = Arrival {
                 start: arrival.start + u64::from(covered),
                 payload: arrival.payload.slice(covered, len - covered),
-                // What the mapping in force left over is for the one that did not fit it.
-                map: arrival.map.filter(|_| noted == Noted::Conflicts),
+                // What the mapping in force left over is for the one that did not fit it; upstream takes a segment
+                // that crosses the end of a mapping for damaged (`mptcp_dss_corruption`).
+                map: arrival.map.filter(|_| noted == Noted::Conflicts && self.out_of_tree),
                 truesize: 0,
             };
             self.deliver_arrival(now, index, &rest);
@@ -346,17 +347,23 @@ impl Connection {
         // Data with a 64-bit number is answered in kind, a lone DATA_FIN is not (DSS-06).
         self.use_long_ack = matches!(mapping.dsn, DataNumber::Long(_)) && !self.out_of_tree;
         let Some(data) = self.remote_position(mapping.dsn) else { return Noted::InForce };
-        let within = near >= current_start && near < current_start + current_len;
-        if within && (data.wrapping_sub(start) != shift || near < start) {
-            return Noted::Conflicts;
-        }
         let end = data + u64::from(mapping.len);
         // A DATA_FIN counts in the length but is not data.
         let fin = self.recv.fin_at.is_some_and(|at| at + 1 == end);
+        let len = u64::from(mapping.len) - u64::from(fin);
+        if (start, len) == (current_start, current_len) && data.wrapping_sub(start) == shift {
+            // Sent again with a DATA_FIN, or without.
+            return Noted::InForce;
+        }
+        let within = near >= current_start && near < current_start + current_len;
+        // Upstream takes no other mapping before the one in force ends, even if it says the same of the data.
+        if within && (!self.out_of_tree || data.wrapping_sub(start) != shift || near < start) {
+            return Noted::Conflicts;
+        }
         let subflow = &mut self.subflows[index];
         subflow.rx_map = RxMap {
             start,
-            len: u64::from(mapping.len) - u64::from(fin),
+            len,
             data,
             checksum: mapping.checksum,
             wire_len: mapping.len,

@@ -235,7 +235,7 @@ impl Connection {
             let data_ack = !self.out_of_tree && matches!(option, MpOption::Fail { .. });
             return if data_ack { Part::Both(self.dss(plan, false), option) } else { Part::Other(option) };
         }
-        self.infinite_dss().map_or(Part::None, Part::Dss)
+        self.infinite_dss(plan).map_or(Part::None, Part::Dss)
     }
 
     /// The MPTCP options of an established segment.

@@ -26,6 +26,9 @@ pub(super) struct WireChecks {
 #[derive(Debug, Default)]
 struct End {
     flows: BTreeMap<(SocketAddr, SocketAddr), Flow>,
+    /// The first flow, while no other brought data: its data is the stream, mapped or not.
+    lone: Option<(SocketAddr, SocketAddr)>,
+    joined: bool,
     stream: Stream,
 }
 
@@ -40,6 +43,8 @@ struct Flow {
     /// Send window by the rule of RFC 9293, section 3.10.7.4, with SND.WL1 and SND.UNA.
     window: u32,
     from: Option<(Seq, Seq)>,
+    /// Initial sequence number of the peer.
+    peer_isn: Option<Seq>,
     /// An established segment went out without any MPTCP option: it is TCP for ever.
     plain: bool,
 }
@@ -110,9 +115,14 @@ impl Observer<Packet> for WireChecks {
             SocketAddr::new(packet.ip.dst, segment.dst_port),
             SocketAddr::new(packet.ip.src, segment.src_port),
         );
+        let lone = *end.lone.get_or_insert(key) == key;
+        end.joined |= !lone && !segment.payload.is_empty();
         let flow = end.flows.entry(key).or_default();
         flow.receives(segment);
         end.stream.receives(segment, flow.window);
+        if lone && !end.joined {
+            end.stream.receives_unmapped(segment, flow.peer_isn);
+        }
     }
 }
 
@@ -157,6 +167,7 @@ impl Flow {
         }
         if segment.flags.syn() {
             self.peer_scale = window_scale(segment);
+            self.peer_isn = Some(segment.seq);
         }
         let window = self.peer_window(segment);
         // Of segments that acknowledge nothing new, only later ones or a larger window count.
@@ -293,6 +304,20 @@ impl Stream {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Data of a lone flow whose mapping a box took away, with which the stream goes on after a fallback.
+    fn receives_unmapped(&mut self, segment: &TcpSegment, peer_isn: Option<Seq>) {
+        let (Some(base), Some(isn)) = (self.base, peer_isn) else { return };
+        let mapped = segment.options.mptcp().any(|option| match option {
+            MpOption::Dss(dss) => dss.mapping.is_some_and(|mapping| mapping.len > 0),
+            MpOption::Capable { data_len, .. } => data_len.is_some(),
+            _ => false,
+        });
+        if !mapped && !segment.payload.is_empty() {
+            let offset = segment.seq.0.wrapping_sub(isn.0).wrapping_sub(1);
+            self.note_received(base.wrapping_add(u64::from(offset)), u64::from(segment.payload.len()));
         }
     }
 
