@@ -6,7 +6,7 @@ mod pair;
 
 use std::collections::BTreeMap;
 
-use mptcp_model::mptcp::{Mode, SocketError};
+use mptcp_model::mptcp::Mode;
 use mptcp_model::net::InterfaceId;
 use mptcp_model::net::middlebox::{Chain, Counters, Direction, registry};
 use mptcp_model::parameters::Parameters;

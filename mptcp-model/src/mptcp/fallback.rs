@@ -68,6 +68,8 @@ impl Connection {
         if self.send.fin_queued {
             initial.flow.close_send();
         }
+        // What waited for a DATA_ACK waits no longer, and nothing else may come that says so.
+        self.note_writable();
     }
 
     /// Whether both directions are contiguous on the initial subflow, of which everything before offset

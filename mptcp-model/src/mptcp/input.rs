@@ -361,13 +361,7 @@ impl Connection {
             return Noted::Conflicts;
         }
         let subflow = &mut self.subflows[index];
-        subflow.rx_map = RxMap {
-            start,
-            len,
-            data,
-            checksum: mapping.checksum,
-            wire_len: mapping.len,
-        };
+        subflow.rx_map = RxMap { start, len, data, checksum: mapping.checksum, wire_len: mapping.len };
         if start != current_start {
             subflow.unverified.clear();
         }

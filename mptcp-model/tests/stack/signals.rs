@@ -316,12 +316,22 @@ fn mp_fail_out_of_nowhere_is_answered_or_ends_the_subflow() {
     let sent = peer.take();
     let options: Vec<MpOption> = sent.iter().flat_map(super::peer::Sent::mptcp).collect();
     assert!(options.iter().any(|option| matches!(option, MpOption::Fail { .. })), "{options:?}");
-    let infinite = options.iter().find_map(|option| match option {
-        MpOption::Dss(dss) => dss.mapping.filter(|mapping| mapping.len == 0),
+    let mapping_of = |option: &MpOption| match option {
+        MpOption::Dss(dss) => dss.mapping,
         _ => None,
-    });
-    let mapping = infinite.expect("an infinite mapping");
-    assert_eq!(mapping.dsn.expand(peer.host_number(0)), peer.host_number(0), "from the first unacknowledged");
+    };
+    assert!(!options.iter().any(|option| mapping_of(option).is_some()), "not before there is data");
+    peer.send(Seg::ack(0, 11, 101));
+    peer.write(10);
+    let sent = peer.take();
+    let mapping = sent.iter().flat_map(super::peer::Sent::mptcp).find_map(|option| mapping_of(&option));
+    let mapping = mapping.expect("an infinite mapping");
+    assert_eq!((mapping.len, mapping.ssn), (0, 101));
+    assert_eq!(mapping.dsn.expand(peer.host_number(0)), peer.host_number(100), "that of the data");
+    peer.send(Seg::ack(0, 11, 111));
+    peer.write(10);
+    let sent = peer.take();
+    assert!(sent.iter().all(|sent| sent.mptcp().is_empty()), "once");
     let mut two = joined(&bare());
     two.send(Seg::ack(0, 11, 1).with(MpOption::Fail { dsn: two.host_number(0) }));
     assert_eq!(two.story(), ["0 R. MP_TCPRST4"]);
