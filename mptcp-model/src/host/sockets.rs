@@ -285,7 +285,15 @@ impl Host {
         )
     }
 
-    /// Reset a connection (`connect(AF_UNSPEC)`, or closing with linger 0).
+    /// Reset a connection (`connect(AF_UNSPEC)`).
+    pub(crate) fn disconnect(&mut self, socket: SocketId) {
+        if let Some(connection) = self.connection_mut(socket) {
+            connection.disconnect();
+            self.activate(socket);
+        }
+    }
+
+    /// Reset a connection (closing with linger 0).
     pub fn abort(&mut self, socket: SocketId) {
         if let Some(connection) = self.connection_mut(socket) {
             connection.abort();

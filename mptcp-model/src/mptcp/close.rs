@@ -7,6 +7,7 @@ use super::machine::{Event, Step};
 use super::receive::ReadMeasure;
 use super::subflow::Bare;
 use super::{Connection, Mode, Role, SocketError, Stage, State};
+use crate::crypto::Version;
 use crate::path_manager::{CloseReason, PathEvent, ResetReason};
 use crate::tcp::TcpState;
 use crate::wire::mptcp::{TCPRST_TRANSIENT, reset_reason};
@@ -337,6 +338,22 @@ impl Connection {
         self.close_timer = None;
         self.announced.clear();
         self.rebuild_views();
+    }
+
+    /// `connect(AF_UNSPEC)`: as [`abort`](Self::abort); before an answer came, upstream Linux sends MP_FASTCLOSE all the
+    /// same, with the key that it does not know yet.
+    pub(crate) fn disconnect(&mut self) {
+        let unanswered = self.mode == Mode::Offered
+            && !self.out_of_tree
+            && self.version == Version::V1
+            && self.subflows[0].flow.state() == TcpState::SynSent;
+        self.abort();
+        if unanswered {
+            let initial = &mut self.subflows[0];
+            initial.fastclose = true;
+            initial.flow.reset_due = true;
+            initial.flow.reset_seq = 0;
+        }
     }
 
     /// The listener was closed before the handshake was complete: nothing is said.

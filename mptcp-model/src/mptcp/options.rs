@@ -125,7 +125,9 @@ impl Connection {
 
     fn other_options(&mut self, index: usize, plan: &Plan, now: Instant, options: &mut TcpOptions) {
         let flow = &self.subflows[index].flow;
-        let answers = plan.kind == PlanKind::Reset && flow.reset_bare;
+        // Neither an answer has timestamps nor what leaves before they are agreed upon.
+        let early = self.mode == Mode::Offered && self.subflows[index].fastclose;
+        let answers = plan.kind == PlanKind::Reset && (flow.reset_bare || early);
         if flow.ts_ok && !answers {
             fits(options.push_nop());
             fits(options.push_nop());
@@ -194,6 +196,11 @@ impl Connection {
     }
 
     fn reset_options(&self, index: usize, options: &mut TcpOptions) {
+        if self.mode == Mode::Offered && self.subflows[index].fastclose {
+            fits(options.push_mptcp(&MpOption::FastClose { receiver_key: 0 }));
+            fits(options.push_mptcp(&MpOption::TcpRst { flags: 0, reason: 0 }));
+            return;
+        }
         if self.mode != Mode::Multipath && self.subflows[index].role == Role::Initial {
             return;
         }

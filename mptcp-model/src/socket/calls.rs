@@ -437,7 +437,7 @@ impl Socket {
         match self.state {
             State::Fresh => {}
             State::Listening(id) => host.close(now, id),
-            State::Connection(id) => host.abort(id),
+            State::Connection(id) => host.disconnect(id),
         }
         let bound = self.bound.map(|address| SocketAddr::new(address.ip(), 0));
         *self = Self {

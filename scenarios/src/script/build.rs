@@ -65,6 +65,7 @@ impl PacketSpec {
             }
         }
         let flow = &mut environment.flows[index];
+        flow.heard = true;
         flow.settled |= tcp.flags.without(TcpFlags::SYN) != TcpFlags::default();
         let acked = tcp.ack.map_or(Seq::default(), |ack| flow.stack_isn().wrapping_add(ack));
         let segment = TcpSegment {

@@ -16,6 +16,8 @@ pub(super) struct Flow {
     pub(super) stack: SocketAddr,
     pub(super) peer: SocketAddr,
     pub(super) peer_isn: Seq,
+    /// The script sent something on it.
+    pub(super) heard: bool,
     pub(super) stack_isn: Option<Seq>,
     /// Timestamps of the stack: as in the script, as on the wire.
     pub(super) timestamps: BTreeMap<u32, u32>,
@@ -188,6 +190,7 @@ impl Environment {
             stack,
             peer,
             peer_isn,
+            heard: false,
             stack_isn: None,
             timestamps: BTreeMap::new(),
             peer_nonce: None,

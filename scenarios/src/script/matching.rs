@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use mptcp_model::wire::{Body, Packet, TcpSegment};
+use mptcp_model::wire::{Body, Packet, Seq, TcpSegment};
 
 use super::ast::{BodySpec, Direction, IcmpSpec, OptionsSpec, PacketSpec, TcpSpec};
 use super::describe::describe;
@@ -111,7 +111,9 @@ impl PacketSpec {
             flow.stack_isn.get_or_insert(segment.seq);
         }
         let (stack, peer) = (flow.stack, flow.peer);
-        let (peer_isn, stack_isn) = (flow.peer_isn, flow.stack_isn());
+        // Before the peer said its number, nothing is relative to it.
+        let peer_isn = if flow.heard { flow.peer_isn } else { Seq::default() };
+        let stack_isn = flow.stack_isn();
         match &self.endpoints {
             Some(endpoints) => {
                 differences.extend(environment.bind_endpoints(endpoints, seen.ip.src, seen.ip.dst));

@@ -173,7 +173,8 @@ impl Matcher<'_> {
             }
             (OptionSpec::FastClose(key), MpOption::FastClose { receiver_key }) => {
                 let expected = match key {
-                    None => self.session().keys()?.0,
+                    // Before the keys are exchanged the key is nothing.
+                    None => self.session().keys().map_or(0, |keys| keys.0),
                     Some(key) => {
                         key.value.or(self.environment.key(&key.name)).ok_or_else(|| unknown_key(&key.name))?
                     }
