@@ -478,10 +478,8 @@ impl Connection {
         let mut flow = flow;
         // A subflow always takes what room it can get; a plain socket asks when it needs it.
         flow.wants_space = self.mode != Mode::Plain;
-        let header = IpHeader::new(flow.local().ip(), flow.remote().ip());
-        let tcp = flow.settings();
-        let header =
-            IpHeader { dscp: tcp.dscp, ttl: tcp.ttl, dont_fragment: tcp.path_mtu_discovery, ..header };
+        let mut header = IpHeader::new(flow.local().ip(), flow.remote().ip());
+        readiness::mark(&mut header, flow.settings());
         self.subflows.push(Subflow {
             id,
             flow,

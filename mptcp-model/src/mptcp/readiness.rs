@@ -6,6 +6,7 @@ use super::{Connection, Mode, SocketError, State};
 use crate::config::TcpConfig;
 use crate::path_manager::SubflowId;
 use crate::tcp::TcpState;
+use crate::wire::IpHeader;
 
 /// What calls would do now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,13 @@ pub struct Readiness {
     pub closed: bool,
     /// The error that ended the connection.
     pub error: Option<SocketError>,
+}
+
+/// What a socket's settings put into the headers of its packets. Those for IPv4 say nothing of IPv6.
+pub(super) fn mark(header: &mut IpHeader, tcp: &TcpConfig) {
+    if header.src.is_ipv4() {
+        (header.dscp, header.ttl, header.dont_fragment) = (tcp.dscp, tcp.ttl, tcp.path_mtu_discovery);
+    }
 }
 
 impl Connection {
@@ -64,9 +72,7 @@ impl Connection {
         change(Arc::make_mut(&mut self.options.tcp));
         for subflow in &mut self.subflows {
             subflow.flow.config = Arc::clone(&self.options.tcp);
-            let tcp = &self.options.tcp;
-            (subflow.header.dscp, subflow.header.ttl) = (tcp.dscp, tcp.ttl);
-            subflow.header.dont_fragment = tcp.path_mtu_discovery;
+            mark(&mut subflow.header, &self.options.tcp);
         }
     }
 
