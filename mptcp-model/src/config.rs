@@ -108,6 +108,12 @@ pub struct TcpConfig {
     pub comp_sack_segments: u8,
     /// Longest delay of a compressed ACK (`tcp_comp_sack_delay_ns`).
     pub comp_sack_delay: Duration,
+    /// A compressed ACK leaves at once before a SACK block that stands behind so many others begins or grows
+    /// (`TCP_SACK_BLOCKS_EXPECTED`, 2 since Linux 5.8; before, only when the list of four overflowed).
+    pub comp_sack_blocks: u8,
+    /// The receiver takes a smaller sample of the round-trip time for its measure at once (Linux 6.16 and later),
+    /// instead of averaging.
+    pub receiver_rtt_latches: bool,
     /// Time spent in TIME_WAIT (`TCP_TIMEWAIT_LEN`).
     pub time_wait: Duration,
     /// Time an orphaned flow stays in FIN_WAIT_2 (`tcp_fin_timeout`).
@@ -270,6 +276,8 @@ impl TcpConfig {
             usage_by_flight: false,
             comp_sack_segments: 44,
             comp_sack_delay: Duration::from_millis(1),
+            comp_sack_blocks: 2,
+            receiver_rtt_latches: true,
             time_wait: Duration::from_secs(60),
             fin_timeout: Duration::from_secs(60),
             gso_max: 65_536,
@@ -290,6 +298,8 @@ impl TcpConfig {
                 prr_conserves: true,
                 usage_by_flight: true,
                 grows_bursts: false,
+                comp_sack_blocks: 4,
+                receiver_rtt_latches: false,
                 timer_tick: Some(Duration::from_millis(1)),
                 ..linux
             },

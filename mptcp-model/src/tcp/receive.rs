@@ -71,6 +71,10 @@ pub(crate) struct Receiver {
     sacks: [(u64, u64); 4],
     num_sacks: usize,
     dsack: Option<(u64, u64)>,
+    /// What an ACK reports that leaves before the list of blocks changes (`tcp_sack_compress_send_ack`).
+    flushed: Option<SackBlocks>,
+    /// A compressed ACK leaves before a block at this place of the list, or behind it, begins or grows.
+    blocks_expected: usize,
     pub(crate) fin_at: Option<u64>,
     /// Memory of data in order and not yet read by the application.
     pub(crate) unread_truesize: u64,
@@ -97,6 +101,10 @@ pub(crate) struct Receiver {
     // Right-sizing.
     rtt_us8: u64,
     rtt_tsecr: u32,
+    /// A smaller sample of the RTT counts at once.
+    latches_rtt: bool,
+    /// End and start of the window whose arrival is timed (`rcv_rtt_est.seq` and `time`).
+    rtt_window: Option<(u64, Instant)>,
     drs_copied: u64,
     pub(crate) drs_space: u64,
     drs_mark: u64,
@@ -132,6 +140,8 @@ impl Receiver {
             sacks: [(0, 0); 4],
             num_sacks: 0,
             dsack: None,
+            flushed: None,
+            blocks_expected: usize::from(config.comp_sack_blocks),
             fin_at: None,
             unread_truesize: 0,
             unread: 0,
@@ -152,6 +162,8 @@ impl Receiver {
             dup_acks_at: 0,
             rtt_us8: 0,
             rtt_tsecr: 0,
+            latches_rtt: config.receiver_rtt_latches,
+            rtt_window: None,
             drs_copied: 0,
             drs_space: 0,
             drs_mark: 0,
@@ -224,6 +236,12 @@ impl Receiver {
     /// SACK blocks for the next ACK, at most `most`.
     pub(crate) fn sack_blocks(&self, most: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
+        if let Some(flushed) = &self.flushed {
+            for (start, end) in flushed.iter().take(most) {
+                blocks.push(start, end);
+            }
+            return blocks;
+        }
         let wire = |offset| Seq::from_offset(self.irs, offset);
         let dsack = self.dsack.iter().copied();
         for (start, end) in dsack.chain(self.sacks[..self.num_sacks].iter().copied()).take(most) {
@@ -254,15 +272,30 @@ impl Receiver {
         self.num_sacks > 0 || self.dsack.is_some()
     }
 
+    /// A segment arrived beyond a hole (`tcp_sack_new_ofo_skb`): the block that grew, or a new one, goes first
+    /// (RFC 2018, section 4). What is held back of an ACK leaves before that if the list gets long.
     fn note_sack(&mut self, start: u64, end: u64) {
-        // The block that grew, or a new one, goes first (RFC 2018, section 4).
-        let (mut first, mut kept) = ((start, end), 0);
-        let mut others = [(0, 0); 4];
-        for &(s, e) in &self.sacks[..self.num_sacks] {
-            if s <= first.1 && first.0 <= e {
-                first = (first.0.min(s), first.1.max(e));
+        let touches = |block: &(u64, u64), of: (u64, u64)| of.0 <= block.1 && block.0 <= of.1;
+        let held = &self.sacks[..self.num_sacks];
+        let place = held.iter().position(|block| touches(block, (start, end)));
+        if self.compressed_count > 0 && place.unwrap_or(self.num_sacks) >= self.blocks_expected {
+            self.flushed = Some(self.sack_blocks(4));
+            self.compressed = None;
+            self.compressed_count = 0;
+            self.ack_now = true;
+        }
+        let mut first = place.map_or((start, end), |at| {
+            (self.sacks[at].0.min(start), self.sacks[at].1.max(end))
+        });
+        let (mut others, mut kept) = ([(0, 0); 4], 0);
+        for (at, block) in self.sacks[..self.num_sacks].iter().enumerate() {
+            if Some(at) == place {
+                continue;
+            }
+            if touches(block, first) {
+                first = (first.0.min(block.0), first.1.max(block.1));
             } else if kept < 3 {
-                others[kept] = (s, e);
+                others[kept] = *block;
                 kept += 1;
             }
         }
@@ -285,6 +318,7 @@ impl Receiver {
     /// Queue data beyond a hole. Returns false if nothing of it is new.
     fn insert_out_of_order(&mut self, arrival: Arrival) -> bool {
         let (mut start, mut end) = (arrival.start, arrival.end());
+        let (first, last) = (start, end);
         // Ranges are sorted and disjoint; most arrivals touch the last one.
         let at = self.ranges.partition_point(|&(_, e)| e < start);
         let mut stop = at;
@@ -293,6 +327,7 @@ impl Receiver {
         }
         if stop > at && self.ranges[at].0 <= start && end <= self.ranges[at].1 {
             self.dsack = Some((start, end));
+            self.note_sack(start, end);
             return false;
         }
         self.note_overlap(start, end);
@@ -304,7 +339,7 @@ impl Receiver {
         } else {
             self.ranges.insert(at, (start, end));
         }
-        self.note_sack(start, end);
+        self.note_sack(first, last);
         self.ooo_bytes += u64::from(arrival.payload.len());
         let index = self.ooo.partition_point(|other| other.start <= arrival.start);
         self.ooo.insert(index, arrival);
@@ -414,6 +449,7 @@ impl Receiver {
         self.compressed = None;
         self.compressed_count = 0;
         self.dsack = None;
+        self.flushed = None;
     }
 
     /// Data arrived in order (`tcp_event_data_recv`).
@@ -431,6 +467,7 @@ impl Receiver {
         } else if psh {
             self.pushed = if self.pushed & 1 != 0 { 3 } else { 1 };
         }
+        self.measure_window(now);
         if self.ato.is_zero() {
             self.quickacks_wanted(MAX_QUICKACKS);
             self.ato = ATO_MIN;
@@ -478,16 +515,36 @@ impl Receiver {
 
     /// RTT of the receiver, from the timestamps echoed (`tcp_rcv_rtt_measure_ts`).
     pub(crate) fn measure_rtt(&mut self, now_ms: u32, tsecr: u32, len: u32) {
-        if tsecr == 0 || tsecr == self.rtt_tsecr || len < self.rcv_mss {
+        if tsecr == 0 || tsecr == self.rtt_tsecr {
             return;
         }
         self.rtt_tsecr = tsecr;
         let ms = now_ms.wrapping_sub(tsecr);
-        if ms > i32::MAX as u32 {
+        if len < self.rcv_mss || ms > i32::MAX as u32 {
             return;
         }
         let us = u64::from(ms.max(1)) * 1000;
-        self.rtt_us8 = if self.rtt_us8 == 0 { us << 3 } else { self.rtt_us8 - (self.rtt_us8 >> 3) + us };
+        let older = self.rtt_us8;
+        self.rtt_us8 = if older == 0 || (self.latches_rtt && us << 3 < older) {
+            us << 3
+        } else if self.latches_rtt && self.unread > 0 {
+            // The application is late, not the data.
+            older
+        } else {
+            older - (older >> 3) + us
+        };
+    }
+
+    /// A window takes no less than a round trip to arrive (`tcp_rcv_rtt_measure`).
+    fn measure_window(&mut self, now: Instant) {
+        if let Some((end, start)) = self.rtt_window {
+            if self.rcv_nxt < end {
+                return;
+            }
+            let us8 = now.saturating_since(start).as_micros().max(1) << 3;
+            self.rtt_us8 = if self.rtt_us8 == 0 { us8 } else { self.rtt_us8.min(us8) };
+        }
+        self.rtt_window = Some((self.rcv_nxt + self.rcv_wnd, now));
     }
 
     /// The segment size of the peer before any came (`tcp_initialize_rcv_mss`).
