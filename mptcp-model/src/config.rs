@@ -108,6 +108,9 @@ pub struct TcpConfig {
     pub comp_sack_segments: u8,
     /// Longest delay of a compressed ACK (`tcp_comp_sack_delay_ns`).
     pub comp_sack_delay: Duration,
+    /// How much later than it is due a compressed ACK may leave, and does on an idle host
+    /// (`tcp_comp_sack_slack_ns`, since Linux 5.8).
+    pub comp_sack_slack: Duration,
     /// A compressed ACK leaves at once before a SACK block that stands behind so many others begins or grows
     /// (`TCP_SACK_BLOCKS_EXPECTED`, 2 since Linux 5.8; before, only when the list of four overflowed).
     pub comp_sack_blocks: u8,
@@ -276,6 +279,7 @@ impl TcpConfig {
             usage_by_flight: false,
             comp_sack_segments: 44,
             comp_sack_delay: Duration::from_millis(1),
+            comp_sack_slack: Duration::from_micros(100),
             comp_sack_blocks: 2,
             receiver_rtt_latches: true,
             time_wait: Duration::from_secs(60),
@@ -298,6 +302,7 @@ impl TcpConfig {
                 prr_conserves: true,
                 usage_by_flight: true,
                 grows_bursts: false,
+                comp_sack_slack: Duration::ZERO,
                 comp_sack_blocks: 4,
                 receiver_rtt_latches: false,
                 timer_tick: Some(Duration::from_millis(1)),

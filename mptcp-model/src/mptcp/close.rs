@@ -53,7 +53,11 @@ impl Connection {
     }
 
     fn read_multipath(&mut self, now: Instant, len: u64) {
-        let live = self.subflows.iter().filter(|subflow| subflow.stage != Stage::Gone);
+        // A join is no socket before its third ACK.
+        let live = self
+            .subflows
+            .iter()
+            .filter(|subflow| subflow.stage != Stage::Gone && subflow.flow.state() != TcpState::SynReceived);
         let receivers = live.map(|subflow| &subflow.flow.recv);
         let measure = ReadMeasure::of(receivers.map(|recv| (recv.rtt(), recv.scaling_ratio)));
         let follow = self.recv.read(now, len, measure);

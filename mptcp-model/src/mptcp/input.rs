@@ -116,8 +116,8 @@ impl Connection {
     pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
         if self.subflows[index].flow.recv.may_delay_ack() {
             let space = self.receive_space(index);
-            // A subflow hands its data to the connection at once.
-            let copied = self.mode == Mode::Multipath;
+            // A subflow hands its data to the connection at once, but for a mapping with a checksum.
+            let copied = self.mode == Mode::Multipath && self.subflows[index].unverified.is_empty();
             self.subflows[index].flow.check_ack(now, space, copied);
         }
     }
@@ -363,7 +363,7 @@ impl Connection {
         let subflow = &mut self.subflows[index];
         subflow.rx_map = RxMap { start, len, data, checksum: mapping.checksum, wire_len: mapping.len };
         if start != current_start {
-            subflow.unverified.clear();
+            subflow.release();
         }
         Noted::InForce
     }
@@ -372,13 +372,13 @@ impl Connection {
     fn hold_for_checksum(&mut self, now: Instant, index: usize, arrival: &Arrival, covered: u32) {
         let subflow = &mut self.subflows[index];
         let piece = Arrival { payload: arrival.payload.slice(0, covered), ..arrival.clone() };
-        subflow.unverified.push(piece);
+        subflow.hold(piece);
         let held: u64 = subflow.unverified.iter().map(|piece| u64::from(piece.payload.len())).sum();
         let map = subflow.rx_map;
         if held < map.len {
             return;
         }
-        let pieces = std::mem::take(&mut subflow.unverified);
+        let pieces = subflow.release();
         let mut sum = Sum::new();
         for piece in &pieces {
             sum = sum.payload(&piece.payload);

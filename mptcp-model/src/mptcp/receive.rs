@@ -125,6 +125,9 @@ impl StreamReceiver {
         if start > self.next {
             self.ooo_arrivals += 1;
             self.insert_range(start, end);
+            if self.fixed_mss.is_none() {
+                self.let_back(self.drs_space << 1);
+            }
             return 0;
         }
         let before = self.next;
@@ -211,30 +214,38 @@ impl StreamReceiver {
             return None;
         }
         let copied = self.drs_copied;
-        let grown = copied > self.drs_space;
-        if grown {
-            self.grow(copied);
-        }
+        let grown = copied > self.drs_space && self.grow(copied);
         self.drs_copied = 0;
         self.drs_time = now;
         grown.then_some(copied)
     }
 
-    fn grow(&mut self, copied: u64) {
+    /// Returns whether the subflows are to follow.
+    fn grow(&mut self, copied: u64) -> bool {
         let old = self.drs_space.max(1);
+        self.drs_space = copied;
         if let Some(mss) = self.fixed_mss {
-            self.drs_space = copied;
             let wanted = fixed_ratio_buffer(copied, old, mss, self.ratio);
             self.rcvbuf = self.rcvbuf.max(wanted.min(self.rmem_max));
-            return;
+            return true;
         }
-        let mut window = copied << 1;
-        window += (window * (copied - old) / old) << 1;
-        self.drs_space = copied;
+        let window = copied << 1;
+        self.let_back(window + ((window * (copied - old) / old) << 1))
+    }
+
+    /// Let the buffer back `window` and what waits out of order (`mptcp_rcvbuf_grow`). Returns whether it grew.
+    fn let_back(&mut self, mut window: u64) -> bool {
         if let Some(last) = self.ranges.back() {
             window += last.1 - self.next.min(last.1);
         }
-        self.rcvbuf = self.rcvbuf.max(((window << 8) / self.ratio).min(self.rmem_max));
+        // Without a division most of the time.
+        if self.rcvbuf >= self.rmem_max || window << 8 <= self.rcvbuf * self.ratio {
+            return false;
+        }
+        let wanted = ((window << 8) / self.ratio).min(self.rmem_max);
+        let grows = wanted > self.rcvbuf;
+        self.rcvbuf = self.rcvbuf.max(wanted);
+        grows
     }
 }
 

@@ -156,6 +156,21 @@ impl Subflow {
         self.flow.is_at_rest() & self.signals.is_empty() & !self.flow.sndbuf_grew
     }
 
+    /// Keep data until its mapping is complete; until then it fills the buffer of the subflow.
+    pub(crate) fn hold(&mut self, piece: Arrival) {
+        let recv = &mut self.flow.recv;
+        recv.unread += u64::from(piece.payload.len());
+        recv.unread_truesize += u64::from(piece.truesize);
+        self.unverified.push(piece);
+    }
+
+    /// What was kept.
+    pub(crate) fn release(&mut self) -> Vec<Arrival> {
+        let recv = &mut self.flow.recv;
+        (recv.unread, recv.unread_truesize) = (0, 0);
+        std::mem::take(&mut self.unverified)
+    }
+
     /// What a scheduler may know of it; `extra` octets of each segment go to the DSS.
     #[inline]
     pub(crate) fn scheduler_view(&self, index: usize, extra: u32) -> SchedulerView {

@@ -104,9 +104,7 @@ impl<'a> TcpInfo<'a> {
             "sndbuf_limited" => flow.chrono.total(self.now, Limit::Buffer) * 1_000,
             "total_rto" => stats.timeouts,
             "snd_mss" => flow.mss_now(0).into(),
-            "advmss" => {
-                u64::from(flow.params.mss) - if flow.ts_ok && flow.is_synchronized() { 12 } else { 0 }
-            }
+            "advmss" => flow.recv.advmss.into(),
             "unacked" => flow.queue.packets_out().into(),
             "sacked" => flow.queue.sacked_out.into(),
             "lost" => flow.queue.lost_out.into(),

@@ -100,6 +100,9 @@ impl Flow {
         let advertised = u32::from(self.params.mss).saturating_sub(options);
         if self.recv.fixed_ratio {
             self.recv.settle(advertised);
+        } else {
+            self.recv.advmss = advertised;
+            self.recv.reserve_segment();
         }
         let view = self.path_view(0);
         let path = PathView { mss: self.mss_now(0), ..view };

@@ -84,7 +84,8 @@ pub(crate) struct Receiver {
     pub(crate) ts_recent: u32,
     // ACK policy.
     rcv_mss: u32,
-    advmss: u32,
+    /// Payload of the segments asked for (`advmss`).
+    pub(crate) advmss: u32,
     quick: u32,
     pingpong: bool,
     ato: Duration,
@@ -237,18 +238,13 @@ impl Receiver {
     pub(crate) fn sack_blocks(&self, most: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         if let Some(flushed) = &self.flushed {
-            for (start, end) in flushed.iter().take(most) {
-                blocks.push(start, end);
-            }
+            flushed.iter().take(most).all(|(start, end)| blocks.push(start, end));
             return blocks;
         }
         let wire = |offset| Seq::from_offset(self.irs, offset);
         let dsack = self.dsack.iter().copied();
-        for (start, end) in dsack.chain(self.sacks[..self.num_sacks].iter().copied()).take(most) {
-            if !blocks.push(wire(start), wire(end)) {
-                break;
-            }
-        }
+        let mut all = dsack.chain(self.sacks[..self.num_sacks].iter().copied()).take(most);
+        all.all(|(start, end)| blocks.push(wire(start), wire(end)));
         blocks
     }
 
@@ -284,9 +280,8 @@ impl Receiver {
             self.compressed_count = 0;
             self.ack_now = true;
         }
-        let mut first = place.map_or((start, end), |at| {
-            (self.sacks[at].0.min(start), self.sacks[at].1.max(end))
-        });
+        let mut first =
+            place.map_or((start, end), |at| (self.sacks[at].0.min(start), self.sacks[at].1.max(end)));
         let (mut others, mut kept) = ([(0, 0); 4], 0);
         for (at, block) in self.sacks[..self.num_sacks].iter().enumerate() {
             if Some(at) == place {
@@ -457,8 +452,11 @@ impl Receiver {
         self.ack_scheduled = true;
         if len >= self.rcv_mss {
             if len != self.rcv_mss && !self.fixed_ratio {
-                self.scaling_ratio = ((u64::from(len) << 8) / u64::from(truesize)).max(1) as u32;
-                self.window_clamp = self.window_of(self.rcvbuf);
+                let ratio = ((u64::from(len) << 8) / u64::from(truesize)).max(1) as u32;
+                if ratio != self.scaling_ratio {
+                    self.scaling_ratio = ratio;
+                    self.set_window_clamp();
+                }
             }
             self.rcv_mss = len.min(self.advmss);
             if psh && !self.fixed_ratio {
@@ -487,7 +485,14 @@ impl Receiver {
     /// Grow the bound of the window by two segments for each one received, while the buffer allows
     /// (`tcp_grow_window`).
     fn grow_window(&mut self, len: u32, truesize: u32, space: ReceiveSpace) {
-        let room = self.window_clamp.min(space.free).saturating_sub(self.ssthresh);
+        let free = if self.fixed_ratio {
+            space.free
+        } else {
+            // Later kernels look at the buffer of the subflow itself, which hands its data on at once.
+            let used = self.unread_truesize + self.ooo_memory() + u64::from(truesize);
+            self.window_of(self.rcvbuf.saturating_sub(used))
+        };
+        let room = self.window_clamp.min(free).saturating_sub(self.ssthresh);
         if room == 0 {
             return;
         }
@@ -600,8 +605,14 @@ impl Receiver {
         self.reserve_segment();
     }
 
-    /// One segment of the buffer is never offered (`tcp_init_buffer_space` before Linux 6.6).
-    fn reserve_segment(&mut self) {
+    /// What the buffer backs has changed (`tcp_set_window_clamp`): what was offered already counts as granted.
+    fn set_window_clamp(&mut self) {
+        self.window_clamp = self.window_of(self.rcvbuf);
+        self.ssthresh = self.ssthresh.max(self.rcv_wnd).min(self.window_clamp);
+    }
+
+    /// One segment of the buffer is not offered at first (`tcp_init_buffer_space`).
+    pub(crate) fn reserve_segment(&mut self) {
         let mss = u64::from(self.advmss);
         let full = self.window_of(self.rcvbuf);
         self.window_clamp = self.window_clamp.min(full);
@@ -760,6 +771,10 @@ impl Flow {
             if new && len >= 128 {
                 recv.grow_window(len, truesize, space);
             }
+            if !recv.fixed_ratio {
+                // What waits behind the hole has its room besides (`tcp_data_queue_ofo`).
+                recv.grow_buffer(recv.drs_space);
+            }
             return;
         }
         if arrival.start < recv.rcv_nxt {
@@ -905,7 +920,7 @@ impl Receiver {
         }
         let rtt = if self.rtt_us8 > 0 && self.rtt() < srtt { self.rtt() } else { srtt };
         let rtt = if rtt.is_zero() { self.rtt() } else { rtt };
-        self.compressed = Some(now + config.comp_sack_delay.min(rtt / 20));
+        self.compressed = Some(now + config.comp_sack_delay.min(rtt / 20) + config.comp_sack_slack);
     }
 
     fn delay_ack(&mut self, now: Instant, config: &TcpConfig, srtt: Duration) {
