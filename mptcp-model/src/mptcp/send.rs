@@ -435,7 +435,9 @@ impl Connection {
             .filter(|subflow| subflow.stage != Stage::Gone && subflow.flow.can_send())
             .map(|subflow| subflow.flow.sndbuf)
             .sum();
-        let sndbuf = sum.min(u64::from(self.options.tcp.wmem[2]));
+        // `__mptcp_sync_sndbuf` starts from the least buffer.
+        let least = if self.out_of_tree { 0 } else { u64::from(self.options.tcp.wmem[0]) };
+        let sndbuf = (least + sum).min(u64::from(self.options.tcp.wmem[2]));
         if sndbuf > self.send.sndbuf {
             self.send.sndbuf = sndbuf;
             self.note_writable();
