@@ -421,7 +421,7 @@ fn a_lost_mp_fail_is_sent_again() {
     let mut through = Through::new(&with_checksums(1), TOTAL);
     let once = parameters().with("min_payload", 900.0).with("every", 1.0).with("skip", 20.0);
     through.put(0, "payload", &once.with("limit", 1.0));
-    through.put(0, "drop", &parameters().with("carrying", "mp_fail").with("limit", 3.0));
+    through.put(0, "drop", &parameters().with("carrying", "mp_fail").with("limit", 2.0));
     through.run(Duration::from_secs(60));
     assert_eq!(through.modes(), (Mode::Plain, Mode::Plain));
     assert_eq!(through.pair.read, TOTAL);

@@ -329,6 +329,16 @@ mod tests {
     }
 
     #[test]
+    fn the_buffer_backs_what_waits_out_of_order_besides() {
+        // WND-04, `mptcp_rcvbuf_grow`
+        let mut stream = StreamReceiver::new(&TcpConfig::new(Profile::LinuxUpstream));
+        stream.insert(10_000, 1_000, 2_000);
+        assert_eq!(stream.rcvbuf, 131_072, "there is room enough");
+        stream.insert(100_000, 1_000, 2_000);
+        assert_eq!(stream.rcvbuf, 2 * (2 * 14_480 + 101_000));
+    }
+
+    #[test]
     fn octets_at_the_wrong_position_are_noticed() {
         // INV-01
         let mut check = Integrity::default();
