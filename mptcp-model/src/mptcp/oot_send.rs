@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 use smallvec::SmallVec;
 
+use super::send::TIMEOUT_MIN;
 use super::{Connection, Mode, Stage};
 use crate::congestion::CaState;
 use crate::scheduler::{Request, SchedulerView};
@@ -439,7 +440,8 @@ impl Connection {
         self.oot_send.timeouts += 1;
         self.stats.retransmits += 1;
         let _: bool = self.send_outstanding(now, 0);
-        self.oot_send.timeout = (self.oot_send.timeout * 2).min(TIMEOUT_MAX);
+        // Without a subflow that lives nothing was measured yet.
+        self.oot_send.timeout = (self.oot_send.timeout * 2).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         self.send.timeout = self.oot_send.timeout;
         self.send.timer = Some(now + self.send.timeout);
     }

@@ -16,7 +16,7 @@ const FRAGMENT: u32 = 32_768 - 40;
 /// Memory charged for the header of a fragment.
 const FRAGMENT_OVERHEAD: u64 = 40;
 /// `TCP_RTO_MIN`, the least connection-level timeout (TIME-02).
-const TIMEOUT_MIN: Duration = Duration::from_millis(200);
+pub(super) const TIMEOUT_MIN: Duration = Duration::from_millis(200);
 
 /// A fragment of the send buffer.
 #[derive(Clone, Copy, Debug)]
