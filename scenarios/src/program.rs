@@ -354,9 +354,13 @@ impl Program {
         }
     }
 
-    /// Write; how much was accepted, and whether that was all.
+    /// Write once the socket polls writable; how much was accepted, and whether that was all.
     fn write(&mut self, now: Instant, len: u64, host: &mut Host) -> Result<(u64, bool), SocketError> {
-        let accepted = host.write(now, self.open_socket()?, len)?;
+        let socket = self.open_socket()?;
+        if !host.poll_writable(socket)? {
+            return Ok((0, false));
+        }
+        let accepted = host.write(now, socket, len)?;
         self.record.sent += accepted;
         Ok((accepted, accepted == len))
     }

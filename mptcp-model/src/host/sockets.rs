@@ -173,6 +173,14 @@ impl Host {
         written
     }
 
+    /// Whether there is room for what is written now; if not, the event that there is will follow.
+    ///
+    /// # Errors
+    /// [`SocketError::NotConnected`] for anything but a connection.
+    pub fn poll_writable(&mut self, socket: SocketId) -> Result<bool, SocketError> {
+        Ok(self.connection_mut(socket).ok_or(SocketError::NotConnected)?.poll_writable())
+    }
+
     /// Read up to `most` octets.
     ///
     /// # Errors

@@ -67,6 +67,21 @@ impl Connection {
         not_sent << wake < u64::from(low)
     }
 
+    /// Whether a third of the send buffer is free or an error waits; if neither, the event
+    /// [`writable`](super::SocketEvents::writable) tells when it is (`poll` for `POLLOUT`).
+    pub fn poll_writable(&mut self) -> bool {
+        let ready = self.error.is_some() || self.readiness().writable;
+        if !ready {
+            self.send.starved = true;
+            if self.mode != Mode::Multipath
+                && let Some(subflow) = self.subflows.first_mut()
+            {
+                subflow.flow.wants_space = true;
+            }
+        }
+        ready
+    }
+
     /// Change the settings of every flow, those opened later included (`setsockopt`).
     pub fn change_tcp(&mut self, change: impl FnOnce(&mut TcpConfig)) {
         change(Arc::make_mut(&mut self.options.tcp));

@@ -254,6 +254,8 @@ pub struct Flow {
     /// The send window held data back when it was tried last.
     window_limited: bool,
     pub(crate) space_check_due: bool,
+    /// Bursts of new data that the last ACK let go.
+    bursts: u32,
     pub(crate) sndbuf_grew: bool,
 
     // Congestion control.
@@ -404,6 +406,7 @@ impl Flow {
             push_small: false,
             window_limited: false,
             space_check_due: false,
+            bursts: 0,
             sndbuf_grew: false,
             cc,
             window,

@@ -531,6 +531,7 @@ impl Flow {
         if limit == 0 {
             return false;
         }
+        self.bursts += u32::from(self.space_check_due);
         self.burst_start = chunk.start;
         self.burst_end = chunk.start + u64::from(limit);
         // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
