@@ -1017,19 +1017,15 @@ mod tests {
         receiver.sack_blocks(4).iter().map(|(start, end)| (offset(start), offset(end))).collect()
     }
 
+    /// What the kernel charges for a frame of 1514 octets.
+    const FRAME: u32 = 2176;
+
     /// Segments acknowledged one by one before the first ACK for two, when each takes 1.2 ms and is read at once.
     fn single_acks(receiver: &mut Receiver, len: u32) -> u32 {
         for count in 0.. {
             let now = Instant::ZERO + Duration::from_micros(1_200) * u64::from(count);
             receiver.rcv_nxt += u64::from(len);
-            receiver.note_in_order(
-                now,
-                len,
-                truesize(len),
-                false,
-                Duration::from_millis(240),
-                ReceiveSpace::NONE,
-            );
+            receiver.note_in_order(now, len, FRAME, false, Duration::from_millis(240), ReceiveSpace::NONE);
             if !receiver.in_quickack() {
                 return count;
             }
@@ -1092,23 +1088,22 @@ mod tests {
             assert!(receiver.ack_now, "the first three leave at once");
             receiver.note_ack_sent();
         }
-        for segment in [4, 6] {
+        for segment in [4, 7] {
             beyond(&mut receiver, &config, segment);
             assert!(!receiver.ack_now && receiver.compressed.is_some(), "{segment} is held back");
         }
-        beyond(&mut receiver, &config, 8);
+        beyond(&mut receiver, &config, 10);
         assert!(receiver.ack_now && receiver.compressed.is_none());
-        assert_eq!(blocks(&receiver), [(6, 7), (1, 5)]);
+        assert_eq!(blocks(&receiver), [(7, 8), (1, 5)]);
         receiver.note_ack_sent();
-        assert_eq!(blocks(&receiver), [(8, 9), (6, 7), (1, 5)]);
-        // The block that grows stands third.
-        beyond(&mut receiver, &config, 9);
+        assert_eq!(blocks(&receiver), [(10, 11), (7, 8), (1, 5)]);
+        beyond(&mut receiver, &config, 11);
         assert!(!receiver.ack_now, "the first block grows");
         beyond(&mut receiver, &config, 5);
-        assert!(receiver.ack_now);
-        assert_eq!(blocks(&receiver), [(8, 10), (6, 7), (1, 5)]);
+        assert!(receiver.ack_now, "the third one does");
+        assert_eq!(blocks(&receiver), [(10, 12), (7, 8), (1, 5)]);
         receiver.note_ack_sent();
-        assert_eq!(blocks(&receiver), [(1, 7), (8, 10)]);
+        assert_eq!(blocks(&receiver), [(1, 6), (10, 12), (7, 8)]);
     }
 
     #[test]
