@@ -102,7 +102,9 @@ impl Flow {
             self.recv.settle(advertised);
         } else {
             self.recv.advmss = advertised;
-            self.recv.reserve_segment();
+            if !self.recv.locked {
+                self.recv.reserve_segment();
+            }
         }
         let view = self.path_view(0);
         let path = PathView { mss: self.mss_now(0), ..view };

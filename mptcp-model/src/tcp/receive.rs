@@ -61,6 +61,9 @@ pub(crate) struct Receiver {
     /// Receive buffer in bytes of memory (`sk_rcvbuf`).
     pub(crate) rcvbuf: u64,
     rmem_max: u64,
+    /// The buffer has a fixed size (`SO_RCVBUF`): with one the live kernel gives one quick ACK more than the growth of the
+    /// window explains, and the rules of `tcp_init_buffer_space` are left out.
+    pub(crate) locked: bool,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
     pub(crate) scaling_ratio: u32,
     /// That share is a setting (`tcp_adv_win_scale`).
@@ -133,6 +136,7 @@ impl Receiver {
             window_clamp: 0,
             rcvbuf,
             rmem_max: u64::from(config.rmem[2]),
+            locked: config.rmem[1] == config.rmem[2],
             scaling_ratio: 256 - (256 >> config.adv_win_scale.unwrap_or(1).min(8)),
             fixed_ratio: config.adv_win_scale.is_some(),
             ooo: VecDeque::new(),
@@ -485,7 +489,7 @@ impl Receiver {
     /// Grow the bound of the window by two segments for each one received, while the buffer allows
     /// (`tcp_grow_window`).
     fn grow_window(&mut self, len: u32, truesize: u32, space: ReceiveSpace) {
-        let free = if self.fixed_ratio {
+        let free = if self.fixed_ratio || self.locked {
             space.free
         } else {
             // Later kernels look at the buffer of the subflow itself, which hands its data on at once.
@@ -608,7 +612,9 @@ impl Receiver {
     /// What the buffer backs has changed (`tcp_set_window_clamp`): what was offered already counts as granted.
     fn set_window_clamp(&mut self) {
         self.window_clamp = self.window_of(self.rcvbuf);
-        self.ssthresh = self.ssthresh.max(self.rcv_wnd).min(self.window_clamp);
+        if !self.locked {
+            self.ssthresh = self.ssthresh.max(self.rcv_wnd).min(self.window_clamp);
+        }
     }
 
     /// One segment of the buffer is not offered at first (`tcp_init_buffer_space`).
