@@ -16,6 +16,16 @@ pub enum Profile {
     Rfc,
 }
 
+/// How memory is charged for a received frame (`skb->truesize`). The share of payload in it decides how much window
+/// a buffer backs, and how fast the window grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameMemory {
+    /// As from a network device: rounded to cache lines.
+    Network,
+    /// As from a TUN device, by which packet scripts send: rounded to a power of two.
+    Tun,
+}
+
 /// Settings of the TCP layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpConfig {
@@ -75,7 +85,9 @@ pub struct TcpConfig {
     /// How long sent data may stay without an acknowledgment before the flow is given up
     /// (`TCP_USER_TIMEOUT`, RFC 5482); zero leaves that to `retries`.
     pub user_timeout: Duration,
-    /// Differentiated services codepoint of the packets (`IP_TOS`, `IPV6_TCLASS`).
+    /// What a received frame takes of the receive buffer.
+    pub frame_memory: FrameMemory,
+    /// Differentiated services codepoint of the packets of IPv4 (`IP_TOS`).
     pub dscp: u8,
     /// Time to live of the packets (`IP_TTL`).
     pub ttl: u8,
@@ -264,6 +276,7 @@ impl TcpConfig {
             cork: false,
             user_mss: None,
             user_timeout: Duration::ZERO,
+            frame_memory: FrameMemory::Network,
             dscp: 0,
             ttl: 64,
             path_mtu_discovery: true,

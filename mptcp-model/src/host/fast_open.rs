@@ -105,7 +105,7 @@ impl Host {
         match answer {
             FastOpenAnswer::Usual => {}
             FastOpenAnswer::Cookie(cookie) => connection.give_cookie(cookie),
-            FastOpenAnswer::Taken => connection.open_with_syn(&segment.payload),
+            FastOpenAnswer::Taken => connection.open_with_syn(segment),
         }
     }
 }

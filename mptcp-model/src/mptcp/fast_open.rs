@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::machine::Event;
 use super::{Connection, Mode};
 use crate::tcp::receive_truesize;
-use crate::wire::Payload;
+use crate::wire::TcpSegment;
 
 impl Connection {
     /// The SYN, which has not left yet, carries this option and `octets` of data.
@@ -31,14 +31,14 @@ impl Connection {
     }
 
     /// The SYN and its data are taken: the application need not wait for the third ACK.
-    pub(crate) fn open_with_syn(&mut self, payload: &Payload) {
-        let len = payload.len();
+    pub(crate) fn open_with_syn(&mut self, syn: &TcpSegment) {
+        let len = syn.payload.len();
         let flow = &mut self.subflows[0].flow;
         flow.take_syn_data(len);
         self.send.window_end = flow.snd_wnd;
         self.send.sndbuf = self.send.sndbuf.max(flow.sndbuf);
         if len > 0 && self.mode == Mode::Plain {
-            self.take_plain(0, 1, payload, receive_truesize(len));
+            self.take_plain(0, 1, &syn.payload, receive_truesize(self.options.tcp.frame_memory, syn));
         } else {
             self.peer_syn_octets = len;
             self.recv.unread += u64::from(len);

@@ -90,7 +90,7 @@ impl Connection {
         segment: &TcpSegment,
         options: &UsualOptions,
     ) {
-        let truesize = receive_truesize(segment.payload.len());
+        let truesize = receive_truesize(self.options.tcp.frame_memory, segment);
         let around = Surroundings {
             now,
             me: self.view_of(index),

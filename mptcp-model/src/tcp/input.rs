@@ -102,9 +102,7 @@ impl Flow {
             self.recv.settle(advertised);
         } else {
             self.recv.advmss = advertised;
-            if !self.recv.locked {
-                self.recv.reserve_segment();
-            }
+            self.recv.reserve_segment();
         }
         let view = self.path_view(0);
         let path = PathView { mss: self.mss_now(0), ..view };
@@ -358,7 +356,7 @@ impl Flow {
                     start: start as u64,
                     payload: segment.payload.clone(),
                     map: around.map,
-                    truesize: super::receive::truesize(len),
+                    truesize: super::receive::truesize(self.config.frame_memory, segment),
                 };
                 self.receive_data(now, arrival, flags.psh(), around.space, deliver);
             }
@@ -405,7 +403,10 @@ impl Flow {
     fn take_fin(&mut self, now: Instant) {
         self.recv.rcv_nxt += 1;
         self.recv.fin_at = Some(u64::MAX);
+        let waited = self.recv.has_holes();
         self.recv.drop_old_ranges();
+        // It waited behind the last hole, which is filled (RFC 5681, section 4.2).
+        self.recv.ack_now |= waited && !self.recv.has_holes();
         if self.state == TcpState::Established {
             // The application may close as well: its FIN takes the ACK along (`tcp_fin`).
             self.recv.expect_answer();

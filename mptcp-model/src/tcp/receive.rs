@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use super::{Flow, TcpState};
-use crate::config::TcpConfig;
-use crate::wire::DssMapping;
-use crate::wire::{Payload, SackBlocks, Seq};
+use crate::config::{FrameMemory, TcpConfig};
+use crate::wire::{DssMapping, Payload, SackBlocks, Seq, TcpSegment};
 
 /// Buffer space as the owner of the receive buffer sees it, in bytes of window.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +60,6 @@ pub(crate) struct Receiver {
     /// Receive buffer in bytes of memory (`sk_rcvbuf`).
     pub(crate) rcvbuf: u64,
     rmem_max: u64,
-    /// The buffer has a fixed size (`SO_RCVBUF`): with one the live kernel gives one quick ACK more than the growth of the
-    /// window explains, and the rules of `tcp_init_buffer_space` are left out.
-    pub(crate) locked: bool,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
     pub(crate) scaling_ratio: u32,
     /// That share is a setting (`tcp_adv_win_scale`).
@@ -115,13 +111,26 @@ pub(crate) struct Receiver {
     drs_time: Instant,
 }
 
-/// Memory the kernel charges for a frame that carries `len` octets: the frame with its headers, rounded to
-/// cache lines, plus the buffer's own overhead. Gives the 2176 octets measured for full frames.
-pub(crate) fn truesize(len: u32) -> u32 {
-    const HEADERS: u32 = 90;
+/// Memory the kernel charges for the frame of a segment: the frame with its headers (those of IPv4) and room before
+/// them, rounded up, and what describes it. Gives the 2176 octets measured for full frames of a network device.
+#[inline]
+pub(crate) fn truesize(memory: FrameMemory, segment: &TcpSegment) -> u32 {
+    const HEADERS: u32 = 20 + 20;
+    const ETHERNET: u32 = 14;
     const HEADROOM: u32 = 64;
-    const OVERHEAD: u32 = 320 + 256;
-    (len + HEADERS + HEADROOM).next_multiple_of(64) + OVERHEAD
+    // `struct skb_shared_info` and `struct sk_buff`.
+    const SHARED: u32 = 320;
+    const BUFFER: u32 = 256;
+    // The least head of a buffer (`skb_small_head_cache`).
+    const SMALL_HEAD: u32 = 640;
+    let frame = HEADROOM + HEADERS + segment.options.len() as u32 + segment.payload.len();
+    match memory {
+        FrameMemory::Network => (frame + ETHERNET).next_multiple_of(64) + SHARED + BUFFER,
+        FrameMemory::Tun => match frame.next_multiple_of(64) + SHARED {
+            ..=SMALL_HEAD => SMALL_HEAD + BUFFER,
+            larger => larger.next_power_of_two() + BUFFER,
+        },
+    }
 }
 
 impl Receiver {
@@ -136,7 +145,6 @@ impl Receiver {
             window_clamp: 0,
             rcvbuf,
             rmem_max: u64::from(config.rmem[2]),
-            locked: config.rmem[1] == config.rmem[2],
             scaling_ratio: 256 - (256 >> config.adv_win_scale.unwrap_or(1).min(8)),
             fixed_ratio: config.adv_win_scale.is_some(),
             ooo: VecDeque::new(),
@@ -418,7 +426,8 @@ impl Receiver {
     }
 
     pub(crate) fn enter_quickack(&mut self, most: u32) {
-        self.quickacks_wanted(most);
+        // The first data asks for all there may be, whatever else it means.
+        self.quickacks_wanted(if self.ato.is_zero() { MAX_QUICKACKS } else { most });
         self.pingpong = false;
         self.ato = ATO_MIN;
     }
@@ -440,7 +449,10 @@ impl Receiver {
 
     /// An ACK left: counters start anew (`tcp_event_ack_sent`).
     pub(crate) fn note_ack_sent(&mut self) {
-        self.quick = self.quick.saturating_sub(1);
+        // Later kernels count only those for new data (`tcp_dec_quickack_mode`).
+        if self.ack_scheduled || self.fixed_ratio {
+            self.quick = self.quick.saturating_sub(1);
+        }
         self.ack_now = false;
         self.ack_scheduled = false;
         self.pushed = 0;
@@ -489,7 +501,7 @@ impl Receiver {
     /// Grow the bound of the window by two segments for each one received, while the buffer allows
     /// (`tcp_grow_window`).
     fn grow_window(&mut self, len: u32, truesize: u32, space: ReceiveSpace) {
-        let free = if self.fixed_ratio || self.locked {
+        let free = if self.fixed_ratio {
             space.free
         } else {
             // Later kernels look at the buffer of the subflow itself, which hands its data on at once.
@@ -612,9 +624,7 @@ impl Receiver {
     /// What the buffer backs has changed (`tcp_set_window_clamp`): what was offered already counts as granted.
     fn set_window_clamp(&mut self) {
         self.window_clamp = self.window_of(self.rcvbuf);
-        if !self.locked {
-            self.ssthresh = self.ssthresh.max(self.rcv_wnd).min(self.window_clamp);
-        }
+        self.ssthresh = self.ssthresh.max(self.rcv_wnd).min(self.window_clamp);
     }
 
     /// One segment of the buffer is not offered at first (`tcp_init_buffer_space`).

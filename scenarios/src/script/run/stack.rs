@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mptcp_model::config::{MptcpConfig, Profile, TcpConfig};
+use mptcp_model::config::{FrameMemory, MptcpConfig, Profile, TcpConfig};
 use mptcp_model::host::Host;
 use mptcp_model::mptcp::{ConnectionStats, Content, EndpointChange, SocketOptions};
 use mptcp_model::net::InterfaceId;
@@ -56,6 +56,7 @@ impl Stack {
         // HZ=1000.
         let tcp = TcpConfig {
             timer_tick: Some(Duration::from_millis(1)),
+            frame_memory: FrameMemory::Tun,
             ..TcpConfig::new(Profile::LinuxUpstream)
         };
         Self {
