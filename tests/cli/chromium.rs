@@ -78,6 +78,10 @@ fn the_report_of_a_capture_is_shown() {
 fn the_report_of_measured_cases_is_shown() {
     let at = scratch();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    mptcp_sim_at(at.path(), &["replicate", fixtures.to_str().unwrap(), "--html", "report.html"]).succeeded();
+    mptcp_sim_at(
+        at.path(),
+        &["replicate", fixtures.to_str().unwrap(), "--seeds", "9", "--html", "report.html"],
+    )
+    .succeeded();
     shows(at.path(), "report.html", &["f4-strip-join-path2", "congestion window", "all "]);
 }

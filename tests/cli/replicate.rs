@@ -35,15 +35,17 @@ fn measured_signalling_of_the_out_of_tree_kernel_is_reproduced() {
     }
 }
 
-/// A middlebox on one path strips MP_JOIN from the SYN; another drops every SYN with an option of MPTCP.
+/// A middlebox on one path strips MP_JOIN from the SYN; another drops every SYN with an option of MPTCP. Judged are medians over
+/// links with the timing noise that was measured on them: when slow start ends hangs on a single packet.
 #[test]
 fn measured_middleboxes_are_reproduced() {
     for (name, drops) in [("f4-strip-join-path2", 0), ("f7-drop-mpcapable-syn", 3)] {
         let directory = scratch();
-        let outcome =
-            mptcp_sim_at(directory.path(), &["replicate", fixture(name).to_str().unwrap(), "--out", "out"]);
+        let file = fixture(name);
+        let outcome = mptcp_sim(&["replicate", file.to_str().unwrap(), "--seeds", "9"]);
         assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
         assert!(!outcome.stdout.contains("left out"), "{}", outcome.stdout);
+        mptcp_sim_at(directory.path(), &["replicate", file.to_str().unwrap(), "--out", "out"]);
         let results = Results::read(directory.path().join("out").join(name));
         let dropped: u64 = results.summary.boxes.iter().map(|placed| placed.dropped).sum();
         let reasons: u64 = results.summary.boxes.iter().filter_map(|placed| placed.drops.get("filter")).sum();
