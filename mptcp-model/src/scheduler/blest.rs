@@ -5,7 +5,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::lowest_rtt::{lowest_rtt, one_segment};
+use super::lowest_rtt::{faster_than, lowest_rtt, one_segment};
 use super::{Pick, Request, Scheduler, SchedulerView};
 use crate::congestion::Window;
 
@@ -99,8 +99,7 @@ impl Scheduler for Blest {
     fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
         paths.iter().for_each(|path| self.observe(path));
         let best = lowest_rtt(paths)?;
-        let fastest = paths.iter().filter(|path| !path.srtt.is_zero()).min_by_key(|path| path.srtt);
-        if let Some(fast) = fastest.filter(|fast| fast.index != best.index) {
+        if let Some(fast) = faster_than(best, paths) {
             // SCHED-10
             self.update_lambda(best, request);
             let wanted = self.estimate(fast, self.linger(best));

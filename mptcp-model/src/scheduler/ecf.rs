@@ -2,7 +2,7 @@
 //! default scheduler there, but a slower subflow is left alone if what waits in the send buffer completes
 //! earlier by waiting for the fastest one. A quarter of hysteresis keeps a decision to wait.
 
-use super::lowest_rtt::{lowest_rtt, one_segment};
+use super::lowest_rtt::{faster_than, lowest_rtt, one_segment};
 use super::{Pick, Request, Scheduler, SchedulerView};
 
 /// Hysteresis: one part in this many (beta).
@@ -45,8 +45,7 @@ impl Scheduler for Ecf {
 
     fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
         let best = lowest_rtt(paths)?;
-        let fastest = paths.iter().filter(|path| !path.srtt.is_zero()).min_by_key(|path| path.srtt);
-        if let Some(fast) = fastest.filter(|fast| fast.index != best.index) {
+        if let Some(fast) = faster_than(best, paths) {
             // SCHED-11
             let assigned: u64 = paths.iter().map(|path| path.queued).sum();
             if self.waits(fast, best, request.queued.saturating_sub(assigned)) {

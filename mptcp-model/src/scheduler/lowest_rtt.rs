@@ -54,6 +54,12 @@ pub(super) fn lowest_rtt(paths: &[SchedulerView]) -> Option<&SchedulerView> {
     None
 }
 
+/// The fastest subflow, with room or without, if it is another than `best`: the one to wait for.
+pub(super) fn faster_than<'a>(best: &SchedulerView, paths: &'a [SchedulerView]) -> Option<&'a SchedulerView> {
+    let fastest = paths.iter().filter(|path| !path.srtt.is_zero()).min_by_key(|path| path.srtt);
+    fastest.filter(|fast| fast.index != best.index)
+}
+
 /// One segment on `path`.
 pub(super) fn one_segment(path: &SchedulerView, request: &Request) -> Pick {
     let burst = u64::from(path.mss).min(request.window) as u32;
