@@ -10,9 +10,8 @@ use analysis::intervals::Intervals;
 use analysis::ladder::Ladder;
 use analysis::metrics::{self, Report, csv};
 use analysis::plot::PlotError;
-use analysis::reconstruct::{Captured, Reconstruction, Segment};
 use analysis::sequence::{Course, Point, Recorder};
-use analysis::vantage::{self, View, Warning, Watch};
+use analysis::vantage::{self, Taken, View, Warning, Watch};
 use clap::Args;
 use serde::Serialize;
 
@@ -211,17 +210,11 @@ struct Watcher {
 }
 
 impl Watch for Watcher {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
-        self.checker.packet(view, seen, packet, segment);
-        self.points.packet(view, seen, packet, segment);
-        self.passed.packet(view, seen, packet, segment);
-        self.intervals.packet(view, seen, packet, segment);
+    fn packet(&mut self, taken: &Taken<'_>) {
+        self.checker.packet(taken);
+        self.points.packet(taken);
+        self.passed.packet(taken);
+        self.intervals.packet(taken);
     }
 }
 

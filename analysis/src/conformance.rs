@@ -15,9 +15,9 @@ use mptcp_model::crypto::{Version, dss_checksum};
 use mptcp_model::wire::{Dss, DssMapping, MpOption, Sum};
 use serde::{Deserialize, Serialize};
 
-use crate::reconstruct::{Captured, FlowId, Notice, Novelty, Protocol, Reconstruction, Segment};
-use crate::trace::{SegmentView, Transport};
-use crate::vantage::Watch;
+use crate::reconstruct::{FlowId, Notice, Novelty, Protocol, Reconstruction, Segment};
+use crate::trace::SegmentView;
+use crate::vantage::{Taken, Watch};
 
 use window::Windows;
 
@@ -236,15 +236,10 @@ impl Checker {
 }
 
 impl Watch for Checker {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
-        let (Some(segment), Transport::Tcp(tcp)) = (segment, &packet.packet.transport) else { return };
-        let number = packet.number;
+    fn packet(&mut self, taken: &Taken<'_>) {
+        let Some((segment, tcp)) = taken.tcp() else { return };
+        let (view, seen) = (taken.view, taken.seen);
+        let number = taken.packet.number;
         for notice in seen.notices() {
             self.notice(view, number, segment, notice);
         }

@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::{Histogram, Quantiles};
 use crate::plot::{Chart, Line};
-use crate::reconstruct::{Captured, Flow, Reconstruction, Segment};
+use crate::reconstruct::{Flow, Reconstruction};
 use crate::table::{Align, Table};
-use crate::trace::{FlowDirection, Transport};
-use crate::vantage::{View, Watch};
+use crate::trace::FlowDirection;
+use crate::vantage::{Taken, View, Watch};
 
 /// The most packets of a view that are matched.
 pub const LIMIT: usize = 8_000_000;
@@ -70,8 +70,9 @@ impl Recorder {
 }
 
 impl Watch for Recorder {
-    fn packet(&mut self, view: usize, _: &Reconstruction, packet: &Captured<'_>, segment: Option<&Segment>) {
-        let (Some(segment), Transport::Tcp(tcp)) = (segment, &packet.packet.transport) else { return };
+    fn packet(&mut self, taken: &Taken<'_>) {
+        let Some((segment, tcp)) = taken.tcp() else { return };
+        let view = taken.view;
         if self.views.len() <= view {
             self.views.resize(view + 1, Vec::new());
         }
@@ -97,7 +98,7 @@ impl Watch for Recorder {
             flow: segment.flow.index() as u32,
             client,
             print,
-            nanos: packet.nanos,
+            nanos: taken.packet.nanos,
         });
     }
 }

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::reconstruct::{Captured, Novelty, Reconstruction, Segment};
+use crate::reconstruct::Novelty;
 use crate::series::{Fixed, Mbit, Millis, Seconds};
-use crate::trace::{FlowDirection, Transport};
-use crate::vantage::{View, Watch};
+use crate::trace::FlowDirection;
+use crate::vantage::{Taken, View, Watch};
 
 /// The most rows of a capture.
 pub const LIMIT: usize = 1_000_000;
@@ -104,18 +104,13 @@ impl Intervals {
 }
 
 impl Watch for Intervals {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
+    fn packet(&mut self, taken: &Taken<'_>) {
+        let (view, packet) = (taken.view, taken.packet);
         if self.starts.len() <= view {
             self.starts.resize(view + 1, None);
         }
         let start = *self.starts[view].get_or_insert(packet.nanos);
-        let (Some(segment), Transport::Tcp(tcp)) = (segment, &packet.packet.transport) else { return };
+        let Some((segment, tcp)) = taken.tcp() else { return };
         let interval = packet.nanos.saturating_sub(start) / self.length;
         let server = segment.direction == FlowDirection::ServerToClient;
         let flow = segment.flow.index();
@@ -125,7 +120,7 @@ impl Watch for Intervals {
             let again = segment.novelty == Novelty::Retransmission;
             counts.retransmissions += u64::from(again);
             counts.payload += if again { 0 } else { u64::from(tcp.payload_len) };
-            counts.flight = seen.flows()[flow].in_flight(segment.direction);
+            counts.flight = taken.seen.flows()[flow].in_flight(segment.direction);
         }
         // It is the other side's data that took this long.
         if let Some(rtt) = segment.rtt

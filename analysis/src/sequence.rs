@@ -8,9 +8,9 @@
 use std::fmt::Write as _;
 
 use crate::plot::{Chart, Line};
-use crate::reconstruct::{Captured, Novelty, Reconstruction, Segment};
-use crate::trace::{FlowDirection, Transport};
-use crate::vantage::{View, Watch};
+use crate::reconstruct::Novelty;
+use crate::trace::FlowDirection;
+use crate::vantage::{Taken, View, Watch};
 
 /// The most points of a view.
 pub const LIMIT: usize = 4_000_000;
@@ -68,14 +68,9 @@ impl Recorder {
 }
 
 impl Watch for Recorder {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
-        let (Some(segment), Transport::Tcp(tcp)) = (segment, &packet.packet.transport) else { return };
+    fn packet(&mut self, taken: &Taken<'_>) {
+        let Some((segment, tcp)) = taken.tcp() else { return };
+        let (view, seen) = (taken.view, taken.seen);
         if tcp.flags.rst() {
             return;
         }
@@ -89,7 +84,7 @@ impl Watch for Recorder {
         let flow = &seen.flows()[segment.flow.index()];
         let window = flow.announced_window(segment.direction);
         self.views[view].push(Point {
-            nanos: packet.nanos,
+            nanos: taken.packet.nanos,
             flow: segment.flow.index() as u32,
             side: segment.side as u8,
             reinjection: segment.reinjection,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureError, CaptureReader};
 use crate::reconstruct::{Captured, Reconstruction, Segment};
-use crate::trace::{PacketView, Transport};
+use crate::trace::{PacketView, SegmentView, Transport};
 
 /// What one host saw.
 #[derive(Clone, Debug)]
@@ -50,35 +50,47 @@ impl fmt::Display for Warning {
     }
 }
 
+/// A packet that a view took.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// Index of the view.
+    pub view: usize,
+    /// What the view has seen, up to this packet.
+    pub seen: &'a Reconstruction,
+    /// The packet.
+    pub packet: &'a Captured<'a>,
+    /// What it is in its flow, if it is TCP.
+    pub segment: Option<&'a Segment>,
+}
+
+impl<'a> Taken<'a> {
+    /// The segment with its header, if it is TCP.
+    #[must_use]
+    pub const fn tcp(&self) -> Option<(&'a Segment, &'a SegmentView<'a>)> {
+        match (self.segment, &self.packet.packet.transport) {
+            (Some(segment), Transport::Tcp(tcp)) => Some((segment, tcp)),
+            _ => None,
+        }
+    }
+}
+
 /// What watches a capture while it is read.
 pub trait Watch {
-    /// A packet was taken by the view of this index; `segment` if it is TCP.
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    );
+    /// A view took a packet.
+    fn packet(&mut self, taken: &Taken<'_>);
 }
 
 /// Watches, or not.
 impl<W: Watch> Watch for Option<W> {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
+    fn packet(&mut self, taken: &Taken<'_>) {
         if let Some(watch) = self {
-            watch.packet(view, seen, packet, segment);
+            watch.packet(taken);
         }
     }
 }
 
 impl Watch for () {
-    fn packet(&mut self, _: usize, _: &Reconstruction, _: &Captured<'_>, _: Option<&Segment>) {}
+    fn packet(&mut self, _: &Taken<'_>) {}
 }
 
 /// Reads a capture to its end, or to where it is damaged.
@@ -156,7 +168,8 @@ pub fn read_from(
         let (number, nanos, interface) = (frame.number, frame.nanos, frame.interface);
         let captured = Captured { number, nanos, interface, wire_len, packet };
         let segment = view.reconstruction.push(&captured);
-        watch.packet(index, &view.reconstruction, &captured, segment.as_ref());
+        let (seen, segment) = (&view.reconstruction, segment.as_ref());
+        watch.packet(&Taken { view: index, seen, packet: &captured, segment });
     }
     for view in &mut views {
         view.reconstruction.finish();

@@ -6,7 +6,7 @@ use analysis::capture::CaptureReader;
 use analysis::conformance::Checker;
 use analysis::reconstruct::{Captured, Reconstruction};
 use analysis::trace::PacketView;
-use analysis::vantage::{Watch, read};
+use analysis::vantage::{Taken, Watch, read};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -27,7 +27,8 @@ fn found(name: &str, change: impl Fn(u64, &mut Vec<u8>)) -> Vec<(u64, String)> {
         let (number, nanos) = (frame.number, frame.nanos);
         let captured = Captured { number, nanos, interface: 0, wire_len, packet };
         let segment = seen.push(&captured);
-        checker.packet(0, &seen, &captured, segment.as_ref());
+        let segment = segment.as_ref();
+        checker.packet(&Taken { view: 0, seen: &seen, packet: &captured, segment });
     }
     checker.findings().iter().map(|finding| (finding.packet, finding.check.clone())).collect()
 }

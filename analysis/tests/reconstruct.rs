@@ -4,9 +4,9 @@ use std::path::Path;
 
 use analysis::capture::CaptureReader;
 use analysis::metrics::{Report, report};
-use analysis::reconstruct::{Captured, Fallback, Protocol, Reconstruction, Segment};
+use analysis::reconstruct::{Captured, Fallback, Protocol, Reconstruction};
 use analysis::trace::PacketView;
-use analysis::vantage::{Watch, read};
+use analysis::vantage::{Taken, Watch, read};
 
 fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -38,8 +38,8 @@ const ECHO: &str = "g3-echo-immediate-two-subflows.client.pcapng";
 fn whole(name: &str) -> Report {
     struct Numbers(u64);
     impl Watch for Numbers {
-        fn packet(&mut self, view: usize, _: &Reconstruction, packet: &Captured<'_>, _: Option<&Segment>) {
-            assert_eq!((view, packet.number), (0, self.0 + 1));
+        fn packet(&mut self, taken: &Taken<'_>) {
+            assert_eq!((taken.view, taken.packet.number), (0, self.0 + 1));
             self.0 += 1;
         }
     }

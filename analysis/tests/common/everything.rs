@@ -9,9 +9,8 @@ use analysis::delays::{self, Point};
 use analysis::html::{self, Part};
 use analysis::intervals::Intervals;
 use analysis::ladder::Ladder;
-use analysis::reconstruct::{Captured, Reconstruction, Segment};
 use analysis::sequence::Recorder;
-use analysis::vantage::{Watch, read_from};
+use analysis::vantage::{Taken, Watch, read_from};
 
 struct All {
     checker: Checker,
@@ -21,17 +20,11 @@ struct All {
 }
 
 impl Watch for All {
-    fn packet(
-        &mut self,
-        view: usize,
-        seen: &Reconstruction,
-        packet: &Captured<'_>,
-        segment: Option<&Segment>,
-    ) {
-        self.checker.packet(view, seen, packet, segment);
-        self.points.packet(view, seen, packet, segment);
-        self.passed.packet(view, seen, packet, segment);
-        self.intervals.packet(view, seen, packet, segment);
+    fn packet(&mut self, taken: &Taken<'_>) {
+        self.checker.packet(taken);
+        self.points.packet(taken);
+        self.passed.packet(taken);
+        self.intervals.packet(taken);
     }
 }
 
