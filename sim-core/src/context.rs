@@ -66,7 +66,7 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
     }
 
     /// Sends a new packet out of `port`. One that the node does not have drops it.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, port: PortId, packet: P) {
         let parcel = self.core.pool.insert(packet);
         self.core.offer(self.node, port, parcel);
@@ -85,7 +85,7 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
 
     /// Sets the node's one wake-up, replacing the earlier one; an instant in the past is now, and
     /// `None` is no wake-up. Setting it often to a later instant is nearly free.
-    #[inline]
+    #[inline(always)]
     pub fn set_wakeup(&mut self, at: Option<Instant>) {
         self.core.set_wakeup(self.node, at);
     }
@@ -174,7 +174,7 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         Some(*direction as usize)
     }
 
-    #[inline]
+    #[inline(always)]
     fn offer(&mut self, node: NodeId, port: PortId, parcel: Parcel) {
         let now = self.now;
         let packet = self.pool.get(&parcel);

@@ -64,7 +64,7 @@ impl Host {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
         let recent = &mut self.recent[key.slot()];
         if let Some((last, socket, subflow)) = *recent

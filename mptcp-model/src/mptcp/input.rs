@@ -397,7 +397,7 @@ impl Connection {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn deliver_at(&mut self, position: u64, payload: &Payload, truesize: u32) {
         let len = u64::from(payload.len());
         if self.recv.fin_at.is_some_and(|fin| position + len > fin) {

@@ -295,6 +295,7 @@ impl Connection {
     }
 
     /// Map up to `len` octets from position `data` to a subflow (`mptcp_sendmsg_frag`). Returns how many.
+    #[inline(always)]
     pub(super) fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
         let extra = self.dss_room();
         let flow = &mut self.subflows[index].flow;
@@ -351,6 +352,7 @@ impl Connection {
     }
 
     /// DATA_ACK up to position `una`, with the window it grants.
+    #[inline(always)]
     pub(crate) fn data_acked(&mut self, now: Instant, una: u64, window: u64) {
         let una = if una > self.send.nxt { self.send.una } else { una };
         // The window counts from the DATA_ACK it came with, which the faster path may have overtaken.

@@ -268,6 +268,7 @@ impl Flow {
         Plan { retransmission, len, ..self.plain(kind, 0, flags) }
     }
 
+    #[inline(always)]
     fn poll_data(&mut self, now: Instant, mss: u32) -> Option<Plan> {
         if self.chrono.limit() == Limit::Idle && !self.queue.unsent.is_empty() {
             self.chrono.start(now, Limit::Busy);
@@ -490,6 +491,7 @@ impl Flow {
     }
 
     /// Decide how much of the next chunk leaves at once; false if nothing does.
+    #[inline(always)]
     fn begin_burst(&mut self, now: Instant, mss: u32, probe: bool, chunk: &Chunk) -> bool {
         if self.queue.sent.is_empty() {
             self.resume_after_idle(now);
@@ -590,6 +592,7 @@ impl Flow {
     }
 
     /// Wait for a larger burst (`tcp_tso_should_defer`)?
+    #[inline(always)]
     fn defers(
         &mut self,
         now: Instant,
@@ -637,6 +640,7 @@ impl Flow {
         !(is_last && self.fin_wanted)
     }
 
+    #[inline(always)]
     fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
         let left = self.burst_end - self.snd_nxt;
         let start = self.snd_nxt;
@@ -711,7 +715,7 @@ impl Flow {
     }
 
     /// A segment leaves for the first time.
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, now: Instant, seg: TxSeg) {
         let was_idle = self.queue.sent.is_empty();
         if let Some(rate) = &mut self.rate {

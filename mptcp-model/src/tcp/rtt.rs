@@ -57,6 +57,7 @@ impl RttEstimator {
     }
 
     /// A sample; `snd_una` and `snd_nxt` mark the rounds.
+    #[inline(always)]
     pub fn sample(&mut self, rtt: Duration, snd_una: u64, snd_nxt: u64) {
         let us = (rtt.as_micros().min(u64::from(u32::MAX >> 4)) as u32).max(1);
         if self.srtt_us8 == 0 {

@@ -43,6 +43,7 @@ fn address_words(address: IpAddr) -> (u64, u64) {
 }
 
 impl sim_core::Packet for Packet {
+    #[inline(always)]
     fn wire_len(&self) -> u32 {
         self.wire_len() as u32
     }
@@ -69,6 +70,7 @@ impl sim_core::Packet for Packet {
     }
 
     /// Covers what a capture would show of the headers, and the description of the payload.
+    #[inline(always)]
     fn digest(&self) -> u64 {
         let addresses = address_words(self.ip.src).1 << 32 ^ address_words(self.ip.dst).1;
         let header = u64::from(self.ip.ttl) << 48 | (self.ip.ecn as u64) << 40 | u64::from(self.ip.id);

@@ -113,13 +113,13 @@ impl LinkDirection {
     }
 
     /// Octets of the frame around `packet`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn frame_len<P: Packet>(&self, packet: &P) -> u32 {
         packet.wire_len().saturating_add(self.overhead)
     }
 
     /// Decides about a frame; one that is let in must be [entered](Self::enter).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit<P: Packet>(
         &mut self,
         now: Instant,
@@ -191,7 +191,7 @@ impl LinkDirection {
 
     /// Takes in a frame; `parcel` is [`NO_SLOT`] if lost, `copy` if there is none. Returns the
     /// direction's new wake-up if it has changed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
         let changed = match &mut self.inside {
             Inside::InOrder(frames) => frames.push(now, &mut self.serializer, self.delay, parcel, len),
@@ -207,7 +207,7 @@ impl LinkDirection {
 
     /// Acts at its wake-up: hands out the frame that arrives now, if one does and is not lost, and tells
     /// the next wake-up.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn act(&mut self, now: Instant) -> (Option<u32>, Option<Instant>) {
         let (arrived, next) = match &mut self.inside {
             Inside::InOrder(frames) => (frames.pop(), frames.next()),

@@ -78,6 +78,7 @@ impl Receiver {
     }
 
     /// Data arrived in order (`tcp_event_data_recv`).
+    #[inline(always)]
     pub(super) fn note_data(&mut self, now: Instant, len: u32, truesize: u32, psh: bool, rto: Duration) {
         self.ack_scheduled = true;
         if len >= self.rcv_mss {
@@ -223,6 +224,7 @@ impl Receiver {
 impl Flow {
     /// Decide whether the data received is acknowledged now or later (`__tcp_ack_snd_check`): the second full
     /// segment is, if nothing waits to be read (`copied`) or the window in `space` still grows.
+    #[inline(always)]
     pub(crate) fn check_ack(&mut self, now: Instant, space: ReceiveSpace, copied: bool) {
         let recv = &mut self.recv;
         if !recv.ack_scheduled || recv.ack_now {
@@ -257,6 +259,7 @@ impl Flow {
 
     /// An ACK is due because the application read (`tcp_cleanup_rbuf`): data was pushed, or the window
     /// doubled.
+    #[inline(always)]
     pub(crate) fn ack_after_read(&mut self, all_read: bool, space: ReceiveSpace) {
         if self.state == TcpState::Closed {
             return;
