@@ -2,10 +2,16 @@
 //! stack, with real sockets, a TUN device for the packets and a network namespace for each run. What passes here
 //! and there is behaviour that the simulator shares with this kernel. Needs Linux with MPTCP, root and `ip`.
 //!
-//! Left out: recording, `MPTCP_INFO` and what else the kernel returns in structures, but for `TCP_INFO`.
+//! With `--random` the scripts are conversations that the kernel has just held with a random peer, and the
+//! simulated stack is to repeat them.
+//!
+//! Left out: `MPTCP_INFO` and what else the kernel returns in structures, but for `TCP_INFO`.
 
 mod calls;
+mod conversation;
 mod network;
+mod peer;
+mod random;
 mod runner;
 mod sys;
 mod tcp_info;
@@ -29,8 +35,13 @@ use scenarios::script::{Definitions, Script};
 )]
 struct Arguments {
     /// Scripts, or directories with files that end in .pkt.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "random")]
     paths: Vec<PathBuf>,
+    /// Hold this many random conversations with the kernel and repeat them in the simulator.
+    #[arg(long, value_name = "COUNT", conflicts_with = "paths")]
+    random: Option<u64>,
+    #[command(flatten)]
+    conversations: random::Options,
     /// Kinds of addresses; by default those of IPv4 and IPv6 that a script suits.
     #[arg(long, value_name = "KIND", value_parser = variant)]
     ip: Vec<Variant>,
@@ -60,6 +71,9 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(count) = arguments.random {
+        return random::run(count, &arguments.conversations);
+    }
     let mut files = Vec::new();
     for path in &arguments.paths {
         if let Err(error) = collect(path, &mut files) {

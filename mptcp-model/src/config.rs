@@ -139,6 +139,11 @@ pub struct TcpConfig {
     pub min_burst: u32,
     /// A burst smaller than it may be is filled with what was written later (Linux 6.9).
     pub grows_bursts: bool,
+    /// A small burst waits only for an ACK that should come within this, and within half a round trip (Linux 6.18);
+    /// `None` if half a round trip must have passed since the oldest segment left (kernels before).
+    pub defer_horizon: Option<Duration>,
+    /// A FIN alone leaves even if the congestion window is full (kernels before Linux 6.9).
+    pub fin_is_free: bool,
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
     /// of Linux. `None` makes them exact.
     pub timer_tick: Option<Duration>,
@@ -300,6 +305,8 @@ impl TcpConfig {
             gso_max: 65_536,
             min_burst: 2,
             grows_bursts: true,
+            defer_horizon: Some(Duration::from_millis(1)),
+            fin_is_free: false,
             timer_tick: Some(Duration::from_millis(4)),
             pacing: false,
             cwnd_clamp: u32::MAX,
@@ -315,6 +322,8 @@ impl TcpConfig {
                 prr_conserves: true,
                 usage_by_flight: true,
                 grows_bursts: false,
+                defer_horizon: None,
+                fin_is_free: true,
                 comp_sack_slack: Duration::ZERO,
                 comp_sack_blocks: 4,
                 receiver_rtt_latches: false,

@@ -46,6 +46,7 @@ impl Connection {
             self.take_data_ack_first(now, index, segment, &parsed);
         }
         let was = self.subflows[index].flow.state();
+        let bare_ack = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted_ack(segment);
         let map = self.announced_mapping(index, segment, &parsed);
         // Only data asks for space.
         let space = if segment.payload.is_empty() { ReceiveSpace::NONE } else { self.receive_space(index) };
@@ -54,7 +55,14 @@ impl Connection {
         let me = if changes_view { self.refresh_view(index) } else { self.view_of(index) };
         let mut deliveries = std::mem::take(&mut self.deliveries);
         let around = Surroundings { now, me, paths: &self.views, space, map };
-        let outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed, &mut deliveries);
+        let mut outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed);
+        if outcome.acceptable && !outcome.reset && !segment.flags.syn() {
+            if !segment.payload.is_empty() {
+                self.transmit_recovery(now, index);
+            }
+            let around = Surroundings { now, me, paths: &self.views, space, map };
+            outcome.fin = self.subflows[index].flow.take_data(&around, segment, &mut deliveries);
+        }
         if self.out_of_tree && !deliveries.is_empty() | !segment.payload.is_empty() {
             self.spread_window(index);
         }
@@ -88,7 +96,9 @@ impl Connection {
                 } else if outcome.fin && !self.stays_half_closed() {
                     self.subflow_fin(now, index);
                 }
-                self.acknowledge_if_due(now, index);
+                if !bare_ack {
+                    self.acknowledge_if_due(now, index);
+                }
                 self.revive(index);
             }
             if self.mode == Mode::Multipath {

@@ -54,7 +54,7 @@ use crate::path_manager::{
 };
 use crate::scheduler::Scheduler;
 use crate::tcp::{Flow, FlowParams, SynOptions};
-use crate::wire::{IpHeader, Payload, Seq, TcpSegment};
+use crate::wire::{IpHeader, Packet, Payload, Seq, TcpSegment};
 
 /// Makes the congestion control of a new subflow.
 pub type CongestionFactory = Arc<dyn Fn() -> Box<dyn CongestionControl> + Send + Sync>;
@@ -333,6 +333,8 @@ pub struct Connection {
     /// Something that arrived is to be looked at once the ACKs due have left.
     pub(crate) work_due: bool,
     pub(crate) oot_send: oot_send::OotSend,
+    /// Packets that left while an event was looked at, before what else it makes due.
+    pub(crate) left: Vec<(usize, Packet)>,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
     /// The application closed the socket: nobody reads any more.
@@ -396,6 +398,7 @@ impl Connection {
             closing: oot::OotClose::default(),
             work_due: false,
             oot_send: oot_send::OotSend::default(),
+            left: Vec::new(),
             events: SocketEvents::default(),
             error: None,
             orphaned: false,

@@ -15,8 +15,8 @@ use super::send::TIMEOUT_MIN;
 use super::{Connection, Mode, Stage};
 use crate::congestion::CaState;
 use crate::scheduler::{Request, SchedulerView};
+use crate::wire::TcpSegment;
 use crate::wire::options::ParsedOptions;
-use crate::wire::{Packet, TcpSegment};
 
 /// Largest timeout of the connection (`TCP_RTO_MAX`).
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
@@ -51,8 +51,6 @@ pub(crate) struct OotSend {
     retransmissions: u64,
     /// End of the last segment that was not full (`snd_sml`).
     small_end: u64,
-    /// Packets that left before the acknowledgment they answer was looked at on its subflow.
-    pub(super) left: Vec<(usize, Packet)>,
 }
 
 /// Where the next segment comes from.
@@ -98,7 +96,7 @@ impl Connection {
             self.subflows[index].flow.queue.rank_below();
             while let Some(plan) = self.next_plan(index, now, extra) {
                 let packet = self.emit(index, &plan, now);
-                self.oot_send.left.push((index, packet));
+                self.left.push((index, packet));
             }
         }
     }

@@ -71,13 +71,16 @@ impl Connection {
     ) {
         let me = self.refresh_view(index);
         let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
+        let bare = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted_ack(segment);
         self.subflows[index].flow.take_predicted_ack(&around, segment, options);
         if self.mode == Mode::Multipath {
             self.take_data_ack(now, index, options.data_ack);
         } else {
             self.note_writable();
         }
-        self.acknowledge_if_due(now, index);
+        if !bare {
+            self.acknowledge_if_due(now, index);
+        }
         self.push_pending(now);
         self.refresh_view(index);
     }

@@ -87,6 +87,7 @@ impl Connection {
         change(Arc::make_mut(&mut self.options.tcp));
         for subflow in &mut self.subflows {
             subflow.flow.config = Arc::clone(&self.options.tcp);
+            subflow.flow.push_due = true;
             mark(&mut subflow.header, &self.options.tcp);
         }
     }
@@ -128,6 +129,7 @@ impl Connection {
     pub(crate) fn change_subflow(&mut self, id: SubflowId, change: impl FnOnce(&mut TcpConfig)) {
         if let Some(subflow) = self.subflows.get_mut(id.0 as usize) {
             change(Arc::make_mut(&mut subflow.flow.config));
+            subflow.flow.push_due = true;
         }
     }
 

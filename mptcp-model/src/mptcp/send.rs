@@ -9,7 +9,7 @@ use sim_core::{Duration, Instant};
 use super::oot_send::SEGMENT_OVERHEAD;
 use super::{Connection, Mode, Stage, State, Subflow};
 use crate::scheduler::{Request, SchedulerView};
-use crate::tcp::Mapping;
+use crate::tcp::{Mapping, Push};
 
 /// Payload of one fragment: a 32 KiB page less its header (`mptcp_data_frag`).
 const FRAGMENT: u32 = 32_768 - 40;
@@ -117,7 +117,7 @@ impl Connection {
             Mode::Multipath => self.write_fragments(len),
             // A Fast Open that waits for the third ACK.
             Mode::Offered => 0,
-            _ => self.write_plain(len),
+            _ => self.write_plain(now, len),
         };
         self.send.starved = accepted < len;
         if self.mode != Mode::Multipath {
@@ -129,44 +129,63 @@ impl Connection {
         Ok(accepted)
     }
 
-    fn write_plain(&mut self, len: u64) -> u64 {
-        let Some(subflow) = self.subflows.first_mut() else { return 0 };
-        let flow = &mut subflow.flow;
-        if self.state == State::Opening {
+    /// As the kernel copies (`tcp_sendmsg_locked`): into chunks of the size goal, and what can leave leaves when a
+    /// chunk is full.
+    fn write_plain(&mut self, now: Instant, len: u64) -> u64 {
+        if self.state == State::Opening || self.subflows.is_empty() {
             return 0;
         }
-        let mss = flow.mss_now(0);
-        let goal = flow.size_goal(mss);
+        let mss = self.subflows[0].flow.mss_now(0);
+        let goal = self.subflows[0].flow.size_goal(mss);
         let mut accepted = 0;
-        // What can leave at once leaves while the rest is still copied, and makes room behind it.
-        let leaving = if flow.queue.unsent.is_empty() { flow.sendable(mss) } else { 0 };
         while accepted < len {
+            let flow = &mut self.subflows[0].flow;
             let left = (len - accepted).min(u64::from(goal)) as u32;
-            let most = if flow.queue.unsent.len() == 1 { goal.saturating_add(leaving) } else { goal };
-            let room = flow.plain_tail_room(most);
+            let room = flow.plain_tail_room(goal);
             // Only another buffer asks for memory.
-            if room == 0 && (!flow.has_send_memory() || flow.holds_back(leaving)) {
+            if room == 0 && (!flow.has_send_memory() || flow.holds_back()) {
                 break;
             }
-            let take = if room > 0 {
-                let take = left.min(room);
-                flow.extend_tail(take, 0);
-                take
+            if room > 0 {
+                if accepted == 0 {
+                    flow.reopen_tail();
+                }
+                flow.extend_tail(left.min(room), 0);
+                accepted += u64::from(left.min(room));
             } else {
                 flow.append(left, Mapping::default());
-                left
-            };
-            accepted += u64::from(take);
-            let behind = if flow.queue.unsent.len() == 1 { leaving } else { 0 };
-            if flow.plain_tail_room(goal.saturating_add(behind)) == 0 {
-                flow.push_full_chunk(behind, mss);
+                accepted += u64::from(left);
+            }
+            if accepted < len && flow.plain_tail_room(goal) == 0 {
+                self.push_full_chunk(now, mss);
             }
         }
         if !self.send.more_follows {
-            flow.mark_push();
+            self.subflows[0].flow.mark_push();
         }
         self.send.written += accepted;
         accepted
+    }
+
+    /// The chunk at the tail is full: half the largest window after the last PSH, everything is pushed; before that,
+    /// one burst of a chunk that is the only one.
+    fn push_full_chunk(&mut self, now: Instant, mss: u32) {
+        let flow = &mut self.subflows[0].flow;
+        let push = if flow.push_is_due() {
+            flow.mark_push();
+            Push::Pending
+        } else if flow.queue.unsent.len() == 1 {
+            Push::Burst
+        } else {
+            return;
+        };
+        while let Some(plan) = self.subflows[0].flow.poll_push(now, mss, push) {
+            let packet = self.emit(0, &plan, now);
+            self.left.push((0, packet));
+            if push == Push::Burst && self.subflows[0].flow.burst_is_over() {
+                return;
+            }
+        }
     }
 
     fn write_fragments(&mut self, len: u64) -> u64 {

@@ -10,7 +10,7 @@ use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
 impl Connection {
     /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
     pub(crate) fn transmit(&mut self, now: Instant, mut out: impl FnMut(usize, Packet)) {
-        for (index, packet) in self.oot_send.left.drain(..) {
+        for (index, packet) in self.left.drain(..) {
             out(index, packet);
         }
         loop {
@@ -32,6 +32,15 @@ impl Connection {
             } else if !self.work(now) {
                 return;
             }
+        }
+    }
+
+    /// What an acknowledgment makes a subflow send again leaves before the data that came with it is looked at.
+    pub(super) fn transmit_recovery(&mut self, now: Instant, index: usize) {
+        let mss = self.subflows[index].flow.mss_now(self.dss_room());
+        while let Some(plan) = self.subflows[index].flow.poll_recovery(now, mss) {
+            let packet = self.emit(index, &plan, now);
+            self.left.push((index, packet));
         }
     }
 
@@ -133,7 +142,7 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => return flow.recv.rcv_wnd.min(65_535) as u16,
-            PlanKind::Reset if self.mode != Mode::Multipath || flow.reset_bare => return 0,
+            PlanKind::Reset if flow.reset_bare => return 0,
             _ => {}
         }
         let scale = flow.rcv_wscale;

@@ -13,7 +13,7 @@ use crate::wire::{Seq, TcpSegment};
 
 /// What a segment did, for the owner of the flow.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The segment belongs to the flow: its options may be believed.
     pub acceptable: bool,
     /// The handshake completed with this segment.
@@ -28,7 +28,7 @@ pub struct Outcome {
 
 /// Context of a segment that the flow cannot know by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     /// Arrival.
     pub now: Instant,
     /// This flow's index in `paths`.
@@ -77,13 +77,14 @@ impl Flow {
         self.max_window = self.snd_wnd;
         self.snd_wl1 = 0;
         if passive {
-            // The SYN/ACK offers whole segments of the size announced here, whatever that of the peer; only then
-            // comes the limit of a window without scale (TCP-04, `tcp_select_initial_window`).
+            // The SYN/ACK offers whole segments of the size announced here, whatever that of the peer. What it
+            // can say without scale limits the bound of the window, not the window (TCP-04,
+            // `tcp_select_initial_window`).
             let options = if self.ts_ok { 12 } else { 0 };
             let mss = u64::from(self.params.mss.saturating_sub(options).max(1));
             let initial = space.min(u64::from(self.config.initial_window_limit));
-            recv.rcv_wnd = (initial / mss * mss).min(recv.window_clamp);
-            recv.ssthresh = recv.rcv_wnd;
+            recv.rcv_wnd = initial / mss * mss;
+            recv.ssthresh = recv.rcv_wnd.min(recv.window_clamp);
         }
     }
 
@@ -95,9 +96,9 @@ impl Flow {
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.guess_mss(self.mss_now(0));
-        self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
         let options = if self.ts_ok { 12 } else { 0 };
         let advertised = u32::from(self.params.mss).saturating_sub(options);
+        self.recv.start_right_sizing(now, (10 * u64::from(advertised)).min(self.recv.ssthresh));
         if self.recv.fixed_ratio {
             self.recv.settle(advertised);
         } else {
@@ -131,19 +132,19 @@ impl Flow {
         }
     }
 
-    /// A segment arrived. Data that is now in order is appended to `deliver`.
-    pub fn handle_segment(
+    /// A segment arrived: all but its data and FIN, which [`take_data`](Self::take_data) takes if it is acceptable.
+    pub(crate) fn handle_segment(
         &mut self,
         around: &Surroundings<'_>,
         segment: &TcpSegment,
         options: &ParsedOptions,
-        deliver: &mut Vec<Arrival>,
     ) -> Outcome {
         self.stats.segs_in += 1;
+        self.push_due = true;
         match self.state {
             TcpState::Closed => Outcome::default(),
             TcpState::SynSent => self.handle_in_syn_sent(around.now, segment, options),
-            _ => self.handle_synchronized(around, segment, options, deliver),
+            _ => self.handle_synchronized(around, segment, options),
         }
     }
 
@@ -236,7 +237,6 @@ impl Flow {
         around: &Surroundings<'_>,
         segment: &TcpSegment,
         options: &ParsedOptions,
-        deliver: &mut Vec<Arrival>,
     ) -> Outcome {
         let now = around.now;
         let flags = segment.flags;
@@ -344,12 +344,29 @@ impl Flow {
             self.recv.note_duplicate(0, 1);
             self.recv.ack_immediately();
         }
+        outcome
+    }
+
+    /// The data and the FIN of a segment whose acknowledgment was `acceptable`. Data that is now in order is appended
+    /// to `deliver`. Returns whether the peer has ended its stream.
+    pub(crate) fn take_data(
+        &mut self,
+        around: &Surroundings<'_>,
+        segment: &TcpSegment,
+        deliver: &mut Vec<Arrival>,
+    ) -> bool {
+        let now = around.now;
+        let flags = segment.flags;
+        let len = segment.payload.len();
+        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
+        let end = start + i64::from(len) + i64::from(flags.fin()) + i64::from(flags.syn());
+        let rcv_nxt = self.recv.rcv_nxt as i64;
         if len > 0 {
             self.stats.data_segs_in += 1;
             self.take_ecn_of_data(segment);
             if start < 0 {
                 self.recv.ack_immediately();
-                return outcome;
+                return false;
             }
             if matches!(self.state, TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2) {
                 let arrival = Arrival {
@@ -372,8 +389,9 @@ impl Flow {
         }
         if self.fin_reached() {
             self.take_fin(now);
-            outcome.fin = true;
-        } else if flags.fin() && end <= rcv_nxt {
+            return true;
+        }
+        if flags.fin() && end <= rcv_nxt {
             // A retransmitted FIN: our ACK was lost.
             if self.sack_ok && start >= 0 && self.state != TcpState::TimeWait {
                 self.recv.note_duplicate(start as u64, end as u64);
@@ -383,7 +401,7 @@ impl Flow {
                 self.state_timer = Some(now + self.config.time_wait);
             }
         }
-        outcome
+        false
     }
 
     /// A segment that cannot be accepted is answered with an ACK, which tells the peer where the stream stands;

@@ -120,7 +120,21 @@ pub(crate) enum XmitTimer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rexmit {
     None,
+    /// What is lost.
     Lost,
+    /// New data, by which F-RTO finds out whether anything is.
+    New,
+}
+
+/// On whose behalf new data leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// As much as may, but a small burst may wait for a larger one.
+    Pending,
+    /// One burst, while a write goes on.
+    Burst,
+    /// One segment, whatever the windows.
+    Probe,
 }
 
 /// RACK state (RFC 8985).
@@ -251,6 +265,8 @@ pub struct Flow {
     pub(crate) wants_space: bool,
     /// What is queued leaves even if it fills no segment (`TCP_NAGLE_PUSH`).
     pub(crate) push_small: bool,
+    /// Something happened since the queue was last looked at that may let data or the FIN leave.
+    pub(crate) push_due: bool,
     /// The send window held data back when it was tried last.
     window_limited: bool,
     pub(crate) space_check_due: bool,
@@ -404,6 +420,7 @@ impl Flow {
             subordinate: false,
             wants_space: false,
             push_small: false,
+            push_due: false,
             window_limited: false,
             space_check_due: false,
             bursts: 0,
@@ -559,10 +576,9 @@ impl Flow {
         self.queue.write_end.saturating_sub(sent)
     }
 
-    /// Whether so much is not yet sent, besides `leaving`, that no more is taken (`TCP_NOTSENT_LOWAT`).
-    pub(crate) fn holds_back(&self, leaving: u32) -> bool {
-        let low = self.config.not_sent_low_water;
-        low.is_some_and(|low| self.not_sent().saturating_sub(u64::from(leaving)) >= u64::from(low))
+    /// Whether so much is not yet sent that no more is taken (`TCP_NOTSENT_LOWAT`).
+    pub(crate) fn holds_back(&self) -> bool {
+        self.config.not_sent_low_water.is_some_and(|low| self.not_sent() >= u64::from(low))
     }
 
     /// Whether the send buffer has room (`sk_stream_memory_free`).
@@ -585,8 +601,21 @@ impl Flow {
         /// `tcp_min_snd_mss`
         const LEAST: u32 = 48;
         let mss = u32::from(self.peer_mss.min(self.params.mss)).max(LEAST);
-        let timestamps = if self.ts_ok { 12 } else { 0 };
-        mss.saturating_sub(timestamps + option_octets).max(8)
+        let options = option_octets + if self.ts_ok { 12 } else { 0 };
+        let blocks = if self.sack_ok && self.recv.has_sacks() { self.sack_octets(options) } else { 0 };
+        mss.saturating_sub(options + blocks).max(8)
+    }
+
+    /// Octets of the SACK option in a segment with `others` octets of options (`tcp_established_options`).
+    #[cold]
+    fn sack_octets(&self, others: u32) -> u32 {
+        /// Two NOPs, kind and length.
+        const BASE: u32 = 4;
+        let room = 40_u32.saturating_sub(others + BASE) / 8;
+        match self.recv.sack_blocks(room.min(4) as usize).len() {
+            0 => 0,
+            blocks => BASE + 8 * blocks as u32,
+        }
     }
 
     /// Largest amount worth collecting in one chunk (`size_goal`): whole segments, within the offload limit

@@ -6,7 +6,7 @@ use sim_core::{Duration, Instant};
 
 use super::chrono::Limit;
 use super::sendq::{Chunk, Mapping, Resent, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, Plan, PlanKind, Push, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::path_manager::CloseReason;
 use crate::wire::TcpFlags;
@@ -16,6 +16,7 @@ impl Flow {
     pub fn append(&mut self, len: u32, map: Mapping) {
         self.note_application_limit();
         self.push_small = false;
+        self.push_due = true;
         self.queue.append(len, map);
     }
 
@@ -56,14 +57,22 @@ impl Flow {
     /// Append to the chunk at the tail; the caller checked [`tail_room`](Self::tail_room).
     pub fn extend_tail(&mut self, len: u32, sum: u16) {
         self.note_application_limit();
+        self.push_due = true;
         if let Some(tail) = self.queue.unsent.back_mut() {
             tail.len += len;
-            tail.push = false;
             if tail.map.len > 0 {
+                tail.push = false;
                 tail.map.len += len;
                 tail.map.sum = sum;
             }
             self.queue.write_end += u64::from(len);
+        }
+    }
+
+    /// What was said to end with PSH goes on: another write begins.
+    pub(crate) fn reopen_tail(&mut self) {
+        if let Some(tail) = self.queue.unsent.back_mut() {
+            tail.push = false;
         }
     }
 
@@ -84,33 +93,65 @@ impl Flow {
         }
     }
 
-    /// A chunk is full: half the largest window after the last PSH it gets one (`forced_push`). While it was
-    /// filled, `leaving` octets of it left in bursts.
-    pub(crate) fn push_full_chunk(&mut self, leaving: u32, mss: u32) {
-        let due = self.queue.pushed + (self.max_window >> 1) + 1;
-        let (end, burst) = (self.queue.write_end, u64::from(self.burst_segments(mss) * mss));
-        let Some(tail) = self.queue.unsent.back_mut() else { return };
-        if end < due {
-            return;
-        }
-        tail.push = true;
-        // It was full first with the size goal, then again with each burst that left.
-        let first = end.saturating_sub(u64::from(leaving));
-        let late = due.saturating_sub(first).div_ceil(burst) * burst;
-        self.queue.pushed = (first + late).min(end);
+    /// Whether half the largest window was written since PSH was set last (`forced_push`).
+    pub(crate) const fn push_is_due(&self) -> bool {
+        self.queue.write_end > self.queue.pushed + (self.max_window >> 1)
     }
 
-    /// Octets that both windows let go now, in whole bursts.
-    pub(crate) fn sendable(&self, mss: u32) -> u32 {
-        let segments = self.window.cwnd.saturating_sub(self.queue.in_flight());
-        let window = (self.snd_una + self.snd_wnd).saturating_sub(self.snd_nxt);
-        let burst = u64::from(self.burst_segments(mss) * mss);
-        let octets = (u64::from(segments) * u64::from(mss)).min(window) / burst * burst;
-        u32::try_from(octets).unwrap_or(u32::MAX)
+    /// Whether the last burst left completely.
+    pub(crate) const fn burst_is_over(&self) -> bool {
+        self.burst_end <= self.snd_nxt
+    }
+
+    /// What leaves of new data while more of it is written (`tcp_push_one`, `__tcp_push_pending_frames`).
+    pub(crate) fn poll_push(&mut self, now: Instant, mss: u32, push: Push) -> Option<Plan> {
+        if !self.may_send() || (self.paced && self.pace_until > now) {
+            return None;
+        }
+        self.note_busy(now);
+        let plan = self.new_data(now, mss, push)?;
+        self.note_data(now, &plan);
+        Some(plan)
+    }
+
+    /// What leaves while an acknowledgment is looked at, before the data that came with it (`tcp_xmit_recovery`).
+    pub(crate) fn poll_recovery(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+        if self.rexmit == Rexmit::None || !self.may_send() || (self.paced && self.pace_until > now) {
+            return None;
+        }
+        let plan = match self.rexmit {
+            Rexmit::New => self.new_data(now, mss, Push::Pending),
+            _ => self.retransmit_lost(now, mss),
+        };
+        match &plan {
+            Some(plan) => self.note_data(now, plan),
+            None => self.recovery_is_over(),
+        }
+        plan
+    }
+
+    fn recovery_is_over(&mut self) {
+        self.rexmit = Rexmit::None;
+        self.rexmit_left = 0;
+    }
+
+    fn note_busy(&mut self, now: Instant) {
+        if self.chrono.limit() == Limit::Idle && !self.queue.unsent.is_empty() {
+            self.chrono.start(now, Limit::Busy);
+        }
+    }
+
+    /// A segment leaves that answers what was received, if it carries data (`tcp_event_data_sent`).
+    fn note_data(&mut self, now: Instant, plan: &Plan) {
+        if plan.len > 0 {
+            self.recv.note_data_sent(now);
+            self.last_send = now;
+        }
     }
 
     /// The end of a write: the last segment queued carries PSH (`tcp_mark_push`).
     pub fn mark_push(&mut self) {
+        self.push_due = true;
         if let Some(tail) = self.queue.unsent.back_mut() {
             tail.push = true;
         }
@@ -119,6 +160,7 @@ impl Flow {
 
     /// No more data will be written: a FIN follows what is queued.
     pub fn close_send(&mut self) {
+        self.push_due = true;
         match self.state {
             TcpState::Established | TcpState::SynReceived | TcpState::SynSent => self.fin_wanted = true,
             TcpState::CloseWait => self.fin_wanted = true,
@@ -155,10 +197,9 @@ impl Flow {
             | self.reset_due
             | self.validate_due
             | self.space_check_due
-            | self.fin_wanted
+            | self.push_due
             | self.forced.is_some()
-            | (self.rexmit != Rexmit::None)
-            | !self.queue.unsent.is_empty();
+            | (self.rexmit != Rexmit::None);
         !due
     }
 
@@ -182,8 +223,7 @@ impl Flow {
         if self.may_send()
             && let Some(plan) = self.poll_data(now, mss)
         {
-            self.recv.note_data_sent(now);
-            self.last_send = now;
+            self.note_data(now, &plan);
             return Some(plan);
         }
         if self.recv.ack_now
@@ -270,9 +310,7 @@ impl Flow {
 
     #[inline(always)]
     fn poll_data(&mut self, now: Instant, mss: u32) -> Option<Plan> {
-        if self.chrono.limit() == Limit::Idle && !self.queue.unsent.is_empty() {
-            self.chrono.start(now, Limit::Busy);
-        }
+        self.note_busy(now);
         match self.forced.take() {
             Some(Forced::Head) => {
                 self.cut_segment(0, mss);
@@ -290,7 +328,7 @@ impl Flow {
                 }
             }
             Some(Forced::New) => {
-                if let Some(plan) = self.new_data(now, mss, true) {
+                if let Some(plan) = self.new_data(now, mss, Push::Probe) {
                     self.rearm_after_probe(now);
                     return Some(plan);
                 }
@@ -303,17 +341,20 @@ impl Flow {
             if !held && let Some(plan) = self.retransmit_lost(now, mss) {
                 return Some(plan);
             }
-            self.rexmit = Rexmit::None;
-            self.rexmit_left = 0;
+            self.recovery_is_over();
+        } else if self.rexmit == Rexmit::New {
+            self.recovery_is_over();
         }
-        let has_new = self.burst_end > self.snd_nxt || !self.queue.unsent.is_empty() || self.fin_wanted;
+        // What could not leave waits for an event that may change that.
+        let has_new = self.push_due && (!self.queue.unsent.is_empty() || self.fin_wanted);
         if held {
             if has_new || self.queue.lost_out > self.queue.retrans_out {
                 self.pace_timer = self.pace_until;
             }
-        } else if has_new && let Some(plan) = self.new_data(now, mss, false) {
+        } else if has_new && let Some(plan) = self.new_data(now, mss, Push::Pending) {
             return Some(plan);
         }
+        self.push_due = false;
         if !std::mem::take(&mut self.window_limited) {
             self.chrono.stop(now, Limit::Window);
         }
@@ -478,12 +519,17 @@ impl Flow {
     }
 
     #[inline]
-    fn new_data(&mut self, now: Instant, mss: u32, probe: bool) -> Option<Plan> {
+    fn new_data(&mut self, now: Instant, mss: u32, push: Push) -> Option<Plan> {
         if self.burst_end <= self.snd_nxt {
             let Some(&chunk) = self.queue.unsent.front() else {
-                return if self.fin_wanted { self.bare_fin(now) } else { None };
+                let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
+                return if self.fin_wanted && (has_room || push == Push::Probe) {
+                    self.bare_fin(now)
+                } else {
+                    None
+                };
             };
-            if !self.begin_burst(now, mss, probe, &chunk) {
+            if !self.begin_burst(now, mss, push, &chunk) {
                 return None;
             }
         }
@@ -492,7 +538,8 @@ impl Flow {
 
     /// Decide how much of the next chunk leaves at once; false if nothing does.
     #[inline(always)]
-    fn begin_burst(&mut self, now: Instant, mss: u32, probe: bool, chunk: &Chunk) -> bool {
+    fn begin_burst(&mut self, now: Instant, mss: u32, push: Push, chunk: &Chunk) -> bool {
+        let probe = push == Push::Probe;
         if self.queue.sent.is_empty() {
             self.resume_after_idle(now);
         }
@@ -525,7 +572,7 @@ impl Flow {
             }
             chunk.len
         } else {
-            if !probe && self.defers(now, &chunk, is_last, most, quota, mss) {
+            if push == Push::Pending && self.defers(now, &chunk, is_last, most, quota, mss) {
                 return false;
             }
             self.split_point(&chunk, is_last && !fin_follows, most, mss, window_end)
@@ -623,7 +670,12 @@ impl Flow {
             return false;
         }
         let Some(head) = self.queue.sent.front() else { return false };
-        if now.saturating_since(head.sent_at) < self.rtt.srtt() / 2 {
+        let srtt = self.rtt.srtt();
+        let comes_late = match self.config.defer_horizon {
+            Some(horizon) => (head.sent_at + srtt).saturating_since(now) > horizon.min(srtt / 2),
+            None => now.saturating_since(head.sent_at) < srtt / 2,
+        };
+        if comes_late {
             return false;
         }
         if cong_window < send_window {

@@ -69,6 +69,20 @@ impl Flow {
         start
     }
 
+    /// Whether the header prediction of Linux takes this segment as a bare acknowledgment, after which it does not
+    /// ask whether an ACK of its own is due (`tcp_rcv_established`).
+    pub(crate) fn is_predicted_ack(&self, segment: &TcpSegment) -> bool {
+        let options = if self.ts_ok { 12 } else { 0 };
+        self.state == TcpState::Established
+            && segment.payload.is_empty()
+            && segment.flags.without(TcpFlags::PSH) == TcpFlags::ACK
+            && segment.seq == Seq::from_offset(self.recv.irs, self.recv.rcv_nxt)
+            && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
+            && segment.options.len() == options
+            && !self.recv.has_holes()
+            && self.recv.fin_at.is_none()
+    }
+
     /// Whether this only acknowledges new data, and nothing outstanding was ever lost, selectively
     /// acknowledged or sent twice.
     #[inline(always)]
@@ -102,6 +116,7 @@ impl Flow {
         let ack = segment.ack.to_offset(self.params.iss, self.snd_una) as u64;
         let start = self.recv.rcv_nxt;
         let prior_in_flight = self.queue.packets_out();
+        self.push_due = true;
         self.stats.segs_in += 1;
         self.received_at = now;
         self.last_ack_received = now;

@@ -185,12 +185,12 @@ impl Flow {
         }
     }
 
-    pub(super) fn identify_loss(&mut self, now: Instant, tally: &mut Tally, dup_ack: bool) {
+    fn identify_loss(&mut self, now: Instant, tally: &mut Tally) {
         if self.queue.sent.is_empty() {
             return;
         }
         if !self.sack_ok {
-            self.newreno_mark_lost(dup_ack, tally);
+            self.newreno_mark_lost(tally.una_advanced);
             return;
         }
         if !self.rack.advanced {
@@ -209,23 +209,30 @@ impl Flow {
 
     /// Without SACK, each duplicate ACK stands for a segment delivered (`tcp_add_reno_sack`), as far as there
     /// are any besides those lost (`tcp_limit_reno_sacked`).
-    pub(super) fn newreno_mark_lost(&mut self, dup_ack: bool, tally: &mut Tally) {
+    pub(super) fn add_reno_sack(&mut self, dup_ack: bool, tally: &mut Tally) {
+        if self.sack_ok || !dup_ack {
+            return;
+        }
         let out = self.queue.packets_out();
-        let una_advanced = tally.una_advanced;
-        if una_advanced && self.ca_state <= CaState::Disorder {
+        if self.queue.sacked_out + self.queue.lost_out.max(1).min(out) < out {
+            self.queue.sacked_out += 1;
+            self.delivered += 1;
+            tally.delivered += 1;
+        } else {
+            // More duplicates than segments that could have caused them (`tcp_check_reno_reordering`).
+            self.reordering = out.min(MAX_REORDERING);
+            self.reord_seen += 1;
+        }
+    }
+
+    /// Progress says nothing of what is missing behind it (`tcp_reset_reno_sack`).
+    pub(super) const fn reset_reno_sack(&mut self) {
+        if !self.sack_ok {
             self.queue.sacked_out = 0;
         }
-        if dup_ack {
-            if self.queue.sacked_out + self.queue.lost_out.max(1).min(out) < out {
-                self.queue.sacked_out += 1;
-                self.delivered += 1;
-                tally.delivered += 1;
-            } else {
-                // More duplicates than segments that could have caused them (`tcp_check_reno_reordering`).
-                self.reordering = out.min(MAX_REORDERING);
-                self.reord_seen += 1;
-            }
-        }
+    }
+
+    fn newreno_mark_lost(&mut self, una_advanced: bool) {
         let enough = self.queue.sacked_out >= self.reordering;
         let partial = self.ca_state == CaState::Recovery && una_advanced;
         if (self.ca_state < CaState::Recovery && enough) || partial {
@@ -273,13 +280,15 @@ impl Flow {
         }
         match self.ca_state {
             CaState::Recovery => {
-                if tally.una_advanced && self.try_undo_partial(now, prior_una, tally) {
+                if !tally.una_advanced {
+                    self.add_reno_sack(dup_ack, tally);
+                } else if self.try_undo_partial(now, prior_una, tally) {
                     return;
                 }
                 if self.try_undo_dsack() {
                     self.try_to_open();
                 }
-                self.identify_loss(now, tally, dup_ack);
+                self.identify_loss(now, tally);
                 if self.ca_state != CaState::Recovery {
                     if self.queue.lost_out == 0 {
                         return;
@@ -289,7 +298,7 @@ impl Flow {
             }
             CaState::Loss => {
                 self.process_loss(now, dup_ack, tally);
-                self.identify_loss(now, tally, dup_ack);
+                self.identify_loss(now, tally);
                 if !(self.ca_state == CaState::Open || tally.lost_retrans) {
                     return;
                 }
@@ -305,10 +314,14 @@ impl Flow {
     }
 
     fn disordered(&mut self, now: Instant, tally: &mut Tally, dup_ack: bool, around: &Surroundings<'_>) {
+        if tally.una_advanced {
+            self.reset_reno_sack();
+        }
+        self.add_reno_sack(dup_ack, tally);
         if self.ca_state <= CaState::Disorder {
             self.try_undo_dsack();
         }
-        self.identify_loss(now, tally, dup_ack);
+        self.identify_loss(now, tally);
         if self.queue.lost_out == 0 {
             self.enter_cwr(now, tally, around.me, around.paths);
             self.try_to_open();

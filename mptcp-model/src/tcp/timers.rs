@@ -40,6 +40,7 @@ impl Flow {
         self.recv.handle_timeout(now, rto);
         if self.pace_timer <= now {
             self.pace_timer = Instant::FAR_FUTURE;
+            self.push_due = true;
             if self.queue.lost_out > self.queue.retrans_out {
                 self.rexmit = Rexmit::Lost;
             }
@@ -59,6 +60,7 @@ impl Flow {
             return outcome;
         }
         self.xmit_timer = None;
+        self.push_due = true;
         match timer {
             XmitTimer::Retransmit => outcome = self.retransmission_timeout(now, me, paths),
             XmitTimer::LossProbe => self.send_loss_probe(now),

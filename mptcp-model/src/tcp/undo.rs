@@ -98,7 +98,7 @@ impl Flow {
     }
 
     /// In `Loss`: F-RTO decides whether the timeout was spurious (`tcp_process_loss`).
-    pub(super) fn process_loss(&mut self, now: Instant, dup_ack: bool, tally: &Tally) {
+    pub(super) fn process_loss(&mut self, now: Instant, dup_ack: bool, tally: &mut Tally) {
         let recovered = self.snd_una >= self.high_seq;
         if tally.una_advanced && self.try_undo_loss(now, false, tally) {
             return;
@@ -115,7 +115,7 @@ impl Flow {
                 self.high_seq = self.snd_nxt;
                 if self.can_send_new() {
                     // Step 2b: try new data.
-                    self.rexmit = Rexmit::None;
+                    self.rexmit = Rexmit::New;
                     return;
                 }
                 self.frto = false;
@@ -124,6 +124,12 @@ impl Flow {
         if recovered {
             self.try_undo_recovery(now, tally);
             return;
+        }
+        if self.snd_nxt > self.high_seq && dup_ack {
+            // A duplicate ACK means that new data of step 2b arrived.
+            self.add_reno_sack(true, tally);
+        } else if tally.una_advanced {
+            self.reset_reno_sack();
         }
         self.rexmit = Rexmit::Lost;
     }

@@ -253,11 +253,11 @@ impl Receiver {
         self.offer_window(window, scale)
     }
 
+    /// What the field can say of it is what is offered; what arrives beyond that is taken all the same.
     pub(super) fn offer_window(&mut self, window: u64, scale: u8) -> u64 {
-        let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
-        self.rcv_wnd = window.min(most);
+        self.rcv_wnd = window;
         self.rcv_wup = self.rcv_nxt;
-        self.rcv_wnd
+        window.min(65_535u64 << scale)
     }
 
     /// `__tcp_select_window`.

@@ -100,6 +100,7 @@ struct Runner<'a> {
     sockets: Sockets,
     fds: BTreeMap<i64, Opened>,
     timeline: Timeline,
+    start: Instant,
     now: Instant,
     sent: VecDeque<(Instant, Packet)>,
     waiting: Option<Waiting>,
@@ -112,6 +113,8 @@ const START: Instant = Instant::from_nanos(1_000_000_000);
 const HANDLING: Duration = Duration::from_micros(1);
 /// How long a `*` line waits.
 const LONG: Duration = Duration::from_secs(600);
+/// Packets shown after one that was not the one expected.
+const FOLLOWERS_SHOWN: usize = 6;
 /// Wake-ups between two events of a script, at most.
 const MOST_WAKEUPS: u32 = 1_000_000;
 
@@ -121,7 +124,22 @@ impl Script {
     /// # Errors
     /// The first event that did not happen as stated, or cannot be simulated.
     pub fn run(&self, variant: Variant, check_data_len: bool, seed: u64) -> Result<(), Failure> {
-        let mut runner = Runner::new(self, variant, check_data_len, seed);
+        self.run_from(START, variant, check_data_len, seed)
+    }
+
+    /// As [`run`](Self::run), begun at an instant of choice: coarse timers expire on ticks of the stack's clock, so
+    /// what a script says of them may depend on where between two ticks it began.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_from(
+        &self,
+        start: Instant,
+        variant: Variant,
+        check_data_len: bool,
+        seed: u64,
+    ) -> Result<(), Failure> {
+        let mut runner = Runner::new(self, start, variant, check_data_len, seed);
         if let Some(init) = &self.init {
             runner.shell(init).map_err(|message| runner.failure(init.position, message))?;
         }
@@ -154,7 +172,7 @@ fn text(complaint: &Complaint) -> String {
 }
 
 impl<'a> Runner<'a> {
-    fn new(script: &'a Script, variant: Variant, check_data_len: bool, seed: u64) -> Self {
+    fn new(script: &'a Script, start: Instant, variant: Variant, check_data_len: bool, seed: u64) -> Self {
         let setup = Setup { check_data_len, ..script.setup_for(variant) };
         let streams = Streams::new(seed);
         Self {
@@ -165,8 +183,9 @@ impl<'a> Runner<'a> {
             stack: Stack::new(setup, streams),
             sockets: Sockets::new(),
             fds: BTreeMap::new(),
-            timeline: Timeline::new(START, script.tolerance()),
-            now: START,
+            timeline: Timeline::new(start, script.tolerance()),
+            start,
+            now: start,
             sent: VecDeque::new(),
             waiting: None,
             may_join_segments: !script.settings.contains(&Setting::StrictSegments),
@@ -280,7 +299,7 @@ impl<'a> Runner<'a> {
         let mut wakeups = 0;
         while self.sent.is_empty() {
             let Some(next) = self.next_wakeup().filter(|next| *next <= deadline) else {
-                let waited = seconds(deadline.saturating_since(START));
+                let waited = seconds(deadline.saturating_since(self.start));
                 let message = format!("expected {spec}\n    seen nothing until {waited}");
                 return Err(self.failure(event.position, message));
             };
@@ -291,10 +310,13 @@ impl<'a> Runner<'a> {
             }
         }
         let Some((at, packet)) = self.take_sent(spec) else { return Err(self.endless()) };
-        spec.check(&packet, &mut self.environment)
-            .map_err(|mismatch| self.failure(event.position, mismatch.to_string()))?;
+        spec.check(&packet, &mut self.environment).map_err(|mismatch| {
+            let left = seconds(at.saturating_since(self.start));
+            let message = format!("{mismatch}\n    it left at {left}{}", self.what_followed());
+            self.failure(event.position, message)
+        })?;
         if !due.allows(at) {
-            let shown = |at: Instant| seconds(at.saturating_since(START));
+            let shown = |at: Instant| seconds(at.saturating_since(self.start));
             let seen = describe(&packet, Direction::Outbound, &self.environment);
             let seen = seen.map_or_else(String::new, |seen| seen.to_string());
             let span = match event.time {
@@ -308,6 +330,17 @@ impl<'a> Runner<'a> {
         }
         // A packet that left earlier than its line is past; time does not go back.
         Ok(at.max(self.now))
+    }
+
+    /// What left after a packet that was not the one expected, a line each.
+    fn what_followed(&self) -> String {
+        let packets = self.sent.iter().take(FOLLOWERS_SHOWN);
+        let shown = packets.map(|(at, packet)| {
+            let packet = describe(packet, Direction::Outbound, &self.environment);
+            let packet = packet.map_or_else(String::new, |packet| packet.to_string());
+            format!("\n    then {packet} at {}", seconds(at.saturating_since(self.start)))
+        });
+        shown.collect()
     }
 
     /// The first packet not yet looked at; with those that continue it, if a longer one is expected.
@@ -410,8 +443,8 @@ impl<'a> Runner<'a> {
                 }
                 let message = format!(
                     "`{call}` returned at {}, expected at {}",
-                    seconds(self.now.saturating_since(START)),
-                    seconds(due.until.saturating_since(START))
+                    seconds(self.now.saturating_since(self.start)),
+                    seconds(due.until.saturating_since(self.start))
                 );
                 Err(self.failure(position, message))
             }
@@ -428,8 +461,10 @@ impl<'a> Runner<'a> {
             match self.next_wakeup().filter(|next| *next <= deadline) {
                 Some(next) => self.wake(next)?,
                 None => {
-                    let message =
-                        format!("`{call}` has not returned at {}", seconds(deadline.saturating_since(START)));
+                    let message = format!(
+                        "`{call}` has not returned at {}",
+                        seconds(deadline.saturating_since(self.start))
+                    );
                     return Err(self.failure(position, message));
                 }
             }
