@@ -57,7 +57,7 @@ impl Connection {
         let around = Surroundings { now, me, paths: &self.views, space, map };
         let mut outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed);
         if outcome.acceptable && !outcome.reset && !segment.flags.syn() {
-            if !segment.payload.is_empty() {
+            if !segment.payload.is_empty() || segment.flags.fin() {
                 self.transmit_recovery(now, index);
             }
             let around = Surroundings { now, me, paths: &self.views, space, map };

@@ -173,7 +173,7 @@ impl Connection {
         let flow = &mut self.subflows[0].flow;
         let push = if flow.push_is_due() {
             flow.mark_push();
-            Push::Pending
+            Push::Forced
         } else if flow.queue.unsent.len() == 1 {
             Push::Burst
         } else {

@@ -140,12 +140,13 @@ impl Flow {
         options: &ParsedOptions,
     ) -> Outcome {
         self.stats.segs_in += 1;
-        self.push_due = true;
-        match self.state {
+        let outcome = match self.state {
             TcpState::Closed => Outcome::default(),
             TcpState::SynSent => self.handle_in_syn_sent(around.now, segment, options),
             _ => self.handle_synchronized(around, segment, options),
-        }
+        };
+        self.push_due |= outcome.acceptable;
+        outcome
     }
 
     fn handle_in_syn_sent(&mut self, now: Instant, segment: &TcpSegment, options: &ParsedOptions) -> Outcome {

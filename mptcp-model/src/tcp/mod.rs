@@ -131,6 +131,8 @@ pub(crate) enum Rexmit {
 pub(crate) enum Push {
     /// As much as may, but a small burst may wait for a larger one.
     Pending,
+    /// The same, and no small segment waits for an earlier one (Nagle).
+    Forced,
     /// One burst, while a write goes on.
     Burst,
     /// One segment, whatever the windows.

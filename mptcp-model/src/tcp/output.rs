@@ -120,7 +120,7 @@ impl Flow {
             return None;
         }
         let plan = match self.rexmit {
-            Rexmit::New => self.new_data(now, mss, Push::Pending),
+            Rexmit::New => self.new_data(now, mss, Push::Forced),
             _ => self.retransmit_lost(now, mss),
         };
         match &plan {
@@ -320,9 +320,8 @@ impl Flow {
                 }
             }
             Some(Forced::Tail) => {
-                self.cut_tail(mss);
-                let last = self.queue.sent.len().checked_sub(1);
-                if let Some(plan) = last.and_then(|index| self.retransmit(now, index)) {
+                let tail = self.cut_tail(mss);
+                if let Some(plan) = tail.and_then(|index| self.retransmit(now, index)) {
                     self.rearm_after_probe(now);
                     return Some(plan);
                 }
@@ -540,6 +539,8 @@ impl Flow {
     #[inline(always)]
     fn begin_burst(&mut self, now: Instant, mss: u32, push: Push, chunk: &Chunk) -> bool {
         let probe = push == Push::Probe;
+        // A FIN or a full chunk lets small segments go.
+        let nagle = push == Push::Pending && !self.fin_wanted;
         if self.queue.sent.is_empty() {
             self.resume_after_idle(now);
         }
@@ -564,18 +565,19 @@ impl Flow {
             return false;
         }
         let is_last = self.queue.unsent.len() == 1;
-        let fin_follows = is_last && self.fin_wanted;
         let limit = if chunk.len <= mss {
-            if self.nagle_holds(chunk.len < mss, is_last && !fin_follows) && !probe {
+            if nagle && is_last && self.nagle_holds(chunk.len < mss) {
                 self.blocked_by_window(now);
                 return false;
             }
             chunk.len
         } else {
-            if push == Push::Pending && self.defers(now, &chunk, is_last, most, quota, mss) {
+            if matches!(push, Push::Pending | Push::Forced)
+                && self.defers(now, &chunk, is_last, most, quota, mss)
+            {
                 return false;
             }
-            self.split_point(&chunk, is_last && !fin_follows, most, mss, window_end)
+            self.split_point(&chunk, nagle, most, mss, window_end)
         };
         if limit == 0 {
             return false;
@@ -610,7 +612,7 @@ impl Flow {
     }
 
     /// How much of a chunk to hand down (`tcp_mss_split_point`).
-    fn split_point(&self, chunk: &Chunk, is_last: bool, segments: u32, mss: u32, window_end: u64) -> u32 {
+    fn split_point(&self, chunk: &Chunk, nagle: bool, segments: u32, mss: u32, window_end: u64) -> u32 {
         let window = (window_end - chunk.start).min(u64::from(u32::MAX)) as u32;
         let most = mss.saturating_mul(segments);
         let needed = chunk.len.min(window);
@@ -618,7 +620,7 @@ impl Flow {
             return most;
         }
         let partial = needed % mss;
-        if self.nagle_holds(partial != 0, is_last || needed < chunk.len) && needed > partial {
+        if nagle && self.nagle_holds(partial != 0) && needed > partial {
             return needed - partial;
         }
         needed
@@ -626,9 +628,8 @@ impl Flow {
 
     /// Nagle as modified by Minshall: a small segment waits for an earlier small one. A corked one waits for
     /// more data, until the persist timer sends it.
-    fn nagle_holds(&self, partial: bool, is_last: bool) -> bool {
+    fn nagle_holds(&self, partial: bool) -> bool {
         partial
-            && is_last
             && !self.subordinate
             && !self.push_small
             && (self.config.cork

@@ -107,13 +107,22 @@ impl Flow {
         at
     }
 
-    /// Leaves no more than `most` octets in the last segment sent.
-    pub(super) fn cut_tail(&mut self, most: u32) {
-        let Some(index) = self.queue.sent.len().checked_sub(1) else { return };
-        let len = self.queue.sent[index].payload();
-        if len > most {
-            self.cut_segment(index, len - most);
+    /// What a loss probe sends again: of the last burst what is beyond whole segments, `most` octets each but for the
+    /// last (`tcp_send_loss_probe`). Returns its index.
+    pub(super) fn cut_tail(&mut self, most: u32) -> Option<usize> {
+        let sent = &mut self.queue.sent;
+        let last = sent.len().checked_sub(1)?;
+        let earlier = (0..last).rev().take_while(|at| sent[*at].flags.has(SegFlags::MORE)).count();
+        let boundary = sent[last - earlier].start + earlier as u64 * u64::from(most);
+        let shift = sent[last].start.saturating_sub(boundary);
+        if shift > 0 && last > 0 && shift < u64::from(sent[last - 1].len) {
+            // The options have grown since.
+            sent[last - 1].len -= shift as u16;
+            sent[last].start -= shift;
+            sent[last].len += shift as u16;
         }
+        self.cut_segment(last, most);
+        Some(last)
     }
 
     /// Cuts a segment that is sent again so that its first part has `most` octets (`tcp_fragment`).
@@ -123,6 +132,20 @@ impl Flow {
             return;
         }
         let first = most as u16;
+        let judged = SegFlags::SACKED | SegFlags::LOST | SegFlags::RETRANS | SegFlags::EVER_RETRANS;
+        let (start, len, map, flags) = (seg.start, seg.len, seg.map, seg.flags);
+        if flags.has(SegFlags::MORE)
+            && let Some(next) = self.queue.sent.get_mut(index + 1)
+            && next.map == map
+            && next.flags.0 & judged == flags.0 & judged
+        {
+            // They are one buffer, which is cut anew.
+            next.start = start + u64::from(first);
+            next.len += len - first;
+            self.queue.sent[index].len = first;
+            return;
+        }
+        let Some(seg) = self.queue.sent.get_mut(index) else { return };
         let rest = TxSeg { start: seg.start + u64::from(first), len: seg.len - first, ..*seg };
         seg.len = first;
         seg.flags.0 &= !(SegFlags::FIN | SegFlags::PSH);

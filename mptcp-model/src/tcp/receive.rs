@@ -218,6 +218,10 @@ impl Flow {
                 arrival.payload = arrival.payload.slice(0, keep);
             }
             recv.ack_scheduled = true;
+            if !recv.fixed_ratio {
+                // Since Linux 6.17.
+                recv.measure_mss(len, truesize, psh);
+            }
             let new = recv.insert_out_of_order(arrival);
             if new && len >= 128 {
                 recv.grow_window(len, truesize, space);

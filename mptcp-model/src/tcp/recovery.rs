@@ -509,7 +509,7 @@ impl Flow {
             self.control_by_rate(&event, lost, tally);
         } else if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
             self.prr_reduce(tally.delivered, lost, tally);
-        } else if tally.data_acked || (self.reordering > self.config.reordering && tally.delivered > 0) {
+        } else if tally.data_acked || (self.reordering > self.config.reordering && tally.data_sacked) {
             self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
         }
         self.update_pacing_rate();

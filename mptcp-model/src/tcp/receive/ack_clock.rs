@@ -77,10 +77,10 @@ impl Receiver {
         self.flushed = None;
     }
 
-    /// Data arrived in order (`tcp_event_data_recv`).
+    /// What a segment says of the size of all of them, and of the share of memory that is payload
+    /// (`tcp_measure_rcv_mss`).
     #[inline(always)]
-    pub(super) fn note_data(&mut self, now: Instant, len: u32, truesize: u32, psh: bool, rto: Duration) {
-        self.ack_scheduled = true;
+    pub(super) fn measure_mss(&mut self, len: u32, truesize: u32, psh: bool) {
         if len >= self.rcv_mss {
             if len != self.rcv_mss && !self.fixed_ratio {
                 let ratio = ((u64::from(len) << 8) / u64::from(truesize)).max(1) as u32;
@@ -96,6 +96,13 @@ impl Receiver {
         } else if psh {
             self.pushed = if self.pushed & 1 != 0 { 3 } else { 1 };
         }
+    }
+
+    /// Data arrived in order (`tcp_event_data_recv`).
+    #[inline(always)]
+    pub(super) fn note_data(&mut self, now: Instant, len: u32, truesize: u32, psh: bool, rto: Duration) {
+        self.ack_scheduled = true;
+        self.measure_mss(len, truesize, psh);
         self.measure_window(now);
         if self.ato.is_zero() {
             self.quickacks_wanted(MAX_QUICKACKS);
