@@ -169,7 +169,7 @@ impl Peer {
 
     /// New data, if the peer has not ended its stream.
     pub(crate) fn data(&mut self, len: u32) -> Option<String> {
-        if self.fin_at.is_some() || self.over {
+        if self.fin_at.is_some() || self.data_fin_sent || self.over {
             return None;
         }
         let first = self.next;

@@ -33,6 +33,19 @@ pub(crate) struct Options {
     /// Where to put the scripts of conversations that the simulator holds otherwise.
     #[arg(long, value_name = "DIRECTORY")]
     keep: Option<PathBuf>,
+    /// Put the scripts of the others there too.
+    #[arg(long, requires = "keep")]
+    keep_all: bool,
+}
+
+impl Options {
+    fn keep(&self, seed: u64, script: &str) {
+        let Some(directory) = &self.keep else { return };
+        let file = directory.join(format!("random-{seed}.pkt"));
+        if let Err(error) = fs::write(&file, script) {
+            eprintln!("{}: {error}", file.display());
+        }
+    }
 }
 
 /// Where between its ticks the clock of the kernel stood is not known; timers of up to two seconds expire on every
@@ -49,7 +62,8 @@ const PHASES: [Duration; 32] = {
 
 /// How a conversation ended.
 enum Outcome {
-    Same,
+    /// The script.
+    Same(String),
     /// The script, and what differs.
     Different(String, String),
     /// The kernel does not repeat it either.
@@ -72,7 +86,7 @@ fn hold(seed: u64, choice: Choice) -> Outcome {
     for phase in PHASES {
         let start = Instant::from_nanos(1_000_000_000) + phase;
         match script.run_from(start, Variant::Ipv4, false, 1) {
-            Ok(()) => return Outcome::Same,
+            Ok(()) => return Outcome::Same(text),
             Err(wrong) => {
                 // The one that got furthest says most.
                 let further = |before: &Failure| before.position < wrong.position;
@@ -82,7 +96,7 @@ fn hold(seed: u64, choice: Choice) -> Outcome {
             }
         }
     }
-    let Some(difference) = difference else { return Outcome::Same };
+    let Some(difference) = difference else { return Outcome::Same(text) };
     let again = thread::scope(|scope| scope.spawn(|| runner::run(&script, Variant::Ipv4)).join());
     match again {
         Ok(Ok(())) => Outcome::Different(text, difference.to_string()),
@@ -104,16 +118,16 @@ pub(crate) fn run(count: u64, options: &Options) -> ExitCode {
             let outcome = hold(seed, choice);
             let Ok(mut tally) = tally.lock() else { return };
             match outcome {
-                Outcome::Same => tally[0] += 1,
+                Outcome::Same(script) => {
+                    tally[0] += 1;
+                    if options.keep_all {
+                        options.keep(seed, &script);
+                    }
+                }
                 Outcome::Different(script, difference) => {
                     tally[1] += 1;
                     println!("DIFFERS  {difference}");
-                    if let Some(directory) = &options.keep {
-                        let file = directory.join(format!("random-{seed}.pkt"));
-                        if let Err(error) = fs::write(&file, script) {
-                            eprintln!("{}: {error}", file.display());
-                        }
-                    }
+                    options.keep(seed, &script);
                 }
                 Outcome::Unstable => tally[2] += 1,
                 Outcome::Failed(message) => {

@@ -108,7 +108,9 @@ impl Connection {
             let flow = &self.subflows[index].flow;
             self.send.sndbuf = self.send.sndbuf.max(flow.sndbuf);
             // The window of the connection starts as that of its first subflow.
-            self.recv.window_end = flow.recv.receive_window();
+            if self.out_of_tree {
+                self.recv.window_end = flow.recv.receive_window();
+            }
             if self.write_shut {
                 self.queue_data_fin(now);
             }

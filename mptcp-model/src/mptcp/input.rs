@@ -59,6 +59,7 @@ impl Connection {
         if outcome.acceptable && !outcome.reset && !segment.flags.syn() {
             if !segment.payload.is_empty() || segment.flags.fin() {
                 self.transmit_recovery(now, index);
+                self.push_before_data(now, index, &parsed);
             }
             let around = Surroundings { now, me, paths: &self.views, space, map };
             outcome.fin = self.subflows[index].flow.take_data(&around, segment, &mut deliveries);
@@ -126,9 +127,7 @@ impl Connection {
     pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
         if self.subflows[index].flow.recv.may_delay_ack() {
             let space = self.receive_space(index);
-            // A subflow hands its data to the connection at once, but for a mapping with a checksum.
-            let copied = self.mode == Mode::Multipath && self.subflows[index].unverified.is_empty();
-            self.subflows[index].flow.check_ack(now, space, copied);
+            self.subflows[index].flow.check_ack(now, space, false);
         }
     }
 
@@ -214,6 +213,21 @@ impl Connection {
         {
             self.take_data_ack(now, index, number);
         }
+    }
+
+    /// What the DATA_ACK of a segment with data lets go leaves with the numbers of before (`__mptcp_check_push` in
+    /// `mptcp_incoming_options`).
+    fn push_before_data(&mut self, now: Instant, index: usize, parsed: &ParsedOptions) {
+        let number = parsed.dss.as_ref().and_then(|dss| dss.data_ack);
+        let Some(number) = number.filter(|_| self.mode == Mode::Multipath && !self.out_of_tree) else {
+            return;
+        };
+        self.take_data_ack(now, index, number);
+        if !self.send.has_pending() {
+            return;
+        }
+        self.push_pending(now);
+        self.transmit_pushed(now);
     }
 
     #[inline]

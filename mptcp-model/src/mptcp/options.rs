@@ -135,7 +135,17 @@ impl Connection {
             fits(options.push_timestamps(clock, flow.recv.ts_recent));
         }
         if plan.kind == PlanKind::Reset {
-            self.reset_options(index, options);
+            let mut further = TcpOptions::new();
+            self.reset_options(index, &mut further, options.is_empty());
+            let flow = &self.subflows[index].flow;
+            let reports = !flow.reset_bare && flow.sack_ok && flow.recv.has_sacks();
+            let room = options.remaining().saturating_sub(further.len() + 4) / 8;
+            if reports && room > 0 {
+                fits(options.push_nop());
+                fits(options.push_nop());
+                fits(options.push_sack(&flow.recv.sack_blocks(room.min(4))));
+            }
+            further.iter().for_each(|option| fits(options.push(&option)));
             return;
         }
         let mptcp = match self.mode {
@@ -195,7 +205,7 @@ impl Connection {
         }
     }
 
-    fn reset_options(&self, index: usize, options: &mut TcpOptions) {
+    fn reset_options(&self, index: usize, options: &mut TcpOptions, no_timestamps: bool) {
         if self.mode == Mode::Offered && self.subflows[index].fastclose {
             fits(options.push_mptcp(&MpOption::FastClose { receiver_key: 0 }));
             fits(options.push_mptcp(&MpOption::TcpRst { flags: 0, reason: 0 }));
@@ -211,7 +221,7 @@ impl Connection {
         }
         if self.version == Version::V0 || self.out_of_tree {
             // No reasons in version 0; the out-of-tree kernel acknowledges on its resets.
-            if self.out_of_tree && self.keys.remote.is_some() && !options.is_empty() {
+            if self.out_of_tree && self.keys.remote.is_some() && !no_timestamps {
                 let position = self.keys.remote_base.wrapping_add(self.recv.next);
                 let data_ack = Some(DataNumber::Short(position as u32));
                 fits(options.push_dss(&Dss { data_ack, ..Dss::default() }));

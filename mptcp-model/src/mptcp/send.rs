@@ -320,11 +320,12 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         let mss = flow.mss_now(extra);
         let goal = if self.out_of_tree { mss } else { flow.size_goal(mss) };
-        let room = if self.out_of_tree { 0 } else { flow.tail_room(data, goal) };
-        if room == 0 && !self.out_of_tree {
+        let room = if self.out_of_tree { Some(0) } else { flow.tail_room(data, goal) };
+        if room.is_none() {
             // The tail keeps its mapping; what follows goes into a new one.
             flow.mark_push();
         }
+        let room = room.unwrap_or(0);
         let most = if room > 0 { room } else { goal };
         let window = self.send.window_end.saturating_sub(data);
         let len = u64::from(len.min(most)).min(window) as u32;

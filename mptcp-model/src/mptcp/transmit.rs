@@ -4,7 +4,7 @@
 use sim_core::Instant;
 
 use super::{Connection, Mode, Stage};
-use crate::tcp::{Plan, PlanKind};
+use crate::tcp::{Plan, PlanKind, Push};
 use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
 
 impl Connection {
@@ -41,6 +41,18 @@ impl Connection {
         while let Some(plan) = self.subflows[index].flow.poll_recovery(now, mss) {
             let packet = self.emit(index, &plan, now);
             self.left.push((index, packet));
+        }
+    }
+
+    /// What was just handed down leaves at once.
+    pub(super) fn transmit_pushed(&mut self, now: Instant) {
+        let extra = self.dss_room();
+        for index in 0..self.subflows.len() {
+            let mss = self.subflows[index].flow.mss_now(extra);
+            while let Some(plan) = self.subflows[index].flow.poll_push(now, mss, Push::Pending) {
+                let packet = self.emit(index, &plan, now);
+                self.left.push((index, packet));
+            }
         }
     }
 

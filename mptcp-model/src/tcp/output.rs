@@ -35,18 +35,13 @@ impl Flow {
 
     /// Room left in the chunk at the tail of the queue for data that continues mapping and stream
     /// (`mptcp_skb_can_collapse_to`), given the size goal.
+    /// `None` if it cannot be continued at all.
     #[must_use]
-    pub fn tail_room(&self, data: u64, size_goal: u32) -> u32 {
-        match self.queue.unsent.back() {
-            Some(tail)
-                if tail.map.len > 0
-                    && tail.map.data + u64::from(tail.map.len) == data
-                    && !self.is_sealed(tail) =>
-            {
-                size_goal.saturating_sub(tail.len)
-            }
-            _ => 0,
-        }
+    pub fn tail_room(&self, data: u64, size_goal: u32) -> Option<u32> {
+        let tail = self.queue.unsent.back()?;
+        let continues =
+            tail.map.len > 0 && tail.map.data + u64::from(tail.map.len) == data && !self.is_sealed(tail);
+        continues.then(|| size_goal.saturating_sub(tail.len))
     }
 
     /// A chunk whose first segments left keeps its mapping.
