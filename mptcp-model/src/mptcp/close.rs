@@ -171,8 +171,8 @@ impl Connection {
         }
     }
 
-    /// What a segment left for later (`mptcp_worker`): the DATA_FIN of the peer, and its FINs on subflows, which
-    /// are answered while the connection is open. Returns whether there was something.
+    /// What a segment left for later (`mptcp_worker`): the acknowledgment of the DATA_FIN, that of the peer, and its
+    /// FINs on subflows, which are answered while the connection is open. Returns whether there was something.
     pub(super) fn work(&mut self, now: Instant) -> bool {
         if !std::mem::take(&mut self.work_due) {
             return false;
@@ -190,6 +190,9 @@ impl Connection {
         }
         if self.mode != Mode::Multipath {
             return true;
+        }
+        if self.send.fin_enabled() && self.send.una > self.send.written {
+            self.data_fin_acked();
         }
         if self.recv.fin_at.is_some() && self.recv.take_fin() {
             self.data_fin_received(0);

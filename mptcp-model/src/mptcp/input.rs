@@ -302,7 +302,7 @@ impl Connection {
         self.integrity.check(position, payload);
         let recv = &mut self.subflows[index].flow.recv;
         recv.unread += len;
-        recv.unread_truesize += u64::from(truesize);
+        recv.unread_truesize += recv.tail_room.charge(recv.unread - len, len, u64::from(truesize));
         self.recv.next = position + len;
         self.recv.unread += len;
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use crate::config::TcpConfig;
-use crate::tcp::{ReceiveSpace, fixed_ratio_buffer};
+use crate::tcp::{ReceiveSpace, TailRoom, fixed_ratio_buffer};
 use crate::wire::Payload;
 
 /// Reassembly of the data stream.
@@ -23,6 +23,7 @@ pub(crate) struct StreamReceiver {
     pub(crate) ooo_bytes: u64,
     pub(crate) unread: u64,
     pub(crate) unread_truesize: u64,
+    tail_room: TailRoom,
     pub(crate) duplicate_bytes: u64,
     pub(crate) ooo_arrivals: u64,
     pub(super) rcvbuf: u64,
@@ -74,6 +75,7 @@ impl StreamReceiver {
             ooo_bytes: 0,
             unread: 0,
             unread_truesize: 0,
+            tail_room: TailRoom::new(config.frame_memory, 40),
             duplicate_bytes: 0,
             ooo_arrivals: 0,
             rcvbuf: u64::from(config.rmem[1]),
@@ -144,8 +146,12 @@ impl StreamReceiver {
             self.next = self.next.max(e);
         }
         let gained = self.next - before;
+        self.unread_truesize += if gained == len {
+            self.tail_room.charge(self.unread, len, truesize)
+        } else {
+            truesize * gained / len.max(1)
+        };
         self.unread += gained;
-        self.unread_truesize += if gained == len { truesize } else { truesize * gained / len.max(1) };
         gained
     }
 

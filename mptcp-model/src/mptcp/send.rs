@@ -384,7 +384,11 @@ impl Connection {
             }
             self.clean_fragments(now);
             if self.send.fin_enabled() && una > self.send.written {
-                self.data_fin_acked();
+                if self.out_of_tree {
+                    self.data_fin_acked();
+                } else {
+                    self.work_due = true;
+                }
             }
         }
     }

@@ -36,7 +36,7 @@ pub use self::info::FlowInfo;
 use self::rate::RateSampler;
 use self::receive::Receiver;
 pub use self::receive::{Arrival, ReceiveSpace};
-pub(crate) use self::receive::{fixed_ratio_buffer, truesize as receive_truesize};
+pub(crate) use self::receive::{TailRoom, fixed_ratio_buffer, truesize as receive_truesize};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;
 use self::sendq::SendQueue;

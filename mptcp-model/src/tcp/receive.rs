@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use sim_core::{Duration, Instant};
 
-pub(crate) use self::buffer::{fixed_ratio_buffer, truesize};
+pub(crate) use self::buffer::{TailRoom, fixed_ratio_buffer, truesize};
 use super::Flow;
 use crate::config::TcpConfig;
 use crate::wire::{DssMapping, Payload, SackBlocks, Seq};
@@ -80,6 +80,7 @@ pub(crate) struct Receiver {
     pub(crate) fin_at: Option<u64>,
     /// Memory of data in order and not yet read by the application.
     pub(crate) unread_truesize: u64,
+    pub(crate) tail_room: TailRoom,
     pub(crate) unread: u64,
 
     // Timestamps (RFC 7323).
@@ -138,6 +139,7 @@ impl Receiver {
             blocks_expected: usize::from(config.comp_sack_blocks),
             fin_at: None,
             unread_truesize: 0,
+            tail_room: TailRoom::new(config.frame_memory, 12),
             unread: 0,
             ts_recent: 0,
             rcv_mss: 536,

@@ -7,16 +7,49 @@ use super::{ReceiveSpace, Receiver};
 use crate::config::{FrameMemory, TcpConfig};
 use crate::wire::TcpSegment;
 
+const HEADERS: u32 = 20 + 20;
+const HEADROOM: u32 = 64;
+/// `struct skb_shared_info`
+const SHARED: u32 = 320;
+/// `struct sk_buff`
+const BUFFER: u32 = 256;
+
+/// The room behind the last frame of a receive queue. A frame that fits in is copied there and costs no memory of its
+/// own (`tcp_try_coalesce`); frames of a network device have their data in pages and no such room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TailRoom {
+    copies: bool,
+    /// Octets of options that a segment with data has.
+    options: u64,
+    left: u64,
+}
+
+impl TailRoom {
+    pub(crate) fn new(memory: FrameMemory, options: u64) -> Self {
+        Self { copies: memory == FrameMemory::Tun, options, left: 0 }
+    }
+
+    /// Memory charged for `len` octets in a frame of `truesize`, behind `waiting` ones.
+    #[inline]
+    pub(crate) fn charge(&mut self, waiting: u64, len: u64, truesize: u64) -> u64 {
+        if !self.copies {
+            return truesize;
+        }
+        if waiting > 0 && len <= self.left {
+            self.left -= len;
+            return 0;
+        }
+        let headers = u64::from(HEADROOM + HEADERS + SHARED + BUFFER) + self.options;
+        self.left = truesize.saturating_sub(headers + len);
+        truesize
+    }
+}
+
 /// Memory the kernel charges for the frame of a segment: the frame with its headers (those of IPv4) and room before
 /// them, rounded up, and what describes it. Gives the 2176 octets measured for full frames of a network device.
 #[inline]
 pub(crate) fn truesize(memory: FrameMemory, segment: &TcpSegment) -> u32 {
-    const HEADERS: u32 = 20 + 20;
     const ETHERNET: u32 = 14;
-    const HEADROOM: u32 = 64;
-    // `struct skb_shared_info` and `struct sk_buff`.
-    const SHARED: u32 = 320;
-    const BUFFER: u32 = 256;
     // The least head of a buffer (`skb_small_head_cache`).
     const SMALL_HEAD: u32 = 640;
     let frame = HEADROOM + HEADERS + segment.options.len() as u32 + segment.payload.len();
