@@ -139,6 +139,9 @@ pub struct TcpConfig {
     pub min_burst: u32,
     /// A burst smaller than it may be is filled with what was written later (Linux 6.9).
     pub grows_bursts: bool,
+    /// A small burst waits for a larger one only if the next ACK is expected within a millisecond (Linux 6.18), not
+    /// within half a round trip.
+    pub defers_briefly: bool,
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
     /// of Linux. `None` makes them exact.
     pub timer_tick: Option<Duration>,
@@ -300,6 +303,7 @@ impl TcpConfig {
             gso_max: 65_536,
             min_burst: 2,
             grows_bursts: true,
+            defers_briefly: true,
             timer_tick: Some(Duration::from_millis(4)),
             pacing: false,
             cwnd_clamp: u32::MAX,
@@ -315,6 +319,7 @@ impl TcpConfig {
                 prr_conserves: true,
                 usage_by_flight: true,
                 grows_bursts: false,
+                defers_briefly: false,
                 comp_sack_slack: Duration::ZERO,
                 comp_sack_blocks: 4,
                 receiver_rtt_latches: false,

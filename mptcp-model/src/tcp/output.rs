@@ -321,7 +321,7 @@ impl Flow {
             self.validate_window(now);
         }
         if std::mem::take(&mut self.space_check_due) {
-            self.expand_sndbuf();
+            self.expand_sndbuf(now);
             if !self.wants_space {
                 self.chrono.stop(now, Limit::Buffer);
             }
@@ -383,7 +383,7 @@ impl Flow {
             && self.queue.sent.get(last + 1).is_some_and(open)
         {
             if last + 1 - index == most {
-                self.queue.sent[last].flags.0 &= !SegFlags::MORE;
+                self.queue.end_buffer(last);
                 break;
             }
             last += 1;
@@ -620,7 +620,9 @@ impl Flow {
             return false;
         }
         let Some(head) = self.queue.sent.front() else { return false };
-        if now.saturating_since(head.sent_at) < self.rtt.srtt() / 2 {
+        let srtt = self.rtt.srtt();
+        let most = if self.config.defers_briefly { Duration::from_millis(1) } else { Duration::MAX };
+        if head.sent_at + srtt > now + (srtt / 2).min(most) {
             return false;
         }
         if cong_window < send_window {
@@ -663,6 +665,7 @@ impl Flow {
         }
         if !burst_done {
             flags.0 |= SegFlags::MORE;
+            self.queue.shared += 1;
         }
         let with_fin = chunk_done && burst_done && self.queue.unsent.is_empty() && self.fin_wanted;
         if with_fin {
@@ -783,9 +786,10 @@ impl Flow {
         }
     }
 
-    /// RFC 2861: an application-limited flow keeps what it used (`tcp_cwnd_application_limited`).
+    /// RFC 2861: an application-limited flow keeps what it used (`tcp_cwnd_application_limited`), unless the
+    /// application waits for room in the send buffer.
     fn application_limited(&mut self, now: Instant) {
-        if self.ca_state == CaState::Open {
+        if self.ca_state == CaState::Open && !self.wants_space {
             let used = self.cwnd_used.max(self.config.initial_cwnd);
             if used < self.window.cwnd {
                 let cwnd = self.window.cwnd;
