@@ -4,6 +4,7 @@
 
 mod analyze;
 mod args;
+mod calls;
 mod capture;
 mod compare;
 mod diagnostics;

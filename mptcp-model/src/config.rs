@@ -139,9 +139,9 @@ pub struct TcpConfig {
     pub min_burst: u32,
     /// A burst smaller than it may be is filled with what was written later (Linux 6.9).
     pub grows_bursts: bool,
-    /// A small burst waits only for an ACK that should come within this, and within half a round trip (Linux 6.18);
-    /// `None` if half a round trip must have passed since the oldest segment left (kernels before).
-    pub defer_horizon: Option<Duration>,
+    /// A small burst waits for a larger one only if the next ACK is expected within a millisecond (Linux 6.18), not
+    /// within half a round trip.
+    pub defers_briefly: bool,
     /// A FIN alone leaves even if the congestion window is full (kernels before Linux 6.9).
     pub fin_is_free: bool,
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
@@ -305,7 +305,7 @@ impl TcpConfig {
             gso_max: 65_536,
             min_burst: 2,
             grows_bursts: true,
-            defer_horizon: Some(Duration::from_millis(1)),
+            defers_briefly: true,
             fin_is_free: false,
             timer_tick: Some(Duration::from_millis(4)),
             pacing: false,
@@ -322,7 +322,7 @@ impl TcpConfig {
                 prr_conserves: true,
                 usage_by_flight: true,
                 grows_bursts: false,
-                defer_horizon: None,
+                defers_briefly: false,
                 fin_is_free: true,
                 comp_sack_slack: Duration::ZERO,
                 comp_sack_blocks: 4,

@@ -88,6 +88,60 @@ fn a_capture_printed_as_a_script_is_one() {
     }
 }
 
+const ECHO: &str = r#"
+duration = "5 s"
+
+[hosts.client.interfaces]
+c0 = { addresses = ["10.0.0.1/24"] }
+
+[hosts.server.interfaces]
+s0 = { addresses = ["10.0.0.2/24"] }
+
+[[links]]
+name = "path"
+a = "client:c0"
+b = "server:s0"
+rate = "10 Mbit/s"
+delay = "10 ms"
+
+[[flows]]
+name = "upload"
+from = "client"
+to = "server"
+port = 5001
+protocol = "mptcp"
+bulk = { bytes = "3000 B" }
+"#;
+
+#[test]
+fn a_simple_capture_printed_as_a_script_has_its_calls_and_passes() {
+    let directory = scratch();
+    let at = directory.path();
+    std::fs::write(at.join("echo.toml"), ECHO).unwrap();
+    mptcp_sim_at(at, &["run", "echo.toml", "--out", "out"]).succeeded();
+    // An echo over one subflow between hosts with Linux 6.18, captured at each.
+    let real = |host: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        folder.join(format!("g1-echo-one-subflow.{host}.pcapng")).to_str().unwrap().to_owned()
+    };
+    let client = ["connect(3, ..., ...) = -1 EINPROGRESS", "write(3, ..., 5) = 5", "read(3, ..., 5) = 5"];
+    let server = ["listen(3, 1) = 0", "accept(3, ..., ...) = 4", "read(4, ..., 5) = 5", "close(4) = 0"];
+    for (side, capture, calls) in [
+        ("client", real("client"), &client[..]),
+        ("server", real("server"), &server[..]),
+        ("client", "out/capture.pcapng".to_owned(), &["write(3, ..., 3000) = 3000", "close(3) = 0"][..]),
+        ("server", "out/capture.pcapng".to_owned(), &["bind(3, ..., ...) = 0", "close(4) = 0"][..]),
+    ] {
+        let text = mptcp_sim_at(at, &["dump", "--script", "--side", side, &capture]).succeeded().stdout;
+        for call in calls {
+            assert!(text.contains(call), "{side} {capture}: no `{call}`\n{text}");
+        }
+        std::fs::write(at.join("dumped.pkt"), &text).unwrap();
+        let outcome = mptcp_sim_at(at, &["script", "dumped.pkt"]);
+        assert_eq!(outcome.code, Some(0), "{side} {capture}: {}\n{text}", outcome.stdout);
+    }
+}
+
 /// All captures of real stacks, if they are there: `MPTCP_REFERENCE` or `../shared/reference` beside the workspace.
 #[test]
 fn every_reference_capture_printed_as_a_script_is_one() {

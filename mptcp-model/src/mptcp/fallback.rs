@@ -53,7 +53,6 @@ impl Connection {
             }
         }
         let initial = &mut self.subflows[0];
-        initial.flow.wants_space = self.send.starved;
         initial.step(Step::Plain);
         initial.answer_timer = None;
         initial.signals.clear();

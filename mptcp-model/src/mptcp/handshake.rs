@@ -106,9 +106,17 @@ impl Connection {
                 self.send.segment = flow.mss_now(self.dss_octets());
             }
             let flow = &self.subflows[index].flow;
+            if !self.out_of_tree {
+                // The passive end counts before it knows of the timestamps.
+                let options = if initiated && flow.ts_ok { 12 } else { 0 };
+                let segments = 10 * u64::from(flow.params.mss.saturating_sub(options));
+                self.recv.start_right_sizing(now, segments.min(flow.recv.rcv_wnd));
+                self.recv.merges &= !self.checksum;
+            }
             self.send.sndbuf = self.send.sndbuf.max(flow.sndbuf);
-            // The window of the connection starts as that of its first subflow.
             if self.out_of_tree {
+                // The window of the connection starts as that of its first subflow; upstream what a SYN/ACK offered
+                // binds no later one.
                 self.recv.window_end = flow.recv.receive_window();
             }
             if self.write_shut {

@@ -127,7 +127,11 @@ impl Connection {
     pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
         if self.subflows[index].flow.recv.may_delay_ack() {
             let space = self.receive_space(index);
-            self.subflows[index].flow.check_ack(now, space, false);
+            // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is
+            // not copied; what the connection keeps out of order is.
+            let waits = self.recv.unread > 0 || !self.subflows[index].unverified.is_empty();
+            let copied = self.mode == Mode::Multipath && (self.out_of_tree || !waits);
+            self.subflows[index].flow.check_ack(now, space, copied);
         }
     }
 

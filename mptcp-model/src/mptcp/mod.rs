@@ -479,8 +479,7 @@ impl Connection {
         let id = SubflowId(self.subflows.len() as u32);
         let ip_id = self.rng.next_u32() as u16;
         let mut flow = flow;
-        // A subflow always takes what room it can get; a plain socket asks when it needs it.
-        flow.wants_space = self.mode != Mode::Plain;
+        flow.wants_space = self.send.starved;
         let mut header = IpHeader::new(flow.local().ip(), flow.remote().ip());
         readiness::mark(&mut header, flow.settings());
         self.subflows.push(Subflow {
@@ -562,7 +561,6 @@ impl Connection {
     /// TCP from the start, although MPTCP was asked for. Nothing was sent yet.
     pub(crate) fn offer_nothing(&mut self) {
         self.turn(Turn::Declined);
-        self.subflows[0].flow.wants_space = false;
     }
 
     /// What the SYN/ACK of an active open tells of the way, once: whether SYNs with MP_CAPABLE are lost on it

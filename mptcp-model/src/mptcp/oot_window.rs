@@ -22,7 +22,7 @@ impl Connection {
         let (buffer, clamp, bound) = (flow.recv.rcvbuf, flow.recv.window_clamp, flow.recv.ssthresh);
         if subflow.role == Role::Initial {
             let window = flow.recv.rcv_wnd;
-            self.recv.start_right_sizing(now, window, u64::from(mss));
+            self.recv.start_fixed_sizing(now, window, u64::from(mss));
             return;
         }
         let Some(other) = self.other_receiver(index) else { return };

@@ -297,6 +297,8 @@ impl Connection {
                 }
                 Role::Initial if !fin => return Part::Other(self.capable_ack(plan)),
                 Role::Initial => {}
+                // As with MP_CAPABLE, a DATA_FIN goes first.
+                Role::Join if fin && !self.out_of_tree => {}
                 // A FIN takes the place of the third ACK there.
                 Role::Join if self.out_of_tree && plan.flags.fin() => return Part::None,
                 Role::Join => {

@@ -72,12 +72,7 @@ impl Connection {
     pub fn poll_writable(&mut self) -> bool {
         let ready = self.error.is_some() || self.readiness().writable;
         if !ready {
-            self.send.starved = true;
-            if self.mode != Mode::Multipath
-                && let Some(subflow) = self.subflows.first_mut()
-            {
-                subflow.flow.wants_space = true;
-            }
+            self.set_starved(true);
         }
         ready
     }

@@ -11,10 +11,11 @@ use super::{Connection, Mode, Stage, State, Subflow};
 use crate::scheduler::{Request, SchedulerView};
 use crate::tcp::{Mapping, Push};
 
-/// Payload of one fragment: a 32 KiB page less its header (`mptcp_data_frag`).
-const FRAGMENT: u32 = 32_768 - 40;
-/// Memory charged for the header of a fragment.
-const FRAGMENT_OVERHEAD: u64 = 40;
+/// Octets of a page, in which fragments lie one behind the other (`SKB_FRAG_PAGE_ORDER`).
+const PAGE: u32 = 32_768;
+/// Header of a fragment (`mptcp_data_frag`), and what must be left of a page for another one besides.
+const HEADER: u32 = 40;
+const LEAST: u32 = 32;
 /// `TCP_RTO_MIN`, the least connection-level timeout (TIME-02).
 pub(super) const TIMEOUT_MIN: Duration = Duration::from_millis(200);
 
@@ -37,6 +38,8 @@ pub(crate) struct SendStream {
     /// Right edge the peer allows.
     pub(crate) window_end: u64,
     pub(crate) fragments: VecDeque<Fragment>,
+    /// Octets of the current page in use.
+    page: u32,
     /// Index of the first fragment not handed down completely.
     pub(crate) pending: usize,
     pub(crate) burst: i64,
@@ -65,6 +68,7 @@ impl SendStream {
             written: 0,
             window_end: 0,
             fragments: VecDeque::new(),
+            page: PAGE,
             pending: 0,
             burst: 0,
             sndbuf,
@@ -84,7 +88,7 @@ impl SendStream {
     /// Bytes charged to the send buffer.
     pub(crate) fn memory(&self) -> u64 {
         let first = self.fragments.front().map_or(self.written, |fragment| fragment.start);
-        let overhead = if self.segment == 0 { FRAGMENT_OVERHEAD } else { SEGMENT_OVERHEAD };
+        let overhead = if self.segment == 0 { u64::from(HEADER) } else { SEGMENT_OVERHEAD };
         (self.written - first) + self.fragments.len() as u64 * overhead
     }
 
@@ -100,6 +104,30 @@ impl SendStream {
 
     pub(crate) fn has_pending(&self) -> bool {
         self.pending < self.fragments.len()
+    }
+
+    /// Room in the last fragment, which may be a new one: it grows while something is pending and its page has room
+    /// (`mptcp_frag_can_collapse_to`). A page that nothing holds any more begins anew.
+    fn fragment_room(&mut self) -> u32 {
+        if !self.has_pending() || self.page >= PAGE {
+            if self.fragments.is_empty() || self.page + HEADER + LEAST > PAGE {
+                self.page = 0;
+            }
+            self.page = self.page.next_multiple_of(8) + HEADER;
+            self.fragments.push_back(Fragment { start: self.written, len: 0, sent: 0 });
+        }
+        PAGE - self.page
+    }
+
+    /// The same where each segment has a buffer of its own; one that left takes no more.
+    fn segment_room(&mut self) -> u32 {
+        match self.fragments.back() {
+            Some(last) if last.len < self.segment && last.sent == 0 => self.segment - last.len,
+            _ => {
+                self.fragments.push_back(Fragment { start: self.written, len: 0, sent: 0 });
+                self.segment
+            }
+        }
     }
 }
 
@@ -119,10 +147,7 @@ impl Connection {
             Mode::Offered => 0,
             _ => self.write_plain(now, len),
         };
-        self.send.starved = accepted < len;
-        if self.mode != Mode::Multipath {
-            self.subflows[0].flow.wants_space = self.send.starved;
-        }
+        self.set_starved(accepted < len);
         if self.mode == Mode::Multipath {
             self.push_pending(now);
         }
@@ -198,20 +223,12 @@ impl Connection {
                 break;
             }
             let left = len - accepted;
-            let whole = if send.segment == 0 { FRAGMENT } else { send.segment };
-            // A segment that left takes no more.
-            let open = |last: &Fragment| last.len < whole && (send.segment == 0 || last.sent == 0);
-            let joins = send.fragments.back().is_some_and(open);
-            if !joins {
-                send.fragments.push_back(Fragment { start: send.written, len: 0, sent: 0 });
-            }
+            let room = if send.segment == 0 { send.fragment_room() } else { send.segment_room() };
             let Some(last) = send.fragments.back_mut() else { break };
-            if joins && last.sent == last.len && send.pending == send.fragments.len() {
-                // More for a fragment already handed down: it is pending again.
-                send.pending -= 1;
+            let take = left.min(u64::from(room));
+            if send.segment == 0 {
+                send.page += take as u32;
             }
-            let Some(last) = send.fragments.back_mut() else { break };
-            let take = left.min(u64::from(whole - last.len));
             last.len += take as u32;
             send.written += take;
             accepted += take;
@@ -431,6 +448,15 @@ impl Connection {
         self.note_writable();
     }
 
+    /// Whether the application waits for room (`SOCK_NOSPACE`), which all subflows see: theirs is the socket of the
+    /// connection (`mptcp_sock_graft`).
+    pub(crate) fn set_starved(&mut self, starved: bool) {
+        self.send.starved = starved;
+        for subflow in &mut self.subflows {
+            subflow.flow.wants_space = starved;
+        }
+    }
+
     /// Tell the application when a third of the send buffer is free (`sk_stream_is_writeable`).
     pub(crate) fn note_writable(&mut self) {
         if !self.send.starved {
@@ -444,11 +470,8 @@ impl Connection {
             },
         };
         if buffer.saturating_sub(memory) >= memory >> 1 && self.is_low_enough(1) {
-            self.send.starved = false;
+            self.set_starved(false);
             self.events.writable = true;
-            if self.mode != Mode::Multipath {
-                self.subflows[0].flow.wants_space = false;
-            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use sim_core::Instant;
 
+use super::receive::{MERGED_FRAMES, MERGED_GAIN};
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
 use crate::tcp::{Arrival, Flow};
@@ -157,7 +158,10 @@ impl Subflow {
     }
 
     /// Keep data until its mapping is complete; until then it fills the buffer of the subflow.
-    pub(crate) fn hold(&mut self, piece: Arrival) {
+    pub(crate) fn hold(&mut self, mut piece: Arrival) {
+        if !self.unverified.len().is_multiple_of(MERGED_FRAMES) {
+            piece.truesize = piece.truesize.saturating_sub(MERGED_GAIN);
+        }
         let recv = &mut self.flow.recv;
         recv.unread += u64::from(piece.payload.len());
         recv.unread_truesize += u64::from(piece.truesize);

@@ -28,7 +28,10 @@ impl Connection {
             if grew {
                 self.sync_sndbuf();
                 self.note_writable();
-                self.push_pending(now);
+                if self.out_of_tree {
+                    // Upstream, a larger buffer takes more only with the next ACK or write (`subflow_write_space`).
+                    self.push_pending(now);
+                }
             } else if !self.work(now) {
                 return;
             }

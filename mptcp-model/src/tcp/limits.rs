@@ -81,11 +81,12 @@ impl Flow {
     }
 
     /// After an ACK and what it let go: a sender that waits for room and does not fill its window gets a
-    /// larger buffer (`tcp_new_space`, `tcp_should_expand_sndbuf`). Linux 6.18 looks after the first burst: what
-    /// `SO_SNDBUF` tells grows with an ACK that lets a second one go, too.
-    pub(crate) fn expand_sndbuf(&mut self) {
+    /// larger buffer (`tcp_new_space`, `tcp_should_expand_sndbuf`), and does not count as limited by its application.
+    /// Linux 6.18 looks after the first burst: what `SO_SNDBUF` tells grows with an ACK that lets a second one go, too.
+    pub(crate) fn expand_sndbuf(&mut self, now: Instant) {
         let bursts = std::mem::take(&mut self.bursts);
         if self.wants_space && (bursts > 1 || self.queue.in_flight() < self.window.cwnd) {
+            self.cwnd_stamp = now;
             let wanted = self.wanted_sndbuf().min(self.sndbuf_max());
             if wanted > self.sndbuf {
                 self.sndbuf = wanted;

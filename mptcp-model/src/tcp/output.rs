@@ -357,7 +357,7 @@ impl Flow {
             self.validate_window(now);
         }
         if std::mem::take(&mut self.space_check_due) {
-            self.expand_sndbuf();
+            self.expand_sndbuf(now);
             if !self.wants_space {
                 self.chrono.stop(now, Limit::Buffer);
             }
@@ -419,7 +419,7 @@ impl Flow {
             && self.queue.sent.get(last + 1).is_some_and(open)
         {
             if last + 1 - index == most {
-                self.queue.sent[last].flags.0 &= !SegFlags::MORE;
+                self.queue.end_buffer(last);
                 break;
             }
             last += 1;
@@ -667,11 +667,8 @@ impl Flow {
         }
         let Some(head) = self.queue.sent.front() else { return false };
         let srtt = self.rtt.srtt();
-        let comes_late = match self.config.defer_horizon {
-            Some(horizon) => (head.sent_at + srtt).saturating_since(now) > horizon.min(srtt / 2),
-            None => now.saturating_since(head.sent_at) < srtt / 2,
-        };
-        if comes_late {
+        let most = if self.config.defers_briefly { Duration::from_millis(1) } else { Duration::MAX };
+        if head.sent_at + srtt > now + (srtt / 2).min(most) {
             return false;
         }
         if cong_window < send_window {
@@ -715,6 +712,7 @@ impl Flow {
         }
         if !burst_done {
             flags.0 |= SegFlags::MORE;
+            self.queue.shared += 1;
         }
         let with_fin = chunk_done && burst_done && self.queue.unsent.is_empty() && self.fin_wanted;
         if with_fin {
@@ -835,9 +833,10 @@ impl Flow {
         }
     }
 
-    /// RFC 2861: an application-limited flow keeps what it used (`tcp_cwnd_application_limited`).
+    /// RFC 2861: an application-limited flow keeps what it used (`tcp_cwnd_application_limited`), unless the
+    /// application waits for room in the send buffer.
     fn application_limited(&mut self, now: Instant) {
-        if self.ca_state == CaState::Open {
+        if self.ca_state == CaState::Open && !self.wants_space {
             let used = self.cwnd_used.max(self.config.initial_cwnd);
             if used < self.window.cwnd {
                 let cwnd = self.window.cwnd;

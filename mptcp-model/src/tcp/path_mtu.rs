@@ -99,6 +99,7 @@ impl Flow {
                 self.queue.sent[at] = piece;
             } else {
                 self.queue.sent.insert(at, piece);
+                self.queue.shared += 1;
                 self.queue.lost_out += u32::from(piece.flags.has(SegFlags::LOST));
                 self.queue.sacked_out += u32::from(piece.flags.has(SegFlags::SACKED));
             }
@@ -152,6 +153,7 @@ impl Flow {
         seg.flags.0 |= SegFlags::MORE;
         let flags = seg.flags;
         self.queue.sent.insert(index + 1, rest);
+        self.queue.shared += 1;
         self.queue.lost_out += u32::from(flags.has(SegFlags::LOST));
         self.queue.retrans_out += u32::from(flags.has(SegFlags::RETRANS));
         self.queue.sacked_out += u32::from(flags.has(SegFlags::SACKED));

@@ -147,7 +147,7 @@ impl Flow {
             delivered += 1;
             first.get_or_insert(front.sent_at);
             last = Some((front.sent_at, front.order));
-            self.queue.sent.pop_front();
+            self.queue.pop_sent();
         }
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(ack);
         self.queue.rack_hint = self.queue.rack_hint.max(ack);

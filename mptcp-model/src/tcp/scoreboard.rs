@@ -133,6 +133,7 @@ impl Flow {
     fn mark_sacked(&mut self, now: Instant, block: Block, tally: &mut Tally) {
         let (left, right) = (block.left.max(0) as u64, block.right.max(0) as u64);
         let mut index = self.queue.sent.partition_point(|seg| seg.start < left);
+        let mut news = None;
         while index < self.queue.sent.len() {
             let highest = self.highest_sack();
             let seg = &mut self.queue.sent[index];
@@ -155,6 +156,7 @@ impl Flow {
             }
             if !flags.has(SegFlags::SACKED) {
                 seg.flags.0 |= SegFlags::SACKED;
+                news = Some((news.map_or(index - 1, |(first, _)| first), index));
                 if flags.has(SegFlags::LOST) {
                     seg.flags.0 &= !SegFlags::LOST;
                     self.queue.lost_out -= 1;
@@ -182,6 +184,9 @@ impl Flow {
                 }
             }
         }
+        if let Some((first, end)) = news {
+            self.queue.merge_reported(first, end);
+        }
     }
 
     /// Remove what is cumulatively acknowledged (`tcp_clean_rtx_queue`).
@@ -199,7 +204,7 @@ impl Flow {
                 break;
             }
             let seg = *front;
-            self.queue.sent.pop_front();
+            self.queue.pop_sent();
             tally.bytes += u64::from(seg.payload());
             tally.data_acked = true;
             tally.set_timer = true;
