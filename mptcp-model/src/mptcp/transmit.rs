@@ -161,7 +161,8 @@ impl Connection {
             _ => {}
         }
         let scale = flow.rcv_wscale;
-        if self.mode != Mode::Multipath {
+        // The options of a reset leave the window alone.
+        if self.mode != Mode::Multipath || plan.kind == PlanKind::Reset {
             let window = flow.recv.select_window(space, scale);
             return (window >> scale).min(65_535) as u16;
         }

@@ -331,7 +331,9 @@ impl Flow {
             self.snd_una = 1;
             self.xmit_timer = None;
             self.snd_wnd = u64::from(segment.window) << self.snd_wscale;
-            self.max_window = self.max_window.max(self.snd_wnd);
+            // The socket of a passive open begins with the third ACK.
+            let known = if self.passive { 0 } else { self.max_window };
+            self.max_window = self.snd_wnd.max(known);
             self.snd_wl1 = start.max(0) as u64;
             self.establish(now, options);
             outcome.established = true;
