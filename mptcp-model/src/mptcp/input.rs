@@ -218,8 +218,8 @@ impl Connection {
         let full = number.expand(expected);
         let position = full.wrapping_sub(self.keys.local_base);
         self.data_acked(now, position, window);
-        if self.send.reinject_later {
-            self.send.reinject_later = false;
+        // The out-of-tree kernel noted what the subflow held when it ended.
+        if std::mem::take(&mut self.send.reinject_later) && !self.out_of_tree {
             self.reinject_all();
         }
     }
