@@ -76,6 +76,9 @@ pub struct TcpConfig {
     pub ecn: u8,
     /// Fast Open (`tcp_fastopen`, RFC 7413).
     pub fast_open: FastOpenConfig,
+    /// SYN cookies (`tcp_syncookies`, RFC 4987, section 3.6): 0 is none, 1 answers so while more requests are under
+    /// way than the listener may have, 2 answers any.
+    pub syn_cookies: u8,
     /// Nagle's algorithm (off with `TCP_NODELAY`).
     pub nagle: bool,
     /// Hold back what does not fill a segment, for 200 ms or one RTO at most (`TCP_CORK`).
@@ -272,6 +275,7 @@ impl TcpConfig {
             delack_max: Duration::from_millis(200),
             ecn: 2,
             fast_open: FastOpenConfig::default(),
+            syn_cookies: 1,
             nagle: true,
             cork: false,
             user_mss: None,
@@ -323,6 +327,7 @@ impl TcpConfig {
             },
             Profile::Rfc => Self {
                 syn_linear_timeouts: 0,
+                syn_cookies: 0,
                 rto_min: Duration::from_secs(1),
                 comp_sack_segments: 0,
                 timer_tick: None,

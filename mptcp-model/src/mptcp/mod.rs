@@ -7,6 +7,7 @@
 //! Both versions are spoken: 0 (RFC 6824) and 1 (RFC 8684). Left out so far: opportunistic retransmission.
 
 mod close;
+pub(crate) mod cookie;
 mod draws;
 mod fallback;
 mod fast_open;

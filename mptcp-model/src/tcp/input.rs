@@ -318,14 +318,18 @@ impl Flow {
                 outcome.acceptable = false;
                 return outcome;
             }
-            if let Some(first) = self.queue.sent.pop_front() {
-                self.queue.retrans_out = 0;
-                self.queue.lost_out = 0;
-                if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
-                    let rtt = now.saturating_since(first.sent_at);
-                    self.rtt.sample_min(now, rtt);
-                    self.rtt.sample(rtt, 1, 1);
-                }
+            let first = self.queue.sent.pop_front();
+            self.queue.retrans_out = 0;
+            self.queue.lost_out = 0;
+            let once = first.filter(|first| !first.flags.has(super::sendq::SegFlags::EVER_RETRANS));
+            let rtt = match once {
+                Some(first) => Some(now.saturating_since(first.sent_at)),
+                // Repeated, or not kept (`tcp_synack_rtt_meas`).
+                None => timestamps.and_then(|(_, ecr)| self.ts_sample(now, ecr)),
+            };
+            if let Some(rtt) = rtt {
+                self.rtt.sample_min(now, rtt);
+                self.rtt.sample(rtt, 1, 1);
             }
             self.snd_una = 1;
             self.xmit_timer = None;
