@@ -145,6 +145,9 @@ pub struct TcpConfig {
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
     /// of Linux. `None` makes them exact.
     pub timer_tick: Option<Duration>,
+    /// Keep what `tcpi_delivery_rate` is computed from, at some cost for each segment, for flows whose congestion
+    /// control does without.
+    pub rate_samples: bool,
     /// Pace every flow at 2 (slow start) or 1.2 times `cwnd / srtt`, as with the `fq` queue discipline.
     pub pacing: bool,
     /// Upper bound of the congestion window in segments.
@@ -305,6 +308,7 @@ impl TcpConfig {
             min_burst: 2,
             grows_bursts: true,
             timer_tick: Some(Duration::from_millis(4)),
+            rate_samples: false,
             pacing: false,
             cwnd_clamp: u32::MAX,
         };

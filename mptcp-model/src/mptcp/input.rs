@@ -33,6 +33,7 @@ impl Connection {
         segment: &TcpSegment,
     ) -> Attention {
         self.subflows[index].flow.ecn.marked = true;
+        self.subflows[index].flow.ecn.received_ce += 1;
         self.handle_any_segment(now, index, segment);
         self.subflows[index].flow.ecn.marked = false;
         Attention::Any

@@ -92,12 +92,14 @@ impl Flow {
         self.judge_handshake(options);
         // The SYN or SYN/ACK.
         self.delivered += 1;
+        self.rto_stats.repaired(now);
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.guess_mss(self.mss_now(0));
-        self.recv.start_right_sizing(now, 10 * u64::from(self.mss_now(0)).min(self.recv.rcv_wnd));
         let options = if self.ts_ok { 12 } else { 0 };
         let advertised = u32::from(self.params.mss).saturating_sub(options);
+        let first = if self.recv.fixed_ratio { self.mss_now(0) } else { advertised };
+        self.recv.start_right_sizing(now, (10 * u64::from(first)).min(self.recv.rcv_wnd));
         if self.recv.fixed_ratio {
             self.recv.settle(advertised);
         } else {
@@ -179,6 +181,11 @@ impl Flow {
             // Simultaneous open (RFC 9293, figure 8).
             self.state = TcpState::SynReceived;
             self.handshake_due = true;
+            if self.fast_open.octets == 0 {
+                // The SYN/ACK stands for the SYN, and is not its repetition.
+                self.queue.sent.clear();
+                self.snd_nxt = 0;
+            }
             return Outcome { acceptable: true, ..Outcome::default() };
         }
         self.snd_una = segment.ack.to_offset(self.params.iss, self.snd_nxt).max(1) as u64;
@@ -330,6 +337,10 @@ impl Flow {
             if let Some(rtt) = rtt {
                 self.rtt.sample_min(now, rtt);
                 self.rtt.sample(rtt, 1, 1);
+            }
+            if !self.passive {
+                // The SYN was delivered, and below the SYN/ACK is counted.
+                self.delivered += 1;
             }
             self.snd_una = 1;
             self.xmit_timer = None;

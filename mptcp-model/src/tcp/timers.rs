@@ -84,6 +84,9 @@ impl Flow {
                 outcome.closed = true;
                 return outcome;
             }
+            if !self.passive {
+                self.rto_stats.expired(now, self.retries == 0);
+            }
             self.retries += 1;
             // The first timeouts of a SYN do not back off (`tcp_syn_linear_timeouts`).
             if self.state == TcpState::SynReceived || self.retries > self.config.syn_linear_timeouts {
@@ -103,6 +106,7 @@ impl Flow {
             return outcome;
         }
         self.enter_loss(now, me, paths);
+        self.rto_stats.expired(now, self.retries == 0);
         if self.retries == 0 {
             self.first_timeout = Some(now);
         }

@@ -70,6 +70,7 @@ impl Stack {
         let tcp = TcpConfig {
             timer_tick: Some(Duration::from_millis(1)),
             frame_memory: FrameMemory::Tun,
+            rate_samples: true,
             ..TcpConfig::new(Profile::LinuxUpstream)
         };
         Self {
