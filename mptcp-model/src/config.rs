@@ -96,6 +96,8 @@ pub struct TcpConfig {
     pub ttl: u8,
     /// Packets are not to be fragmented on the way, and errors that say so are heeded (`IP_MTU_DISCOVER`).
     pub path_mtu_discovery: bool,
+    /// Errors that a synchronised flow would only note are told to the application, once each (`IP_RECVERR`).
+    pub tells_soft_errors: bool,
     /// Octets not yet sent above which no more are taken from the application (`TCP_NOTSENT_LOWAT`).
     pub not_sent_low_water: Option<u32>,
     /// Probes of an idle connection (`SO_KEEPALIVE`); `None` is off.
@@ -136,6 +138,13 @@ pub struct TcpConfig {
     pub time_wait: Duration,
     /// Time an orphaned flow stays in FIN_WAIT_2 (`tcp_fin_timeout`).
     pub fin_timeout: Duration,
+    /// An orphaned flow whose FIN is acknowledged is reset instead of staying there (`TCP_LINGER2` below zero).
+    pub no_fin_wait: bool,
+    /// Connections of a listener open with their first data; until a SYN/ACK was repeated so often, their third ACKs
+    /// are passed over (`TCP_DEFER_ACCEPT`). Zero is off.
+    pub defer_accept: u8,
+    /// Bound of the window to announce, in bytes (`TCP_WINDOW_CLAMP`).
+    pub window_clamp: Option<u32>,
     /// Largest amount handed down at once, in bytes (`gso_max_size`); bounds bursts.
     pub gso_max: u32,
     /// Least number of segments in a burst (`tcp_min_tso_segs`).
@@ -287,6 +296,7 @@ impl TcpConfig {
             dscp: 0,
             ttl: 64,
             path_mtu_discovery: true,
+            tells_soft_errors: false,
             not_sent_low_water: None,
             keepalive: None,
             slow_start_after_idle: true,
@@ -304,6 +314,9 @@ impl TcpConfig {
             receiver_rtt_latches: true,
             time_wait: Duration::from_secs(60),
             fin_timeout: Duration::from_secs(60),
+            no_fin_wait: false,
+            defer_accept: 0,
+            window_clamp: None,
             gso_max: 65_536,
             min_burst: 2,
             grows_bursts: true,

@@ -84,7 +84,9 @@ impl Host {
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
         {
-            if connection.state() == State::Opening && self.overflows(socket, segment) {
+            if connection.state() == State::Opening
+                && (self.defers(socket, segment) || self.overflows(socket, segment))
+            {
                 return;
             }
             let Some(connection) = self.connection_mut(socket) else { return };
@@ -104,6 +106,13 @@ impl Host {
             return;
         }
         self.handle_stray(now, packet, segment, key);
+    }
+
+    /// Whether the third ACK of a connection is passed over because data is to come first (`TCP_DEFER_ACCEPT`).
+    #[cold]
+    fn defers(&mut self, socket: SocketId, segment: &TcpSegment) -> bool {
+        let waits = self.sockets.get(socket.0 as usize).is_some_and(|entry| entry.parent.is_some());
+        waits && self.connection_mut(socket).is_some_and(|connection| connection.defers(segment))
     }
 
     /// Whether the third ACK of a connection is dropped because its listener has more than it may that nobody

@@ -290,6 +290,13 @@ impl Connection {
             return;
         }
         self.shutdown_write(now);
+        if self.mode != Mode::Multipath {
+            let flow = &mut self.subflows[0].flow;
+            flow.orphaned = true;
+            if flow.config.no_fin_wait && flow.state() == TcpState::FinWait2 {
+                return self.abort();
+            }
+        }
         if self.mode == Mode::Multipath && self.state != State::Closed && !self.out_of_tree {
             // Whatever is still to be sent, an orphan lives no longer (`mptcp_start_tout_timer`).
             self.close_timer = Some(now + self.close_timeout());

@@ -336,6 +336,8 @@ pub struct Connection {
     pub(crate) oot_send: oot_send::OotSend,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
+    /// The last error that the connection outlived and the application wanted to hear of, and how many there were.
+    pub(crate) soft_error: Option<(u32, SocketError)>,
     /// The application closed the socket: nobody reads any more.
     pub(crate) orphaned: bool,
     pub(crate) write_shut: bool,
@@ -399,6 +401,7 @@ impl Connection {
             oot_send: oot_send::OotSend::default(),
             events: SocketEvents::default(),
             error: None,
+            soft_error: None,
             orphaned: false,
             write_shut: false,
             read_shut: false,

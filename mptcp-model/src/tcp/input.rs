@@ -446,6 +446,10 @@ impl Flow {
     /// Our FIN was acknowledged.
     pub(crate) fn fin_acked(&mut self, now: Instant) {
         match self.state {
+            TcpState::FinWait1 if self.orphaned && self.config.no_fin_wait => {
+                self.answer_with_reset(self.snd_nxt);
+                self.finish(CloseReason::Normal);
+            }
             TcpState::FinWait1 => {
                 self.state = TcpState::FinWait2;
                 self.state_timer = Some(now + self.config.fin_timeout);

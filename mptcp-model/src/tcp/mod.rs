@@ -327,6 +327,10 @@ pub struct Flow {
     invalid_answered: Option<Instant>,
     /// Opened by the peer.
     pub(crate) passive: bool,
+    /// The application closed a socket of TCP.
+    pub(crate) orphaned: bool,
+    /// The third ACK came, and data is waited for (`TCP_DEFER_ACCEPT`).
+    pub(crate) deferred: bool,
     /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
     pub(crate) received_at: Instant,
 
@@ -463,6 +467,8 @@ impl Flow {
             last_ack_received: now,
             invalid_answered: None,
             passive: state == TcpState::SynReceived,
+            orphaned: false,
+            deferred: false,
             received_at: now,
             ecn: ecn::EcnState::default(),
             chrono: chrono::Chrono::default(),

@@ -92,7 +92,11 @@ impl Flow {
             if self.state == TcpState::SynReceived || self.retries > self.config.syn_linear_timeouts {
                 self.rtt.back_off();
             }
-            self.handshake_due = true;
+            // Not while data is waited for, but before that is given up (`syn_ack_recalc`).
+            self.handshake_due = !self.deferred || self.retries >= self.config.defer_accept;
+            if !self.handshake_due {
+                self.arm_rto(now);
+            }
             outcome.rto = Some(self.rtt.rto());
             return outcome;
         }
