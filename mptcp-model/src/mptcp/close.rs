@@ -533,6 +533,8 @@ impl Connection {
             return;
         }
         let view = subflow.view();
+        // A request that came to nothing never was a subflow: nothing was sent on it.
+        let request = subflow.role == Role::Join && !subflow.initiated && subflow.stage == Stage::Opening;
         // It may have been refused by a peer that fell back, which would take data sent again for new data: the
         // next DATA_ACK tells.
         let refused = subflow.role == Role::Join && subflow.stage == Stage::Unconfirmed;
@@ -557,7 +559,9 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
-        self.retire(now, index, reason);
+        if !request {
+            self.retire(now, index, reason);
+        }
         if !self.any_active() {
             // Break before make: the connection waits for a new subflow (JOIN-26, CLOSE-09).
             let wait = if self.orphaned { Duration::ZERO } else { self.close_timeout() };
