@@ -528,6 +528,7 @@ impl Connection {
 
     /// A subflow ended. What it carried and the peer has not acknowledged goes to others.
     pub(crate) fn subflow_ended(&mut self, now: Instant, index: usize, reason: CloseReason) {
+        let upstream = !self.out_of_tree;
         let subflow = &mut self.subflows[index];
         if subflow.stage == Stage::Gone {
             return;
@@ -537,8 +538,11 @@ impl Connection {
         let request = subflow.role == Role::Join && !subflow.initiated && subflow.stage == Stage::Opening;
         // It may have been refused by a peer that fell back, which would take data sent again for new data: the
         // next DATA_ACK tells.
-        let refused = subflow.role == Role::Join && subflow.stage == Stage::Unconfirmed;
-        self.send.reinject_later |= refused && matches!(reason, CloseReason::Reset(_));
+        let refused = match subflow.stage {
+            Stage::Unconfirmed => matches!(reason, CloseReason::Reset(_)),
+            stage => upstream && stage == Stage::Opening && subflow.initiated,
+        };
+        self.send.reinject_later |= refused && subflow.role == Role::Join;
         subflow.step(Step::Ended);
         subflow.answer_timer = None;
         let error = SocketError::from(reason);

@@ -177,12 +177,13 @@ impl Flow {
             self.peer_isn = Some(segment.seq);
         }
         let window = self.peer_window(segment);
-        // Of segments that acknowledge nothing new, only later ones or a larger window count.
+        // Of segments that acknowledge nothing new, only later ones or a larger window count; the last one may have
+        // been outside the own window, and not have counted.
         let (wl1, una) = self.from.unwrap_or((segment.seq, segment.ack));
         let news = self.from.is_none()
             || una.before(segment.ack)
             || wl1.before(segment.seq)
-            || (wl1 == segment.seq && window > self.window);
+            || (una == segment.ack && window > self.window);
         if news {
             self.window = window;
             let una = if una.before(segment.ack) { segment.ack } else { una };
