@@ -23,8 +23,11 @@ use crate::words::{self, Flag};
 /// Limits of the helper scripts.
 const HELPER_LIMITS: Limits = Limits { subflows: 8, add_addr_accepted: 8 };
 
-/// Counters by their names in `nstat`.
-const COUNTERS: [(&str, fn(&Host) -> u64); 5] = [
+/// A counter: its name in `nstat`, and how to read it.
+type Counter = (&'static str, fn(&Host) -> u64);
+
+/// The counters there are.
+const COUNTERS: [Counter; 5] = [
     ("MPTcpExtMPCapableSYNRX", |host| of_connections(host, |stats| stats.capable_syn_received)),
     ("MPTcpExtMPCapableFallbackACK", |host| of_connections(host, |stats| stats.capable_fallback_ack)),
     ("TcpExtSyncookiesSent", |host| host.stats().syn_cookies_sent),
