@@ -70,11 +70,6 @@ fn holds(case: &Case) {
     assert!(outcome.flows[0].finished, "{}", case.to_toml());
 }
 
-/// As [`holds`], of a transfer that may end with an error.
-fn holds_whatever(case: &Case) {
-    testing::check(case).unwrap_or_else(|failure| panic!("{failure}"));
-}
-
 #[test]
 fn a_flow_without_sack_gets_data_after_a_timeout() {
     // TCP-07
@@ -110,25 +105,4 @@ fn a_window_smaller_than_a_segment_is_used() {
     let outage = Some(Outage { at: 70, span: 6_843, interface: false });
     let paths = vec![Link { rate: 200, outage, ..link() }, Link { boxes, ..link() }];
     holds(&Case { sack: true, paths, ..talk(true, 57_060, 2) });
-}
-
-#[test]
-fn a_join_that_came_to_nothing_makes_nobody_send_data_again() {
-    // FB-13: the box leaves the mapping with the last piece, so the client goes on as TCP and gives its join up. What
-    // was sent twice then would be taken for new data.
-    let split = "size = 983, options = \"last\"".to_owned();
-    let slow = Link { delay: 79, boxes: vec![BoxSpec { kind: "split", parameters: split }], ..link() };
-    let speaks = |size| Phase { client_speaks: false, size, writes: 1, pause: 0, wait: 0 };
-    let phases = vec![speaks(1), speaks(1_436)];
-    holds_whatever(&Case { phases, paths: vec![slow, Link { delay: 1, ..link() }], ..talk(false, 1, 1) });
-}
-
-#[test]
-fn a_join_whose_option_is_lost_makes_nobody_send_data_again() {
-    // FB-13, JOIN-12: nor later, when the mappings are lost, too
-    let dss = "option = \"dss\", action = \"blank\", skip = 47, direction = \"forward\"".to_owned();
-    let join = "option = \"mp_join\", action = \"blank\", limit = 1".to_owned();
-    let first = Link { delay: 53, boxes: vec![BoxSpec { kind: "options", parameters: dss }], ..link() };
-    let second = Link { boxes: vec![BoxSpec { kind: "options", parameters: join }], ..link() };
-    holds_whatever(&Case { paths: vec![first, second], ..talk(true, 130_913, 1) });
 }

@@ -395,7 +395,13 @@ impl Connection {
     /// A subflow carries no more data of a connection that lives on: report it, and give what the peer has
     /// not acknowledged to others. Happens once.
     pub(crate) fn retire(&mut self, now: Instant, index: usize, reason: CloseReason) {
-        if !self.report_end(index, reason) {
+        let subflow = &mut self.subflows[index];
+        if self.state == State::Closed || std::mem::replace(&mut subflow.retired, true) {
+            return;
+        }
+        let view = subflow.view();
+        self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
+        if self.send.reinject_later {
             return;
         }
         // A peer that fell back would take data sent again for new data.
@@ -406,17 +412,6 @@ impl Connection {
             self.reinject_all();
         }
         self.push_pending(now);
-    }
-
-    /// Tells the path manager, once, that a subflow carries no more data. Returns whether it did.
-    fn report_end(&mut self, index: usize, reason: CloseReason) -> bool {
-        let subflow = &mut self.subflows[index];
-        if self.state == State::Closed || std::mem::replace(&mut subflow.retired, true) {
-            return false;
-        }
-        let view = subflow.view();
-        self.path_events.push_back(PathEvent::SubflowClosed { subflow: view, reason });
-        true
     }
 
     /// A RST arrived on a subflow, with or without MP_FASTCLOSE.
@@ -538,10 +533,12 @@ impl Connection {
             return;
         }
         let view = subflow.view();
-        // Nothing was sent on a join that was never confirmed, and nothing is sent again: a peer that fell back,
-        // and may have refused the join for that, would take it for new data.
-        let idle = subflow.role == Role::Join && matches!(subflow.stage, Stage::Opening | Stage::Unconfirmed);
-        let request = idle && !subflow.initiated && subflow.stage == Stage::Opening;
+        // A request that came to nothing never was a subflow: nothing was sent on it.
+        let request = subflow.role == Role::Join && !subflow.initiated && subflow.stage == Stage::Opening;
+        // It may have been refused by a peer that fell back, which would take data sent again for new data: the
+        // next DATA_ACK tells.
+        let refused = subflow.role == Role::Join && subflow.stage == Stage::Unconfirmed;
+        self.send.reinject_later |= refused && matches!(reason, CloseReason::Reset(_));
         subflow.step(Step::Ended);
         subflow.answer_timer = None;
         let error = SocketError::from(reason);
@@ -562,11 +559,8 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
-        if !idle {
+        if !request {
             self.retire(now, index, reason);
-        } else if !request {
-            // A request never was a subflow.
-            self.report_end(index, reason);
         }
         if !self.any_active() {
             // Break before make: the connection waits for a new subflow (JOIN-26, CLOSE-09).

@@ -219,6 +219,10 @@ impl Connection {
         let full = number.expand(expected);
         let position = full.wrapping_sub(self.keys.local_base);
         self.data_acked(now, position, window);
+        // The out-of-tree kernel noted what the subflow held when it ended.
+        if std::mem::take(&mut self.send.reinject_later) && !self.out_of_tree {
+            self.reinject_all();
+        }
     }
 
     /// Position in the stream of the peer's data sequence number, if it is not before the first.

@@ -49,6 +49,8 @@ pub(crate) struct SendStream {
     pub(crate) fin_retries: u32,
     /// Size of a segment where each has a buffer of its own (out-of-tree kernel); 0 where fragments have.
     pub(crate) segment: u32,
+    /// Everything unacknowledged is sent again with the next DATA_ACK.
+    pub(crate) reinject_later: bool,
     /// The application waits for room.
     pub(crate) starved: bool,
     /// The application said that it will write more: what it wrote is no end (`MSG_MORE`).
@@ -73,6 +75,7 @@ impl SendStream {
             timeout: TIMEOUT_MIN,
             fin_retries: 0,
             segment: 0,
+            reinject_later: false,
             starved: false,
             more_follows: false,
         }
