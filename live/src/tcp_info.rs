@@ -32,7 +32,7 @@ const WORDS: [&str; 24] = [
     "total_retrans",
 ];
 /// Fields of 64 and 32 bits behind them: name, octet, octets.
-const REST: [(&str, usize, usize); 28] = [
+const REST: [(&str, usize, usize); 36] = [
     ("pacing_rate", 104, 8),
     ("max_pacing_rate", 112, 8),
     ("bytes_acked", 120, 8),
@@ -61,6 +61,14 @@ const REST: [(&str, usize, usize); 28] = [
     ("total_rto_recoveries", 242, 2),
     ("total_rto_time", 244, 4),
     ("received_ce", 248, 4),
+    ("delivered_e1_bytes", 252, 4),
+    ("delivered_e0_bytes", 256, 4),
+    ("delivered_ce_bytes", 260, 4),
+    ("received_e1_bytes", 264, 4),
+    ("received_e0_bytes", 268, 4),
+    ("received_ce_bytes", 272, 4),
+    ("accecn_fail_mode", 276, 2),
+    ("accecn_opt_seen", 278, 2),
 ];
 
 /// The value of a field such as `tcpi_snd_cwnd`, or of a constant such as `TCP_CA_Open`.

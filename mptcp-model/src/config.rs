@@ -76,6 +76,9 @@ pub struct TcpConfig {
     pub ecn: u8,
     /// Fast Open (`tcp_fastopen`, RFC 7413).
     pub fast_open: FastOpenConfig,
+    /// SYN cookies (`tcp_syncookies`, RFC 4987, section 3.6): 0 is none, 1 answers so while more requests are under
+    /// way than the listener may have, 2 answers any.
+    pub syn_cookies: u8,
     /// Nagle's algorithm (off with `TCP_NODELAY`).
     pub nagle: bool,
     /// Hold back what does not fill a segment, for 200 ms or one RTO at most (`TCP_CORK`).
@@ -93,6 +96,8 @@ pub struct TcpConfig {
     pub ttl: u8,
     /// Packets are not to be fragmented on the way, and errors that say so are heeded (`IP_MTU_DISCOVER`).
     pub path_mtu_discovery: bool,
+    /// Errors that a synchronised flow would only note are told to the application, once each (`IP_RECVERR`).
+    pub tells_soft_errors: bool,
     /// Octets not yet sent above which no more are taken from the application (`TCP_NOTSENT_LOWAT`).
     pub not_sent_low_water: Option<u32>,
     /// Probes of an idle connection (`SO_KEEPALIVE`); `None` is off.
@@ -133,6 +138,13 @@ pub struct TcpConfig {
     pub time_wait: Duration,
     /// Time an orphaned flow stays in FIN_WAIT_2 (`tcp_fin_timeout`).
     pub fin_timeout: Duration,
+    /// An orphaned flow whose FIN is acknowledged is reset instead of staying there (`TCP_LINGER2` below zero).
+    pub no_fin_wait: bool,
+    /// Connections of a listener open with their first data; until a SYN/ACK was repeated so often, their third ACKs
+    /// are passed over (`TCP_DEFER_ACCEPT`). Zero is off.
+    pub defer_accept: u8,
+    /// Bound of the window to announce, in bytes (`TCP_WINDOW_CLAMP`).
+    pub window_clamp: Option<u32>,
     /// Largest amount handed down at once, in bytes (`gso_max_size`); bounds bursts.
     pub gso_max: u32,
     /// Least number of segments in a burst (`tcp_min_tso_segs`).
@@ -147,6 +159,9 @@ pub struct TcpConfig {
     /// Tick of coarse timers (1 / HZ): they expire on a tick, and the later the coarser, as on the timer wheel
     /// of Linux. `None` makes them exact.
     pub timer_tick: Option<Duration>,
+    /// Keep what `tcpi_delivery_rate` is computed from, at some cost for each segment, for flows whose congestion
+    /// control does without.
+    pub rate_samples: bool,
     /// Pace every flow at 2 (slow start) or 1.2 times `cwnd / srtt`, as with the `fq` queue discipline.
     pub pacing: bool,
     /// Upper bound of the congestion window in segments.
@@ -277,6 +292,7 @@ impl TcpConfig {
             delack_max: Duration::from_millis(200),
             ecn: 2,
             fast_open: FastOpenConfig::default(),
+            syn_cookies: 1,
             nagle: true,
             cork: false,
             user_mss: None,
@@ -285,6 +301,7 @@ impl TcpConfig {
             dscp: 0,
             ttl: 64,
             path_mtu_discovery: true,
+            tells_soft_errors: false,
             not_sent_low_water: None,
             keepalive: None,
             slow_start_after_idle: true,
@@ -302,12 +319,16 @@ impl TcpConfig {
             receiver_rtt_latches: true,
             time_wait: Duration::from_secs(60),
             fin_timeout: Duration::from_secs(60),
+            no_fin_wait: false,
+            defer_accept: 0,
+            window_clamp: None,
             gso_max: 65_536,
             min_burst: 2,
             grows_bursts: true,
             defers_briefly: true,
             fin_is_free: false,
             timer_tick: Some(Duration::from_millis(4)),
+            rate_samples: false,
             pacing: false,
             cwnd_clamp: u32::MAX,
         };
@@ -332,6 +353,7 @@ impl TcpConfig {
             },
             Profile::Rfc => Self {
                 syn_linear_timeouts: 0,
+                syn_cookies: 0,
                 rto_min: Duration::from_secs(1),
                 comp_sack_segments: 0,
                 timer_tick: None,

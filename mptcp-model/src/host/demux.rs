@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sim_core::Instant;
 
+use super::syn_cookies::Room;
 use super::{Host, Kind, Listener, Socket, SocketId};
 use crate::mptcp::{Attention, Connection, Draws, SocketError, State};
 use crate::net::icmp::IcmpError;
@@ -83,7 +84,9 @@ impl Host {
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
         {
-            if connection.state() == State::Opening && self.overflows(socket, segment) {
+            if connection.state() == State::Opening
+                && (self.defers(socket, segment) || self.overflows(socket, segment))
+            {
                 return;
             }
             let Some(connection) = self.connection_mut(socket) else { return };
@@ -103,6 +106,13 @@ impl Host {
             return;
         }
         self.handle_stray(now, packet, segment, key);
+    }
+
+    /// Whether the third ACK of a connection is passed over because data is to come first (`TCP_DEFER_ACCEPT`).
+    #[cold]
+    fn defers(&mut self, socket: SocketId, segment: &TcpSegment) -> bool {
+        let waits = self.sockets.get(socket.0 as usize).is_some_and(|entry| entry.parent.is_some());
+        waits && self.connection_mut(socket).is_some_and(|connection| connection.defers(segment))
     }
 
     /// Whether the third ACK of a connection is dropped because its listener has more than it may that nobody
@@ -140,6 +150,8 @@ impl Host {
                 Ok(()) => return,
                 Err(why) => reason = why,
             }
+        } else if flags.ack() && self.take_cookie(now, packet, segment, key) {
+            return;
         }
         self.refuse(packet, segment, reason);
     }
@@ -168,10 +180,17 @@ impl Host {
             // What ends at once is not begun (`tcp_rcv_state_process`).
             return Ok(());
         }
-        if self.is_full(listener) {
-            // Dropped, not refused: the peer tries again (TCP-01, CAP-27).
-            self.stats.listen_overflows += 1;
-            return Ok(());
+        match self.room(listener, join.is_some()) {
+            Room::Request => {}
+            Room::Cookie => {
+                self.answer_with_cookie(now, local, remote, segment, listener);
+                return Ok(());
+            }
+            Room::None => {
+                // Dropped, not refused: the peer tries again (TCP-01, CAP-27).
+                self.stats.listen_overflows += 1;
+                return Ok(());
+            }
         }
         match join {
             Some(token) => {
@@ -183,14 +202,6 @@ impl Host {
                 self.handle_request(now, local, remote, key, segment, listener);
                 Ok(())
             }
-        }
-    }
-
-    /// Whether as many connections as its backlog wait at a listener.
-    fn is_full(&self, listener: SocketId) -> bool {
-        match &self.sockets[listener.0 as usize].kind {
-            Kind::Listener(entry) => entry.pending >= entry.backlog || entry.ready.len() >= entry.backlog,
-            _ => false,
         }
     }
 
@@ -206,7 +217,7 @@ impl Host {
         }
     }
 
-    fn find_listener(&self, local: SocketAddr) -> Option<SocketId> {
+    pub(super) fn find_listener(&self, local: SocketAddr) -> Option<SocketId> {
         let matches = |listener: &Listener, exact: bool| {
             let bound = listener.local;
             bound.port() == local.port()
@@ -246,9 +257,7 @@ impl Host {
         let mss = self.mss(now, route.interface, remote.ip());
         let refusal = Err(Some(reset_reason::PROHIBITED));
         let Some(connection) = self.connection_mut(socket) else { return refusal };
-        let initial = connection.subflows()[0].flow.local();
-        let local_id =
-            connection.address_id(local.ip()).unwrap_or_else(|| u8::from(initial.ip() != local.ip()));
+        let local_id = connection.own_id(local.ip());
         let Some(index) = connection.accept_join(now, local, remote, mss, segment, local_id) else {
             return refusal;
         };

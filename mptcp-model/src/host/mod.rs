@@ -2,7 +2,7 @@
 //!
 //! A host is a plain state machine: packets and application calls go in, packets come out of
 //! [`Host::poll_transmit`], events out of [`Host::poll_event`]; [`Host::poll_timeout`] says when it wants to
-//! be woken. Left out: raw sockets, SYN cookies, fragments.
+//! be woken. Left out: raw sockets, fragments.
 
 mod blackhole;
 mod demux;
@@ -12,6 +12,7 @@ mod path_mtu;
 mod router_node;
 pub mod routing;
 mod sockets;
+mod syn_cookies;
 mod udp;
 
 use std::cmp::Reverse;
@@ -97,6 +98,12 @@ pub struct HostStats {
     pub blackholes: u64,
     /// Connection requests dropped because the backlog was full.
     pub listen_overflows: u64,
+    /// Requests answered by a SYN cookie (`SyncookiesSent`).
+    pub syn_cookies_sent: u64,
+    /// Third ACKs with a SYN cookie that is right (`SyncookiesRecv`).
+    pub syn_cookies_received: u64,
+    /// Third ACKs with one that is wrong (`SyncookiesFailed`).
+    pub syn_cookies_failed: u64,
     /// UDP datagrams received by sockets.
     pub udp_in_datagrams: u64,
     /// UDP datagrams sent.
@@ -114,6 +121,8 @@ struct Listener {
     backlog: usize,
     ready: VecDeque<SocketId>,
     pending: usize,
+    /// When it answered without keeping the request last.
+    cookie_sent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -169,6 +178,7 @@ pub struct Host {
     next_port: u16,
     /// Cookies of Fast Open by the address that gave them, with its largest segment.
     cookies: FxHashMap<IpAddr, (bytes::Bytes, u16)>,
+    syn_cookies: syn_cookies::SynCookies,
     /// Owner of sockets made from now on.
     pub current_owner: u32,
     stats: HostStats,
@@ -179,6 +189,8 @@ impl Host {
     #[must_use]
     pub fn new(name: &str, streams: Streams) -> Self {
         let mut ports = streams.stream(&format!("host:{name}:ports"));
+        let syn_cookies =
+            syn_cookies::SynCookies::new(&mut streams.stream(&format!("host:{name}:syn_cookies")));
         Self {
             name: name.to_owned(),
             interfaces: Vec::new(),
@@ -202,6 +214,7 @@ impl Host {
             given_numbers: VecDeque::new(),
             next_port: 32_768 + ports.below(28_232) as u16,
             cookies: FxHashMap::default(),
+            syn_cookies,
             current_owner: 0,
             stats: HostStats::default(),
         }

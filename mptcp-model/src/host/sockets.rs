@@ -37,7 +37,8 @@ impl Host {
         if taken {
             return Err(SocketError::AddressInUse);
         }
-        let listener = Listener { local, options, backlog, ready: VecDeque::new(), pending: 0 };
+        let listener =
+            Listener { local, options, backlog, ready: VecDeque::new(), pending: 0, cookie_sent: None };
         let owner = self.current_owner;
         Ok(self.add_socket(Kind::Listener(Box::new(listener)), owner))
     }

@@ -293,6 +293,13 @@ impl Connection {
             return;
         }
         self.shutdown_write(now);
+        if self.mode != Mode::Multipath {
+            let flow = &mut self.subflows[0].flow;
+            flow.orphaned = true;
+            if flow.config.no_fin_wait && flow.state() == TcpState::FinWait2 {
+                return self.abort();
+            }
+        }
         if self.mode == Mode::Multipath && self.state != State::Closed && !self.out_of_tree {
             // Whatever is still to be sent, an orphan lives no longer (`mptcp_start_tout_timer`).
             self.close_timer = Some(now + self.close_timeout());
@@ -529,6 +536,8 @@ impl Connection {
             return;
         }
         let view = subflow.view();
+        // A request that came to nothing never was a subflow: nothing was sent on it.
+        let request = subflow.role == Role::Join && !subflow.initiated && subflow.stage == Stage::Opening;
         // It may have been refused by a peer that fell back, which would take data sent again for new data: the
         // next DATA_ACK tells.
         let refused = subflow.role == Role::Join && subflow.stage == Stage::Unconfirmed;
@@ -553,7 +562,9 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
-        self.retire(now, index, reason);
+        if !request {
+            self.retire(now, index, reason);
+        }
         if !self.any_active() {
             // Break before make: the connection waits for a new subflow (JOIN-26, CLOSE-09).
             let wait = if self.orphaned { Duration::ZERO } else { self.close_timeout() };

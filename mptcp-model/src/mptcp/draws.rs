@@ -20,6 +20,11 @@ impl Draws {
         Self { given, stream }
     }
 
+    /// The next numbers are these and no others that were given.
+    pub(crate) fn give(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        self.given = numbers.into_iter().collect();
+    }
+
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.given.pop_front().unwrap_or_else(|| self.stream.next_u64())
     }

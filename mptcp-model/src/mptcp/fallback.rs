@@ -10,6 +10,7 @@ use sim_core::{Duration, Instant};
 
 use super::machine::{Step, Turn};
 use super::{Connection, Stage};
+use crate::path_manager::CloseReason;
 use crate::tcp::{Arrival, Flow, Mapping, Plan, TcpState};
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption};
@@ -47,7 +48,7 @@ impl Connection {
         for subflow in self.subflows.iter_mut().skip(1).filter(|subflow| subflow.stage != Stage::Gone) {
             subflow.step(Step::Ended);
             if subflow.flow.state() == TcpState::SynSent {
-                subflow.flow.finish(crate::path_manager::CloseReason::Normal);
+                subflow.flow.finish(CloseReason::Normal);
             } else {
                 subflow.flow.abort();
             }
@@ -78,13 +79,16 @@ impl Connection {
             other.stage == Stage::Gone
                 || matches!(other.flow.state(), TcpState::SynSent | TcpState::SynReceived)
         });
+        self.fallback_allowed && alone && self.is_whole(index, undelivered)
+    }
+
+    /// Whether subflow `index` is the initial one, and both streams are what it carried.
+    fn is_whole(&self, index: usize, undelivered: u64) -> bool {
         let received = self.recv.next - u64::from(self.recv.fin_done);
         let pending = self.send.fragments.get(self.send.pending);
         let handed_down = pending.map_or(self.send.written, |part| part.start + u64::from(part.sent));
-        self.fallback_allowed
-            && index == 0
+        index == 0
             && self.subflows[0].stage != Stage::Gone
-            && alone
             && self.recv.ooo_bytes == 0
             && received + 1 == undelivered
             && self.subflows[0].flow.queue.write_end == handed_down + 1
@@ -152,7 +156,17 @@ impl Connection {
     /// An infinite mapping arrived (FB-11). Returns whether the subflow lives on.
     pub(super) fn take_infinite_mapping(&mut self, now: Instant, index: usize, undelivered: u64) -> bool {
         let held = self.subflows[index].unverified.first().map(|held| held.start);
-        if self.may_fall_back(index, held.unwrap_or(undelivered)) {
+        let undelivered = held.unwrap_or(undelivered);
+        if self.out_of_tree && self.is_whole(index, undelivered) {
+            // The out-of-tree kernel leaves the others without a word (`mptcp_sub_force_close_all`).
+            for other in self.subflows.iter_mut().skip(1).filter(|other| other.stage != Stage::Gone) {
+                other.step(Step::Ended);
+                other.flow.finish(CloseReason::Normal);
+            }
+            self.fall_back_with_held();
+            return true;
+        }
+        if self.may_fall_back(index, undelivered) {
             self.fall_back_with_held();
             return true;
         }

@@ -33,6 +33,7 @@ impl Connection {
         segment: &TcpSegment,
     ) -> Attention {
         self.subflows[index].flow.ecn.marked = true;
+        self.subflows[index].flow.ecn.received_ce += 1;
         self.handle_any_segment(now, index, segment);
         self.subflows[index].flow.ecn.marked = false;
         Attention::Any
@@ -246,8 +247,8 @@ impl Connection {
         let full = number.expand(expected);
         let position = full.wrapping_sub(self.keys.local_base);
         self.data_acked(now, position, window);
-        if self.send.reinject_later {
-            self.send.reinject_later = false;
+        // The out-of-tree kernel noted what the subflow held when it ended.
+        if std::mem::take(&mut self.send.reinject_later) && !self.out_of_tree {
             self.reinject_all();
         }
     }

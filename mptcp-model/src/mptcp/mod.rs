@@ -7,6 +7,7 @@
 //! Both versions are spoken: 0 (RFC 6824) and 1 (RFC 8684). Left out so far: opportunistic retransmission.
 
 mod close;
+pub(crate) mod cookie;
 mod draws;
 mod fallback;
 mod fast_open;
@@ -337,6 +338,8 @@ pub struct Connection {
     pub(crate) left: Vec<(usize, Packet)>,
     pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
+    /// The last error that the connection outlived and the application wanted to hear of, and how many there were.
+    pub(crate) soft_error: Option<(u32, SocketError)>,
     /// The application closed the socket: nobody reads any more.
     pub(crate) orphaned: bool,
     pub(crate) write_shut: bool,
@@ -401,6 +404,7 @@ impl Connection {
             left: Vec::new(),
             events: SocketEvents::default(),
             error: None,
+            soft_error: None,
             orphaned: false,
             write_shut: false,
             read_shut: false,

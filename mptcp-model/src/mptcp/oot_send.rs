@@ -12,7 +12,7 @@ use sim_core::{Duration, Instant};
 use smallvec::SmallVec;
 
 use super::send::TIMEOUT_MIN;
-use super::{Connection, Mode, Stage};
+use super::{Connection, Mode, SocketError, Stage};
 use crate::congestion::CaState;
 use crate::scheduler::{Request, SchedulerView};
 use crate::wire::TcpSegment;
@@ -20,6 +20,8 @@ use crate::wire::options::ParsedOptions;
 
 /// Largest timeout of the connection (`TCP_RTO_MAX`).
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+/// Timeouts after which a connection without an application is given up (`tcp_orphan_retries`).
+const ORPHAN_RETRIES: u32 = 8;
 /// Overhead of a segment in the send buffer, in bytes.
 pub(super) const SEGMENT_OVERHEAD: u64 = 832;
 
@@ -442,6 +444,20 @@ impl Connection {
         self.oot_send.timeout = (self.oot_send.timeout * 2).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         self.send.timeout = self.oot_send.timeout;
         self.send.timer = Some(now + self.send.timeout);
+    }
+
+    /// Whether the peer left so many timeouts in a row without a DATA_ACK that the connection ends, as a flow would
+    /// (`tcp_write_timeout` on the connection): with an error, or with MP_FASTCLOSE if its application is gone.
+    pub(super) fn oot_gives_up(&mut self) -> bool {
+        let most = if self.orphaned { ORPHAN_RETRIES } else { u32::from(self.options.tcp.retries) };
+        if self.oot_send.timeouts.max(self.send.fin_retries) < most {
+            return false;
+        }
+        if !self.orphaned {
+            self.fail(SocketError::TimedOut);
+        }
+        self.abort();
+        true
     }
 
     /// The timeout of the connection is twice the longest of its subflows, and what it backed off to while

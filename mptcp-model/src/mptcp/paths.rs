@@ -166,6 +166,11 @@ impl Connection {
             self.run_path_manager(now);
         } else {
             subflow.flow.soft_error = Some(reason);
+            if self.mode != Mode::Multipath && subflow.flow.config.tells_soft_errors {
+                let count = self.soft_error.map_or(0, |(count, _)| count);
+                self.soft_error = Some((count.wrapping_add(1), super::SocketError::from(reason)));
+                self.events.readable = true;
+            }
         }
     }
 

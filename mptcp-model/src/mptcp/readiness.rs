@@ -6,7 +6,7 @@ use super::{Connection, Mode, SocketError, State};
 use crate::config::TcpConfig;
 use crate::path_manager::SubflowId;
 use crate::tcp::TcpState;
-use crate::wire::IpHeader;
+use crate::wire::{IpHeader, TcpSegment};
 
 /// What calls would do now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,28 @@ pub(super) fn mark(header: &mut IpHeader, tcp: &TcpConfig) {
 }
 
 impl Connection {
+    /// Whether a third ACK is passed over because data is to come first (`tcp_check_req`).
+    pub(crate) fn defers(&mut self, segment: &TcpSegment) -> bool {
+        let flow = &mut self.subflows[0].flow;
+        let flags = segment.flags;
+        let bare = flags.ack() && !flags.syn() && !flags.fin() && !flags.rst() && segment.payload.is_empty();
+        let exact = segment.seq.to_offset(flow.recv.irs, flow.recv.rcv_nxt) == 1
+            && segment.ack.to_offset(flow.params.iss, flow.snd_nxt) == 1;
+        let defers = bare && exact && flow.passive && flow.retries < flow.config.defer_accept;
+        flow.deferred |= defers;
+        defers
+    }
+
+    /// Bound of the window announced, in octets (`TCP_WINDOW_CLAMP`).
+    pub(crate) fn window_clamp(&self) -> u64 {
+        self.subflows[0].flow.recv.window_clamp
+    }
+
+    /// Change it.
+    pub(crate) fn set_window_clamp(&mut self, octets: u32) {
+        self.subflows[0].flow.recv.set_user_clamp(u64::from(octets));
+    }
+
     /// What calls would do now.
     #[must_use]
     pub fn readiness(&self) -> Readiness {

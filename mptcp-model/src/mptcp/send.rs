@@ -524,6 +524,13 @@ impl Connection {
     pub(crate) fn send_timeout(&mut self, now: Instant) {
         self.send.timer = None;
         if self.leave_stripped_path(now) {
+            if self.mode == Mode::Multipath && self.state != State::Closed && self.send.timer.is_none() {
+                // The subflows that are left have to bring what those took along.
+                self.reset_send_timer(now);
+            }
+            return;
+        }
+        if self.out_of_tree && self.oot_gives_up() {
             return;
         }
         if self.out_of_tree && !self.send.fragments.is_empty() {

@@ -3,6 +3,8 @@
 //! order they came up and keep no number when they go; id 0 is the initial subflow alone. Changes of
 //! addresses take effect after half a second, as the kernel's worker sees them.
 //!
+//! A pair without a route is tried once more after a second.
+//!
 //! Left out: several subflows for each pair (`num_subflows`), the retry of failed joins
 //! (`create_on_err`), duplicate address detection.
 
@@ -10,10 +12,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use sim_core::{Duration, Instant};
 
-use super::{ConnectionView, PathAction, PathEvent, PathManager, Side};
+use super::{CloseReason, ConnectionView, PathAction, PathEvent, PathManager, Side, SubflowView};
 
 /// Delay of the worker that serves address changes.
 const WORKER: Duration = Duration::from_millis(500);
+/// When a pair without a route is tried again (`MPTCP_SUBFLOW_RETRY_DELAY`).
+const RETRY: Duration = Duration::from_secs(1);
 /// Most remote addresses remembered (ADDR-20).
 const REMOTE_MAX: usize = 8;
 
@@ -37,6 +41,9 @@ pub struct FullMesh {
     started: bool,
     /// Address changes that the worker has not seen, and when it will.
     changes: Vec<(Instant, IpAddr, Change)>,
+    /// Pairs that had no route, and whether they are still to be tried again.
+    unreachable: Vec<(IpAddr, SocketAddr, bool)>,
+    retry_at: Option<Instant>,
 }
 
 impl FullMesh {
@@ -75,15 +82,9 @@ impl FullMesh {
             for &(local_id, address) in &self.own {
                 let there = |local: IpAddr, to: SocketAddr| local == address && to == remote;
                 let exists = view.subflows.iter().any(|subflow| there(subflow.local.ip(), subflow.remote));
-                if !exists && address.is_ipv4() == remote.is_ipv4() {
-                    actions.push(PathAction::CreateSubflow {
-                        local: Some(address),
-                        local_id,
-                        local_port: None,
-                        remote,
-                        remote_id,
-                        backup: view.backup_addresses.contains(&address),
-                    });
+                let given_up = self.unreachable.iter().any(|&(own, to, _)| (own, to) == (address, remote));
+                if !exists && !given_up && address.is_ipv4() == remote.is_ipv4() {
+                    actions.push(create(view, (address, local_id), (remote, remote_id)));
                 }
             }
         }
@@ -101,14 +102,51 @@ impl FullMesh {
 
     fn note_change(&mut self, now: Instant, address: IpAddr, change: Change, actions: &mut Vec<PathAction>) {
         self.changes.push((now + WORKER, address, change));
-        actions.push(PathAction::WakeAt(self.changes[0].0));
+        if change == Change::Down {
+            // A pair with an address that returns is a new one.
+            self.unreachable.retain(|&(own, ..)| own != address);
+        }
+        self.wake(actions);
+    }
+
+    /// Asks to be woken for what is due first.
+    fn wake(&self, actions: &mut Vec<PathAction>) {
+        let change = self.changes.first().map(|&(at, ..)| at);
+        let at = change.into_iter().chain(self.retry_at).min();
+        actions.extend(at.map(PathAction::WakeAt));
+    }
+
+    /// A subflow could not be opened for lack of a route.
+    fn note_unreachable(&mut self, now: Instant, subflow: &SubflowView, actions: &mut Vec<PathAction>) {
+        let (own, to) = (subflow.local.ip(), subflow.remote);
+        if self.unreachable.iter().any(|&(known, remote, _)| (known, remote) == (own, to)) {
+            return;
+        }
+        self.unreachable.push((own, to, true));
+        self.retry_at.get_or_insert(now + RETRY);
+        self.wake(actions);
+    }
+
+    /// Tries the pairs that had no route, for the last time.
+    fn retry(&mut self, view: &ConnectionView<'_>, actions: &mut Vec<PathAction>) {
+        self.retry_at = None;
+        for (own, to, due) in &mut self.unreachable {
+            let local = self.own.iter().find(|(_, address)| address == own);
+            let remote = self.remote.iter().find(|(_, address)| address == to);
+            if let (true, Some(&(local_id, _)), Some(&(remote_id, _))) = (std::mem::take(due), local, remote)
+            {
+                actions.push(create(view, (*own, local_id), (*to, remote_id)));
+            }
+        }
     }
 
     fn work(&mut self, now: Instant, view: &ConnectionView<'_>, actions: &mut Vec<PathAction>) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry(view, actions);
+        }
         while let Some(&(at, address, change)) = self.changes.first() {
             if at > now {
-                actions.push(PathAction::WakeAt(at));
-                return;
+                break;
             }
             self.changes.remove(0);
             let known = self.own.iter().any(|&(_, own)| own == address);
@@ -126,6 +164,23 @@ impl FullMesh {
                 }
             }
         }
+        self.wake(actions);
+    }
+}
+
+/// A join from an own address with its number to one of the peer.
+fn create(
+    view: &ConnectionView<'_>,
+    (local, local_id): (IpAddr, u8),
+    (remote, remote_id): (SocketAddr, u8),
+) -> PathAction {
+    PathAction::CreateSubflow {
+        local: Some(local),
+        local_id,
+        local_port: None,
+        remote,
+        remote_id,
+        backup: view.backup_addresses.contains(&local),
     }
 }
 
@@ -171,6 +226,12 @@ impl PathManager for FullMesh {
             PathEvent::LocalAddressDown(address) => self.note_change(now, address, Change::Down, actions),
             PathEvent::LocalAddressPriority { address, backup } => {
                 self.note_change(now, address, Change::Priority(backup), actions);
+            }
+            // One that was opened has a port.
+            PathEvent::SubflowClosed { subflow, reason: CloseReason::NetUnreachable }
+                if subflow.initiated && subflow.local.port() == 0 =>
+            {
+                self.note_unreachable(now, &subflow, actions);
             }
             PathEvent::Wake => self.work(now, view, actions),
             _ => {}
@@ -284,6 +345,33 @@ mod tests {
             .collect();
         // Nothing is ever established here, so each round asks for all again.
         assert_eq!(joined, [1, 2, 3, 4, 5, 6, 7, 8, 8, 8]);
+    }
+
+    #[test]
+    fn a_pair_without_a_route_is_tried_once_more_after_a_second() {
+        // TIME-10
+        let mut bed = Bed::new(Side::Client);
+        bed.event(0, PathEvent::Established);
+        let wanted = join("10.0.2.2", 3, "10.0.9.2:5001", 0);
+        let unopened = SubflowView {
+            id: SubflowId(u32::MAX),
+            local: "10.0.2.2:0".parse().unwrap(),
+            established: false,
+            initiated: true,
+            ..bed.subflows[0]
+        };
+        let closed = |reason| PathEvent::SubflowClosed { subflow: unopened, reason };
+        let at = |millis: u64| PathAction::WakeAt(Instant::from_nanos(millis * 1_000_000));
+        assert_eq!(bed.event(0, closed(CloseReason::HostUnreachable)), []);
+        assert_eq!(bed.event(0, closed(CloseReason::NetUnreachable)), [at(1_000)]);
+        // Meanwhile nothing else asks for it.
+        let address = "10.0.10.2:5001".parse().unwrap();
+        let others = bed.event(400, PathEvent::AnnounceReceived { id: 3, address });
+        assert!(!others.is_empty() && !others.contains(&wanted), "{others:?}");
+        let backup = PathEvent::LocalAddressPriority { address: ip("10.0.1.2"), backup: true };
+        assert_eq!(bed.event(700, backup), [at(1_000)]);
+        assert_eq!(bed.event(1_000, PathEvent::Wake), [wanted, at(1_200)]);
+        assert_eq!(bed.event(1_000, closed(CloseReason::NetUnreachable)), [], "not a third time");
     }
 
     #[test]

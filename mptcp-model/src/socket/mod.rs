@@ -65,6 +65,8 @@ struct Socket {
     pending_error: Option<Errno>,
     /// The error of the connection was reported.
     error_told: bool,
+    /// How many errors that its connection outlived were told.
+    soft_errors_told: u32,
     reuse_address: bool,
     linger: Option<Linger>,
     /// Where the first write connects to.
@@ -261,6 +263,7 @@ impl Socket {
             write_shut: false,
             pending_error: None,
             error_told: false,
+            soft_errors_told: 0,
             reuse_address: false,
             linger: None,
             deferred: None,
@@ -278,7 +281,14 @@ impl Socket {
             return Some(error);
         }
         let State::Connection(id) = self.state else { return None };
-        let error = host.connection(id)?.error().filter(|_| !self.error_told)?;
+        let connection = host.connection(id)?;
+        if let Some((count, error)) = connection.soft_error
+            && count != self.soft_errors_told
+        {
+            self.soft_errors_told = count;
+            return Some(error.into());
+        }
+        let error = connection.error().filter(|_| !self.error_told)?;
         self.error_told = true;
         Some(error.into())
     }

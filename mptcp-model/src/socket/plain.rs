@@ -1,7 +1,7 @@
 //! Socket options that are a number with a default, a range and, for some, an effect on packets or calls. The
 //! table holds what Linux 6.18 answers, for TCP and for MPTCP sockets.
 //!
-//! Left out: options whose effect is not modelled, such as `TCP_DEFER_ACCEPT` and `SO_TIMESTAMPING`.
+//! Left out: options whose effect is not modelled, such as `SO_TIMESTAMPING`.
 
 use sim_core::{Duration, Instant};
 
@@ -31,6 +31,10 @@ pub enum PlainOption {
     ZeroCopy,
     /// `TCP_LINGER2`: seconds in FIN_WAIT_2 after the application closed.
     Linger2,
+    /// `TCP_DEFER_ACCEPT`: seconds that a listener waits for data after the third ACK.
+    DeferAccept,
+    /// `TCP_WINDOW_CLAMP` in bytes.
+    WindowClamp,
     /// `TCP_QUICKACK`
     QuickAck,
     /// `TCP_NOTSENT_LOWAT`: octets not yet sent above which nothing more is taken.
@@ -43,6 +47,8 @@ pub enum PlainOption {
     Ttl,
     /// `IP_FREEBIND`
     FreeBind,
+    /// `IP_RECVERR`: errors of ICMP are told to the application of an open connection; there is no queue of them.
+    ReceiveErrors,
     /// `IP_MTU_DISCOVER`
     MtuDiscover,
 }
@@ -80,6 +86,20 @@ const fn refused(_: i64) -> Result<i64, Errno> {
     Err(Errno::OptionUnknown)
 }
 
+/// `SOCK_MIN_RCVBUF / 2`
+const LEAST_CLAMP: i64 = 1152;
+
+/// How often a SYN/ACK is repeated within so many seconds, and the seconds that this takes (`secs_to_retrans`).
+fn deferral(seconds: i64) -> (u8, i64) {
+    let (mut repeated, mut timeout, mut period) = (0_u8, 1, 0);
+    while repeated < u8::MAX && period < seconds {
+        repeated += 1;
+        period += timeout;
+        timeout = (timeout * 2).min(120);
+    }
+    (repeated, period)
+}
+
 impl PlainOption {
     const fn rule(self) -> Rule {
         const fn rule(initial: i64, take: fn(i64) -> Result<i64, Errno>, users: Users) -> Rule {
@@ -114,6 +134,12 @@ impl PlainOption {
                 },
                 Users::TcpOnly(Errno::OptionUnknown),
             ),
+            Self::DeferAccept => rule(0, |value| Ok(deferral(value).1), Users::All),
+            Self::WindowClamp => rule(
+                0,
+                |value| Ok(if value == 0 { 0 } else { value.max(LEAST_CLAMP) }),
+                Users::TcpOnly(Errno::OptionUnknown),
+            ),
             Self::QuickAck => rule(1, switch, Users::TcpOnly(Errno::OptionUnknown)),
             // The field of ECN is the stack's.
             Self::Tos => rule(0, |value| Ok(value & 0xfc), Users::All),
@@ -126,6 +152,7 @@ impl PlainOption {
                 },
                 Users::TcpOnly(Errno::NotSupported),
             ),
+            Self::ReceiveErrors => rule(0, switch, Users::TcpOnly(Errno::NotSupported)),
             Self::MtuDiscover => rule(
                 1,
                 |value| if (0..=5).contains(&value) { Ok(value) } else { Err(Errno::Invalid) },
@@ -157,11 +184,17 @@ impl Socket {
             // More than half of the largest buffer could never be met (`tcp_set_rcvlowat`).
             value = value.min(i64::from(self.options.tcp.rmem[2] / 2));
         }
+        if option == PlainOption::WindowClamp && value == 0 && !matches!(self.state, State::Fresh) {
+            return Err(Errno::Invalid);
+        }
         self.numbers.insert(option, value);
         let octet = u8::try_from(value).unwrap_or(0);
         match option {
             PlainOption::Tos => self.change_tcp(now, host, move |tcp| tcp.dscp = octet >> 2),
             PlainOption::Ttl => self.change_tcp(now, host, move |tcp| tcp.ttl = octet),
+            PlainOption::ReceiveErrors => {
+                self.change_tcp(now, host, move |tcp| tcp.tells_soft_errors = value != 0);
+            }
             PlainOption::MtuDiscover => {
                 self.change_tcp(now, host, move |tcp| tcp.path_mtu_discovery = value != 0);
             }
@@ -171,8 +204,22 @@ impl Socket {
                 self.change_tcp(now, host, move |tcp| tcp.not_sent_low_water = octets);
             }
             PlainOption::Linger2 => {
-                let time = Duration::from_secs(u64::try_from(value).unwrap_or(0));
-                self.change_tcp(now, host, move |tcp| tcp.fin_timeout = time);
+                let time = u64::try_from(value).ok().map(Duration::from_secs);
+                self.change_tcp(now, host, move |tcp| {
+                    tcp.no_fin_wait = time.is_none();
+                    tcp.fin_timeout = time.unwrap_or(tcp.fin_timeout);
+                });
+            }
+            PlainOption::DeferAccept => {
+                let repeated = deferral(value).0;
+                self.change_tcp(now, host, move |tcp| tcp.defer_accept = repeated);
+            }
+            PlainOption::WindowClamp => {
+                let octets = u32::try_from(value).ok().filter(|octets| *octets > 0);
+                self.change_tcp(now, host, move |tcp| tcp.window_clamp = octets);
+                if let (State::Connection(id), Some(octets)) = (&self.state, octets) {
+                    host.configure(now, *id, |connection| connection.set_window_clamp(octets));
+                }
             }
             PlainOption::QuickAck => {
                 if let State::Connection(id) = self.state {
@@ -201,6 +248,9 @@ impl Socket {
                 }
             }
             (PlainOption::AcceptsConnections, state) => i64::from(matches!(state, State::Listening(_))),
+            (PlainOption::WindowClamp, State::Connection(id)) => host
+                .connection(*id)
+                .map_or(kept, |connection| i64::try_from(connection.window_clamp()).unwrap_or(i64::MAX)),
             (PlainOption::QuickAck, State::Connection(id)) => {
                 let first = host.connection(*id).and_then(|connection| connection.subflows().first());
                 first.map_or(kept, |subflow| i64::from(!subflow.flow.is_interactive()))

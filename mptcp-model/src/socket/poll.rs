@@ -114,6 +114,8 @@ impl Sockets {
                     events.add(write_shut || readiness.writable, output);
                 }
                 events.add(readiness.error.is_some() && !socket.error_told, PollEvents::ERR);
+                let soft = connection.soft_error.is_some_and(|(count, _)| count != socket.soft_errors_told);
+                events.add(soft, PollEvents::ERR);
             }
         }
         events.add(socket.pending_error.is_some(), PollEvents::ERR);

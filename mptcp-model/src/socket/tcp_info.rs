@@ -65,6 +65,8 @@ impl<'a> TcpInfo<'a> {
         let stats = &flow.stats;
         let micros = |span: Duration| span.as_nanos() / 1_000;
         let millis_since = |at: Instant| self.now.saturating_since(at).as_nanos() / 1_000_000;
+        // A SYN is a segment like any other to Linux.
+        let syn_repeated = flow.state == TcpState::SynSent && flow.retries > 0;
         let value = match name.strip_prefix("tcpi_")? {
             "state" => state_number(flow.state),
             "ca_state" => match flow.ca_state {
@@ -79,8 +81,9 @@ impl<'a> TcpInfo<'a> {
                 _ => flow.retries.into(),
             },
             "backoff" => flow.rtt.backoff().into(),
+            "options" | "rcv_wscale" if flow.state == TcpState::SynSent => 0,
             "options" => {
-                let scaled = flow.state != TcpState::SynSent && (flow.snd_wscale > 0 || flow.rcv_wscale > 0);
+                let scaled = flow.snd_wscale > 0 || flow.rcv_wscale > 0;
                 let fast_open = &flow.fast_open;
                 u64::from(flow.ts_ok)
                     | u64::from(flow.sack_ok) << 1
@@ -94,6 +97,8 @@ impl<'a> TcpInfo<'a> {
             "rcv_wscale" => flow.rcv_wscale.into(),
             "rto" => in_ticks(flow.rtt.rto()),
             "ato" => in_ticks(flow.recv.ato()),
+            // Nothing was announced to go by (`TCP_MIN_MSS`).
+            "rcv_mss" if flow.state == TcpState::SynSent => 88,
             "rcv_mss" => flow.recv.rcv_mss().into(),
             "fackets" | "last_ack_sent" => 0,
             "pmtu" => flow.path_mtu().into(),
@@ -102,13 +107,15 @@ impl<'a> TcpInfo<'a> {
             "busy_time" => flow.chrono.total(self.now, Limit::Busy) * 1_000,
             "rwnd_limited" => flow.chrono.total(self.now, Limit::Window) * 1_000,
             "sndbuf_limited" => flow.chrono.total(self.now, Limit::Buffer) * 1_000,
-            "total_rto" => stats.timeouts,
+            "total_rto" | "rehash" => flow.rto_stats.total,
+            "total_rto_recoveries" => flow.rto_stats.episodes,
+            "total_rto_time" => flow.rto_stats.time(self.now).as_nanos() / 1_000_000,
             "snd_mss" => flow.mss_now(0).into(),
             "advmss" => flow.recv.advmss.into(),
             "unacked" => flow.queue.packets_out().into(),
             "sacked" => flow.queue.sacked_out.into(),
-            "lost" => flow.queue.lost_out.into(),
-            "retrans" => flow.queue.retrans_out.into(),
+            "lost" => (if syn_repeated { 1 } else { flow.queue.lost_out }).into(),
+            "retrans" => (if syn_repeated { 1 } else { flow.queue.retrans_out }).into(),
             "last_data_sent" => millis_since(flow.last_send),
             "last_data_recv" => millis_since(flow.recv.last_data()),
             "last_ack_recv" => millis_since(flow.last_ack_received),
@@ -123,7 +130,8 @@ impl<'a> TcpInfo<'a> {
             "rcv_space" => flow.recv.drs_space,
             "total_retrans" => stats.retransmitted,
             "bytes_acked" => flow.snd_una.saturating_sub(flow.passive.into()),
-            "bytes_received" => stats.bytes_received,
+            // The FIN is an octet of the stream.
+            "bytes_received" => stats.bytes_received + u64::from(flow.recv.fin_at == Some(u64::MAX)),
             "bytes_sent" => stats.bytes_sent,
             "bytes_retrans" => stats.bytes_retrans,
             "segs_out" => stats.segs_out,
@@ -132,7 +140,15 @@ impl<'a> TcpInfo<'a> {
             "data_segs_out" => stats.data_segs_out,
             "notsent_bytes" => flow.queue.write_end.saturating_sub(flow.snd_nxt.max(1)),
             "delivered" => flow.delivered,
-            "delivered_ce" => 0,
+            "delivered_ce" => flow.delivered_ce,
+            "received_ce" => flow.ecn.received_ce,
+            "delivery_rate" => flow.rate.as_ref()?.shown().map_or(0, |shown| {
+                let octets = u128::from(shown.delivered) * u128::from(flow.mss_now(0)) * 1_000_000;
+                (octets / u128::from(micros(shown.interval).max(1))) as u64
+            }),
+            "delivery_rate_app_limited" => {
+                flow.rate.as_ref()?.shown().is_none_or(|shown| shown.app_limited).into()
+            }
             "dsack_dups" => stats.dsacks,
             "rcv_ooopack" => stats.out_of_order,
             "snd_wnd" => flow.snd_wnd,

@@ -20,6 +20,8 @@ pub(crate) struct EcnState {
     pub(crate) ok: bool,
     /// A segment came with an ECN field.
     pub(crate) seen: bool,
+    /// Segments that came with CE.
+    pub(crate) received_ce: u64,
     /// The segment in hand came with CE.
     pub(crate) marked: bool,
     /// ACKs echo until the peer says that it has reduced its window.

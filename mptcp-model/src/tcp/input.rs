@@ -93,12 +93,14 @@ impl Flow {
         self.judge_handshake(options);
         // The SYN or SYN/ACK.
         self.delivered += 1;
+        self.rto_stats.repaired(now);
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.guess_mss(self.mss_now(0));
         let options = if self.ts_ok { 12 } else { 0 };
         let advertised = u32::from(self.params.mss).saturating_sub(options);
-        self.recv.start_right_sizing(now, (10 * u64::from(advertised)).min(self.recv.ssthresh));
+        let first = if self.recv.fixed_ratio { self.mss_now(0) } else { advertised };
+        self.recv.start_right_sizing(now, (10 * u64::from(first)).min(self.recv.ssthresh));
         if self.recv.fixed_ratio {
             self.recv.settle(advertised);
         } else {
@@ -181,6 +183,11 @@ impl Flow {
             // Simultaneous open (RFC 9293, figure 8).
             self.state = TcpState::SynReceived;
             self.handshake_due = true;
+            if self.fast_open.octets == 0 {
+                // The SYN/ACK stands for the SYN, and is not its repetition.
+                self.queue.sent.clear();
+                self.snd_nxt = 0;
+            }
             return Outcome { acceptable: true, ..Outcome::default() };
         }
         self.snd_una = segment.ack.to_offset(self.params.iss, self.snd_nxt).max(1) as u64;
@@ -319,14 +326,22 @@ impl Flow {
                 outcome.acceptable = false;
                 return outcome;
             }
-            if let Some(first) = self.queue.sent.pop_front() {
-                self.queue.retrans_out = 0;
-                self.queue.lost_out = 0;
-                if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
-                    let rtt = now.saturating_since(first.sent_at);
-                    self.rtt.sample_min(now, rtt);
-                    self.rtt.sample(rtt, 1, 1);
-                }
+            let first = self.queue.sent.pop_front();
+            self.queue.retrans_out = 0;
+            self.queue.lost_out = 0;
+            let once = first.filter(|first| !first.flags.has(super::sendq::SegFlags::EVER_RETRANS));
+            let rtt = match once {
+                Some(first) => Some(now.saturating_since(first.sent_at)),
+                // Repeated, or not kept (`tcp_synack_rtt_meas`).
+                None => timestamps.and_then(|(_, ecr)| self.ts_sample(now, ecr)),
+            };
+            if let Some(rtt) = rtt {
+                self.rtt.sample_min(now, rtt);
+                self.rtt.sample(rtt, 1, 1);
+            }
+            if !self.passive {
+                // The SYN was delivered, and below the SYN/ACK is counted.
+                self.delivered += 1;
             }
             self.snd_una = 1;
             self.xmit_timer = None;
@@ -452,6 +467,10 @@ impl Flow {
     /// Our FIN was acknowledged.
     pub(crate) fn fin_acked(&mut self, now: Instant) {
         match self.state {
+            TcpState::FinWait1 if self.orphaned && self.config.no_fin_wait => {
+                self.answer_with_reset(self.snd_nxt);
+                self.finish(CloseReason::Normal);
+            }
             TcpState::FinWait1 => {
                 self.state = TcpState::FinWait2;
                 self.state_timer = Some(now + self.config.fin_timeout);

@@ -76,7 +76,7 @@ impl Flow {
         let per_segment = data.next_power_of_two() + SK_BUFF;
         let segments = self.window.cwnd.max(10).max(self.reordering + 1);
         // `bbr_sndbuf_expand`: a window of two products in flight, and a half more on its way there.
-        let factor = if self.rate.is_some() { 3 } else { 2 };
+        let factor = if self.by_rate { 3 } else { 2 };
         factor * u64::from(segments) * per_segment
     }
 

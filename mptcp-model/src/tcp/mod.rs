@@ -19,9 +19,10 @@ mod output;
 mod path_mtu;
 mod predicted;
 mod rack;
-mod rate;
+pub(crate) mod rate;
 mod receive;
 mod recovery;
+mod rto_stats;
 pub mod rtt;
 mod scoreboard;
 pub(crate) mod sendq;
@@ -308,6 +309,8 @@ pub struct Flow {
     pub(crate) cwnd_stamp: Instant,
     pub(crate) validate_due: bool,
     pub(crate) delivered: u64,
+    /// Of these, by acknowledgments that echoed congestion.
+    pub(crate) delivered_ce: u64,
     /// Bytes acknowledged since the last loss and between the last two (for OLIA).
     pub(crate) acked_since_loss: u64,
     pub(crate) acked_between_losses: u64,
@@ -317,8 +320,10 @@ pub struct Flow {
     /// When to send what pacing held back.
     pub(crate) pace_timer: Instant,
     paced: bool,
-    /// For an algorithm that controls by the rate of delivery.
-    rate: Option<Box<RateSampler>>,
+    /// The algorithm controls by the rate of delivery.
+    by_rate: bool,
+    /// For such an algorithm, or for `TCP_INFO`.
+    pub(crate) rate: Option<Box<RateSampler>>,
 
     pub(crate) rtt: RttEstimator,
     pub(crate) recv: Receiver,
@@ -340,11 +345,16 @@ pub struct Flow {
     invalid_answered: Option<Instant>,
     /// Opened by the peer.
     pub(crate) passive: bool,
+    /// The application closed a socket of TCP.
+    pub(crate) orphaned: bool,
+    /// The third ACK came, and data is waited for (`TCP_DEFER_ACCEPT`).
+    pub(crate) deferred: bool,
     /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
     pub(crate) received_at: Instant,
 
     pub(crate) ecn: ecn::EcnState,
     pub(crate) chrono: chrono::Chrono,
+    pub(crate) rto_stats: rto_stats::RtoStats,
     pub(crate) fast_open: fast_open::FastOpen,
 
     /// Segments asked for that are not data: SYN, reset.
@@ -396,6 +406,7 @@ impl Flow {
         let recv = Receiver::new(&config, params.mss);
         let reordering = config.reordering;
         let controls = cc.controls();
+        let samples = controls || config.rate_samples;
         Self {
             peer_mss: config.user_mss.unwrap_or(536),
             path_mss: u16::MAX,
@@ -454,13 +465,15 @@ impl Flow {
             cwnd_stamp: now,
             validate_due: false,
             delivered: 0,
+            delivered_ce: 0,
             acked_since_loss: 0,
             acked_between_losses: 0,
             pacing_rate: u64::MAX,
             pace_until: Instant::ZERO,
             pace_timer: Instant::FAR_FUTURE,
             paced: config.pacing || controls,
-            rate: controls.then(Box::default),
+            by_rate: controls,
+            rate: samples.then(Box::default),
             rtt,
             recv,
             xmit_timer: None,
@@ -473,9 +486,12 @@ impl Flow {
             last_ack_received: now,
             invalid_answered: None,
             passive: state == TcpState::SynReceived,
+            orphaned: false,
+            deferred: false,
             received_at: now,
             ecn: ecn::EcnState::default(),
             chrono: chrono::Chrono::default(),
+            rto_stats: rto_stats::RtoStats::default(),
             fast_open: fast_open::FastOpen::default(),
             handshake_due: true,
             bare_ack_due: false,

@@ -316,7 +316,7 @@ impl Flow {
             }
             Some(Forced::Tail) => {
                 let tail = self.cut_tail(mss);
-                if let Some(plan) = tail.and_then(|index| self.retransmit(now, index)) {
+                if let Some(plan) = tail.and_then(|index| self.resend(now, index)) {
                     self.rearm_after_probe(now);
                     return Some(plan);
                 }
@@ -429,6 +429,19 @@ impl Flow {
     }
 
     fn retransmit(&mut self, now: Instant, index: usize) -> Option<Plan> {
+        let plan = self.resend(now, index)?;
+        let seg = self.queue.sent.get_mut(index)?;
+        if !seg.flags.has(SegFlags::RETRANS) {
+            seg.flags.0 |= SegFlags::RETRANS;
+            self.queue.retrans_out += 1;
+        }
+        self.retrans_stamp.get_or_insert(now);
+        self.undo_retrans = self.undo_retrans.max(0) + 1;
+        Some(plan)
+    }
+
+    /// Send a segment again, which a loss probe does without more (`__tcp_retransmit_skb`).
+    fn resend(&mut self, now: Instant, index: usize) -> Option<Plan> {
         let una = self.snd_una;
         let order = self.queue.next_order();
         let seg = self.queue.sent.get_mut(index)?;
@@ -437,23 +450,14 @@ impl Flow {
             seg.start += cut;
             seg.len -= cut as u16;
         }
-        let newly = !seg.flags.has(SegFlags::RETRANS);
         let before = seg.order;
-        seg.flags.0 |= SegFlags::RETRANS | SegFlags::EVER_RETRANS;
+        seg.flags.0 |= SegFlags::EVER_RETRANS;
         seg.sent_at = now;
         seg.order = order;
         let seg = *seg;
-        if newly {
-            self.queue.retrans_out += 1;
-        }
         let rank = self.queue.rank.unwrap_or(order);
         self.queue.retransmitted.push_back(Resent { start: seg.start, order, rank });
         self.queue.retransmitted_to = self.queue.retransmitted_to.max(seg.end());
-        self.retrans_stamp.get_or_insert(now);
-        if self.undo_retrans < 0 {
-            self.undo_retrans = 0;
-        }
-        self.undo_retrans += 1;
         self.stats.retransmitted += 1;
         self.stats.bytes_retrans += u64::from(seg.payload());
         let mut flags = TcpFlags::ACK;
@@ -496,7 +500,7 @@ impl Flow {
         if shift < 32 {
             bytes += gso >> shift;
         }
-        let floor = if self.rate.is_some() { self.cc.burst_floor() } else { self.config.min_burst };
+        let floor = if self.by_rate { self.cc.burst_floor() } else { self.config.min_burst };
         (bytes.min(gso) as u32 / mss).max(floor)
     }
 
@@ -824,7 +828,7 @@ impl Flow {
         } else {
             self.cwnd_used = self.cwnd_used.max(out);
             let idle = now.saturating_since(self.cwnd_stamp);
-            if self.config.slow_start_after_idle && idle >= self.rtt.rto() && self.rate.is_none() {
+            if self.config.slow_start_after_idle && idle >= self.rtt.rto() && !self.by_rate {
                 self.application_limited(now);
             }
             if self.wants_space && self.queue.unsent.is_empty() {
@@ -853,7 +857,7 @@ impl Flow {
         let idle = now.saturating_since(self.last_send);
         self.cc.on_transmit_start(&mut self.window, now, idle);
         let rto = self.rtt.rto();
-        let kept = self.subordinate || self.rate.is_some();
+        let kept = self.subordinate || self.by_rate;
         if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 || kept {
             return;
         }
@@ -899,8 +903,8 @@ impl Flow {
 
     /// The header of a segment with an ACK leaves.
     pub(crate) fn note_sent(&mut self, kind: PlanKind) {
-        // A SYN/ACK leaves before there is a socket to count it, and an answer by reset without one.
-        let bare = kind == PlanKind::SynAck || (kind == PlanKind::Reset && self.reset_bare);
+        // The SYN/ACK of a passive open leaves before there is a socket to count it, and an answer by reset without one.
+        let bare = (kind == PlanKind::SynAck && self.passive) || (kind == PlanKind::Reset && self.reset_bare);
         self.stats.segs_out += u64::from(!bare);
         if kind != PlanKind::Syn {
             self.recv.note_ack_sent();

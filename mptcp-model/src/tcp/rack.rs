@@ -146,7 +146,7 @@ impl Flow {
             if self.ca_state != CaState::Recovery {
                 self.enter_recovery(now, false, me, paths);
                 // A timer, not an ACK, started the episode: the window follows the flight.
-                if self.rate.is_none() {
+                if !self.by_rate {
                     self.prr_reduce(1, 0, &Tally::default());
                 }
             }

@@ -29,9 +29,18 @@ pub(super) struct Delivery {
     pub(super) app_limited: bool,
 }
 
+/// A rate for `TCP_INFO`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// Segments delivered.
+    pub(crate) delivered: u64,
+    pub(crate) interval: Duration,
+    pub(crate) app_limited: bool,
+}
+
 /// Takes the samples of one flow.
 #[derive(Debug, Default)]
-pub(super) struct RateSampler {
+pub(crate) struct RateSampler {
     /// Transmissions in their order, from number `first` on; those delivered or sent anew are gone.
     departures: VecDeque<Option<Departure>>,
     first: u32,
@@ -39,6 +48,8 @@ pub(super) struct RateSampler {
     pub(super) delivered_at: Instant,
     /// The application had nothing more to send until so much is delivered.
     app_limited_until: Option<u64>,
+    /// The last rate that the path showed, or a higher one that the application's data allowed.
+    shown: Option<Shown>,
     /// The newest segment delivered by this ACK.
     newest: Option<(u32, Departure)>,
 }
@@ -107,13 +118,30 @@ impl RateSampler {
         let sending = newest.sent_at.saturating_since(newest.flight_began);
         let acknowledging = now.saturating_since(newest.delivered_at);
         let interval = sending.max(acknowledging);
-        Delivery {
-            prior_delivered: newest.delivered,
-            delivered: delivered - newest.delivered,
-            // Faster than light: ACKs of retransmissions or of data that was there before.
-            interval: (interval >= min_rtt && !interval.is_zero()).then_some(interval),
-            app_limited: newest.app_limited,
+        // Faster than light: ACKs of retransmissions or of data that was there before.
+        let interval = (interval >= min_rtt && !interval.is_zero()).then_some(interval);
+        let (count, app_limited) = (delivered - newest.delivered, newest.app_limited);
+        if let Some(interval) = interval {
+            self.show(Shown { delivered: count, interval, app_limited });
         }
+        Delivery { prior_delivered: newest.delivered, delivered: count, interval, app_limited }
+    }
+
+    /// A rate that the application limited counts only if it is no lower (`tcp_rate_gen`).
+    fn show(&mut self, shown: Shown) {
+        let lower = self.shown.is_some_and(|old| {
+            let product =
+                |one: Shown, other: Shown| u128::from(one.delivered) * u128::from(other.interval.as_nanos());
+            product(shown, old) < product(old, shown)
+        });
+        if !(shown.app_limited && lower) {
+            self.shown = Some(shown);
+        }
+    }
+
+    /// The rate for `TCP_INFO`.
+    pub(crate) const fn shown(&self) -> Option<Shown> {
+        self.shown
     }
 }
 

@@ -165,7 +165,8 @@ impl Receiver {
             drs_mark: 0,
             drs_time: Instant::ZERO,
         };
-        receiver.window_clamp = receiver.window_of(rcvbuf);
+        receiver.window_clamp =
+            receiver.window_of(rcvbuf).min(config.window_clamp.map_or(u64::MAX, u64::from));
         // Whole segments (`tcp_select_initial_window`); the field of a SYN holds no more than 64 KiB.
         let initial = receiver.window_clamp.min(u64::from(config.initial_window_limit));
         let mss = u64::from(mss);

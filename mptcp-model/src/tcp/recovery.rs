@@ -120,6 +120,9 @@ impl Flow {
             self.note_reordering(low);
         }
         self.delivered += u64::from(tally.delivered);
+        if tally.echo_congestion {
+            self.delivered_ce += u64::from(tally.delivered);
+        }
         self.update_reo_wnd(tally.data_acked || tally.data_sacked);
         if self.snd_una == self.snd_nxt && self.fin_sent {
             self.fin_acked(now);
@@ -409,7 +412,7 @@ impl Flow {
     }
 
     pub(super) fn end_reduction(&mut self, now: Instant) {
-        if self.rate.is_none()
+        if !self.by_rate
             && self.window.ssthresh < Window::INFINITE_SSTHRESH
             && (self.ca_state == CaState::Cwr || self.undo_marker != 0)
         {
@@ -452,6 +455,9 @@ impl Flow {
     pub(super) fn set_ca_state(&mut self, state: CaState) {
         let old = self.ca_state;
         self.cc.on_state_change(&mut self.window, old, state);
+        if old == CaState::Loss && state != old {
+            self.rto_stats.repaired(self.received_at);
+        }
         self.ca_state = state;
     }
 
@@ -505,7 +511,11 @@ impl Flow {
         if let Some(rtt) = event.rtt {
             self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         }
-        if self.rate.is_some() {
+        if let Some(rate) = self.rate.as_mut().filter(|_| !self.by_rate) {
+            let min_rtt = self.rtt.min_rtt().unwrap_or(Duration::ZERO);
+            rate.sample(now, tally.delivered, self.delivered, min_rtt);
+        }
+        if self.by_rate {
             self.control_by_rate(&event, lost, tally);
         } else if matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
             self.prr_reduce(tally.delivered, lost, tally);

@@ -86,12 +86,19 @@ impl Flow {
                 outcome.closed = true;
                 return outcome;
             }
+            if !self.passive {
+                self.rto_stats.expired(now, self.retries == 0);
+            }
             self.retries += 1;
             // The first timeouts of a SYN do not back off (`tcp_syn_linear_timeouts`).
             if self.state == TcpState::SynReceived || self.retries > self.config.syn_linear_timeouts {
                 self.rtt.back_off();
             }
-            self.handshake_due = true;
+            // Not while data is waited for, but before that is given up (`syn_ack_recalc`).
+            self.handshake_due = !self.deferred || self.retries >= self.config.defer_accept;
+            if !self.handshake_due {
+                self.arm_rto(now);
+            }
             outcome.rto = Some(self.rtt.rto());
             return outcome;
         }
@@ -105,6 +112,7 @@ impl Flow {
             return outcome;
         }
         self.enter_loss(now, me, paths);
+        self.rto_stats.expired(now, self.retries == 0);
         if self.retries == 0 {
             self.first_timeout = Some(now);
         }

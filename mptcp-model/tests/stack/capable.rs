@@ -1,6 +1,6 @@
 //! What is said and answered when a connection begins, and what is not taken.
 
-use mptcp_model::config::{MptcpConfig, Profile};
+use mptcp_model::config::{MptcpConfig, Profile, TcpConfig};
 use mptcp_model::mptcp::{Mode, State};
 use mptcp_model::wire::{DataNumber, MpOption, TcpFlags};
 
@@ -368,8 +368,10 @@ fn half_a_handshake_replayed_is_reset_or_challenged() {
 
 #[test]
 fn full_listeners_drop_requests_and_joins() {
-    // CAP-27, TCP-01
-    let mut peer = Peer::established_server(&bare());
+    // CAP-27, TCP-01: without SYN cookies
+    let mut setup = bare();
+    setup.tcp.syn_cookies = 0;
+    let mut peer = Peer::established_server(&setup);
     let join = peer.join_syn(2, 7, false);
     let key = peer.host_key;
     let offer = peer.capable(None, None);
@@ -520,4 +522,35 @@ fn a_wrong_acknowledgment_during_the_handshake_is_reset_and_changes_nothing() {
     peer.send(Seg::ack(0, 1, 77));
     peer.run(sim_core::Duration::from_secs(100));
     assert_eq!(peer.host.bindings(), (0, 0));
+}
+
+#[test]
+fn a_connection_whose_request_was_not_kept_is_like_any_other() {
+    // CAP-05, CAP-06, TCP-30
+    for profile in [Profile::LinuxUpstream, Profile::LinuxOot] {
+        let config = MptcpConfig::new(profile);
+        let cookies = Setup::default().tcp;
+        let mut pair = Pair::new(&Setup {
+            tcp: TcpConfig { syn_cookies: 2, ..cookies },
+            client_config: config.clone(),
+            server_config: config,
+            ..Setup::default()
+        });
+        pair.run_ms(100);
+        pair.send(200_000);
+        pair.run_ms(1_000);
+        let server = pair.server_connection();
+        assert_eq!((server.mode(), pair.read), (Mode::Multipath, 200_000), "{profile:?}");
+        assert_eq!(server.subflows().len(), 2, "{profile:?}");
+        // The out-of-tree kernel keeps a queue of its own for joins.
+        let joins = u64::from(profile == Profile::LinuxUpstream);
+        let stats = pair.server.stats();
+        let counts = (stats.syn_cookies_sent, stats.syn_cookies_received, stats.syn_cookies_failed);
+        assert_eq!(counts, (1 + joins, 1 + joins, 0), "{profile:?}");
+        let (now, accepted) = (pair.now, pair.accepted.expect("accepted"));
+        pair.client.close(now, pair.socket);
+        pair.server.close(now, accepted);
+        pair.run_ms(200_000);
+        assert_eq!((pair.client.bindings(), pair.server.bindings()), ((0, 0), (0, 0)), "{profile:?}");
+    }
 }

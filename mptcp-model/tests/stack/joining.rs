@@ -449,3 +449,18 @@ fn what_a_reset_subflow_held_leaves_at_once_on_another() {
     let mapping = sent[0].dss().mapping.expect("mapped");
     assert_eq!((mapping.dsn.expand(peer.host_number(0)), mapping.ssn), (peer.host_number(0), 1));
 }
+
+#[test]
+fn a_request_that_the_peer_gives_up_makes_nobody_send_data_again() {
+    // FB-13, JOIN-12: it never was a subflow, so nothing was lost with it
+    let mut peer = server();
+    peer.write(1_000);
+    peer.take();
+    let syn = peer.join_syn(2, 77, false);
+    let join = peer.open(1, std::slice::from_ref(&syn));
+    assert_eq!(peer.story(), ["1 S. MP_JOIN16"]);
+    peer.send(Seg::ack(join, 1, 0).flags(TcpFlags::RST));
+    peer.run_ms(50);
+    assert_eq!(peer.story(), [""; 0]);
+    assert_eq!(peer.connection().stats().reinjected_bytes, 0);
+}

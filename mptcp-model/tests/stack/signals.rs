@@ -359,6 +359,23 @@ fn an_infinite_mapping_is_taken_on_a_lone_subflow_only() {
 }
 
 #[test]
+fn the_out_of_tree_kernel_takes_an_infinite_mapping_and_leaves_the_other_subflows() {
+    // MAL-28: as long as the initial subflow carried all there was
+    let mut config = MptcpConfig::new(Profile::LinuxOot);
+    config.version = 1;
+    config.checksum = false;
+    let mut two = joined(&Setup { server_config: config, ..bare() });
+    let option = infinite(&two, 10, 11);
+    two.send(Seg::ack(0, 11, 1).data(10, 50).with(option));
+    assert_eq!((two.connection().mode(), two.verified()), (Mode::Plain, 60));
+    two.take();
+    two.send(Seg::ack(1, 1, 1));
+    assert_eq!(two.story(), ["1 R"], "the other is gone");
+    two.send(Seg::ack(0, 61, 1).data(60, 5));
+    assert_eq!(two.verified(), 65);
+}
+
+#[test]
 fn there_is_no_fallback_once_data_was_sent_twice() {
     // FB-13
     let mut peer = server();

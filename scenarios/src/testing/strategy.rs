@@ -70,7 +70,14 @@ fn outage() -> impl Strategy<Value = Outage> {
 fn middlebox() -> impl Strategy<Value = BoxSpec> {
     let spec = |kind: &'static str, parameters: String| BoxSpec { kind, parameters };
     prop_oneof![
-        (400_u32..1400).prop_map(move |size| spec("split", format!("size = {size}"))),
+        (400_u32..1400, select(vec!["all", "first", "last"])).prop_map(move |(size, options)| {
+            spec("split", format!("size = {size}, options = \"{options}\""))
+        }),
+        // What is merged must fit the links.
+        (600_u32..1_400, 1_u32..20, select(vec!["first", "last"])).prop_map(move |(size, wait, options)| {
+            spec("coalesce", format!("size = {size}, wait = \"{wait} ms\", options = \"{options}\""))
+        }),
+        edited_options().prop_map(move |parameters| spec("options", parameters)),
         (0_u32..200, select(vec!["both", "receiver", "sender"]), any::<bool>()).prop_map(
             move |(skip, victim, swallow)| {
                 spec("reset", format!("victim = \"{victim}\", swallow = {swallow}, skip = {skip}, limit = 1"))
@@ -95,6 +102,26 @@ fn middlebox() -> impl Strategy<Value = BoxSpec> {
             }
         ),
     ]
+}
+
+/// Options that are lost or moved on some packets, or on all from one on. None says what nobody said: zeroes in a DSS
+/// would be an infinite mapping.
+fn edited_options() -> impl Strategy<Value = String> {
+    let options =
+        vec!["mptcp", "mp_capable", "mp_join", "dss", "add_addr", "mp_fastclose", "sack", "timestamps"];
+    (
+        select(options),
+        select(vec!["blank", "remove", "move-last"]),
+        prop_oneof![Just(0), 0_u32..100],
+        prop_oneof![2 => 1_u32..30, 1 => Just(0)],
+        select(vec!["both", "forward", "backward"]),
+    )
+        .prop_map(|(option, action, skip, limit, direction)| {
+            format!(
+                "option = \"{option}\", action = \"{action}\", skip = {skip}, limit = {limit}, \
+                 direction = \"{direction}\""
+            )
+        })
 }
 
 fn phase() -> impl Strategy<Value = Phase> {

@@ -45,6 +45,8 @@ struct Flow {
     from: Option<(Seq, Seq)>,
     /// Initial sequence number of the peer.
     peer_isn: Option<Seq>,
+    /// End of what this host sent.
+    sent_to: Option<Seq>,
     /// An established segment went out without any MPTCP option: it is TCP for ever.
     plain: bool,
 }
@@ -165,21 +167,28 @@ impl Flow {
         if segment.flags.rst() {
             return;
         }
-        if segment.flags.syn() {
+        // What acknowledges octets never sent came around a box that renumbers, and is not accepted.
+        if segment.flags.contains(TcpFlags::ACK) && self.sent_to.is_some_and(|to| to.before(segment.ack)) {
+            return;
+        }
+        // Of a SYN that is repeated, the first counts.
+        if segment.flags.syn() && self.peer_isn != Some(segment.seq) {
             self.peer_scale = window_scale(segment);
             self.peer_isn = Some(segment.seq);
         }
         let window = self.peer_window(segment);
-        // Of segments that acknowledge nothing new, only later ones or a larger window count.
+        // Of segments that acknowledge nothing new, only later ones or a larger window count; the last one may have
+        // been outside the own window, and not have counted.
         let (wl1, una) = self.from.unwrap_or((segment.seq, segment.ack));
         let news = self.from.is_none()
             || una.before(segment.ack)
             || wl1.before(segment.seq)
-            || (wl1 == segment.seq && window > self.window);
+            || (una == segment.ack && window > self.window);
         if news {
             self.window = window;
             let una = if una.before(segment.ack) { segment.ack } else { una };
-            self.from = Some((segment.seq, una));
+            // What acknowledges nothing yet says nothing of it.
+            self.from = segment.flags.contains(TcpFlags::ACK).then_some((segment.seq, una));
         }
         if segment.flags.ack() {
             let edge = segment.ack.wrapping_add(self.peer_window(segment));
@@ -194,14 +203,19 @@ impl Flow {
     fn sends(&mut self, segment: &TcpSegment) -> Vec<&'static str> {
         let mut found = Vec::new();
         let flags = segment.flags;
-        if flags.syn() {
-            self.own_scale = window_scale(segment);
-            return found;
-        }
+        let end = segment.seq.wrapping_add(segment.payload.len());
         if flags.rst() {
             return found;
         }
-        let end = segment.seq.wrapping_add(segment.payload.len());
+        if flags.syn() {
+            self.own_scale = window_scale(segment);
+            self.sent_to = Some(end.wrapping_add(1));
+            return found;
+        }
+        let to = end.wrapping_add(u32::from(flags.fin()));
+        if self.sent_to.is_none_or(|known| known.before(to)) {
+            self.sent_to = Some(to);
+        }
         if !segment.payload.is_empty() && self.edge.is_some_and(|edge| edge.before(end)) {
             found.push("INV-04: data beyond the window of the subflow");
         }
@@ -220,7 +234,12 @@ impl Stream {
         let dss = segment.options.mptcp().find_map(|option| match option {
             MpOption::Dss(dss) => Some(dss),
             MpOption::Capable { version, sender_key: Some(key), .. } => {
-                self.own_base.get_or_insert_with(|| first_number(version, key));
+                // A SYN/ACK after a reset has another key.
+                let number = first_number(version, key);
+                if segment.flags.syn() {
+                    self.own_base = Some(number);
+                }
+                self.own_base.get_or_insert(number);
                 None
             }
             _ => None,
@@ -275,7 +294,11 @@ impl Stream {
         for option in segment.options.mptcp() {
             match option {
                 MpOption::Capable { version, sender_key: Some(key), data_len, .. } => {
-                    let dsn = *self.base.get_or_insert_with(|| first_number(version, key));
+                    let number = first_number(version, key);
+                    if flags.syn() {
+                        self.base = Some(number);
+                    }
+                    let dsn = *self.base.get_or_insert(number);
                     self.first_window = self.first_window.max(window);
                     if let Some(len) = data_len {
                         self.note_received(dsn, u64::from(len));

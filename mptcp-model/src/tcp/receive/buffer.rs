@@ -97,7 +97,8 @@ impl Receiver {
         if !config.window_scaling {
             return 0;
         }
-        let space = u64::from(config.rmem[2].max(config.core_rmem_max));
+        let space = config.rmem[2].max(config.core_rmem_max).min(config.window_clamp.unwrap_or(u32::MAX));
+        let space = u64::from(space);
         let bits = 64 - space.leading_zeros() as i32;
         (bits - 16).clamp(0, 14) as u8
     }
@@ -229,6 +230,16 @@ impl Receiver {
         self.window_clamp = self.window_of(self.rcvbuf);
         self.ssthresh = self.rcv_wnd;
         self.reserve_segment();
+    }
+
+    /// The application bounds the window (`tcp_set_window_clamp`).
+    pub(crate) fn set_user_clamp(&mut self, clamp: u64) {
+        if clamp < self.window_clamp {
+            self.ssthresh = self.ssthresh.min(clamp);
+        } else {
+            self.ssthresh = self.ssthresh.max(self.rcv_wnd.min(clamp));
+        }
+        self.window_clamp = clamp;
     }
 
     /// What the buffer backs has changed (`tcp_set_window_clamp`): what was offered already counts as granted.

@@ -10,7 +10,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// The options that are simulated: level, name, option.
-const OPTIONS: [(&str, &str, SocketOption); 39] = [
+const OPTIONS: [(&str, &str, SocketOption); 42] = [
     ("SOL_SOCKET", "SO_REUSEADDR", SocketOption::ReuseAddress),
     ("SOL_SOCKET", "SO_ERROR", SocketOption::Error),
     ("SOL_SOCKET", "SO_SNDBUF", SocketOption::SendBuffer),
@@ -42,6 +42,8 @@ const OPTIONS: [(&str, &str, SocketOption); 39] = [
     ("SOL_SOCKET", "SO_RCVLOWAT", SocketOption::Plain(PlainOption::ReceiveLowWater)),
     ("SOL_SOCKET", "SO_ZEROCOPY", SocketOption::Plain(PlainOption::ZeroCopy)),
     ("SOL_TCP", "TCP_LINGER2", SocketOption::Plain(PlainOption::Linger2)),
+    ("SOL_TCP", "TCP_DEFER_ACCEPT", SocketOption::Plain(PlainOption::DeferAccept)),
+    ("SOL_TCP", "TCP_WINDOW_CLAMP", SocketOption::Plain(PlainOption::WindowClamp)),
     ("SOL_TCP", "TCP_QUICKACK", SocketOption::Plain(PlainOption::QuickAck)),
     ("SOL_TCP", "TCP_NOTSENT_LOWAT", SocketOption::Plain(PlainOption::NotSentLowWater)),
     ("SOL_TCP", "TCP_INQ", SocketOption::Plain(PlainOption::Inq)),
@@ -49,6 +51,7 @@ const OPTIONS: [(&str, &str, SocketOption); 39] = [
     ("SOL_IPV6", "IPV6_TCLASS", SocketOption::Plain(PlainOption::Tos)),
     ("SOL_IP", "IP_TTL", SocketOption::Plain(PlainOption::Ttl)),
     ("SOL_IP", "IP_FREEBIND", SocketOption::Plain(PlainOption::FreeBind)),
+    ("SOL_IP", "IP_RECVERR", SocketOption::Plain(PlainOption::ReceiveErrors)),
     ("SOL_IP", "IP_MTU_DISCOVER", SocketOption::Plain(PlainOption::MtuDiscover)),
 ];
 

@@ -23,6 +23,22 @@ use crate::words::{self, Flag};
 /// Limits of the helper scripts.
 const HELPER_LIMITS: Limits = Limits { subflows: 8, add_addr_accepted: 8 };
 
+/// A counter: its name in `nstat`, and how to read it.
+type Counter = (&'static str, fn(&Host) -> u64);
+
+/// The counters there are.
+const COUNTERS: [Counter; 5] = [
+    ("MPTcpExtMPCapableSYNRX", |host| of_connections(host, |stats| stats.capable_syn_received)),
+    ("MPTcpExtMPCapableFallbackACK", |host| of_connections(host, |stats| stats.capable_fallback_ack)),
+    ("TcpExtSyncookiesSent", |host| host.stats().syn_cookies_sent),
+    ("TcpExtSyncookiesRecv", |host| host.stats().syn_cookies_received),
+    ("TcpExtSyncookiesFailed", |host| host.stats().syn_cookies_failed),
+];
+
+fn of_connections(host: &Host, field: fn(&ConnectionStats) -> u64) -> u64 {
+    host.connections().map(|(_, connection)| field(&connection.stats())).sum()
+}
+
 /// The host and what new sockets are made with.
 pub(super) struct Stack {
     pub(super) host: Host,
@@ -36,7 +52,7 @@ pub(super) struct Stack {
     endpoints: EndpointTable,
     manager: Arc<Mutex<PathManagerConfig>>,
     /// Counters at the last `nstat -n`.
-    counted: [u64; 2],
+    counted: [u64; COUNTERS.len()],
 }
 
 impl Stack {
@@ -57,6 +73,7 @@ impl Stack {
         let tcp = TcpConfig {
             timer_tick: Some(Duration::from_millis(1)),
             frame_memory: FrameMemory::Tun,
+            rate_samples: true,
             ..TcpConfig::new(Profile::LinuxUpstream)
         };
         Self {
@@ -70,7 +87,7 @@ impl Stack {
             scheduler: "default",
             endpoints: EndpointTable::default(),
             manager: Arc::default(),
-            counted: [0; 2],
+            counted: [0; COUNTERS.len()],
         }
     }
 
@@ -130,17 +147,13 @@ impl Stack {
         }
     }
 
-    fn counters(&self) -> [u64; 2] {
-        let of = |field: fn(&ConnectionStats) -> u64| {
-            self.host.connections().map(|(_, connection)| field(&connection.stats())).sum()
-        };
-        [of(|stats| stats.capable_syn_received), of(|stats| stats.capable_fallback_ack)]
+    fn counters(&self) -> [u64; COUNTERS.len()] {
+        COUNTERS.map(|(_, of)| of(&self.host))
     }
 
     fn check_counter(&self, name: &str, expected: u64) -> Result<(), Complaint> {
-        const NAMES: [&str; 2] = ["MPTcpExtMPCapableSYNRX", "MPTcpExtMPCapableFallbackACK"];
-        let Some(index) = NAMES.iter().position(|known| *known == name) else {
-            let known = format!("counted are {}", NAMES.join(", "));
+        let Some(index) = COUNTERS.iter().position(|(known, _)| *known == name) else {
+            let known = format!("counted are {}", COUNTERS.map(|(name, _)| name).join(", "));
             return Err(Complaint::new(format!("counter `{name}` is not counted"), known));
         };
         let seen = self.counters()[index] - self.counted[index];
@@ -297,6 +310,7 @@ impl Stack {
                     )
                 })?;
             }
+            ("net.ipv4.tcp_syncookies", SysctlValue::Number(value)) => tcp.syn_cookies = small(*value),
             ("net.ipv4.tcp_ecn", SysctlValue::Number(value @ 0..=2)) => tcp.ecn = small(*value),
             ("net.ipv4.tcp_min_tso_segs", SysctlValue::Number(value)) => tcp.min_burst = bytes(*value).max(1),
             ("net.ipv4.tcp_fin_timeout", SysctlValue::Number(value)) => {
@@ -332,8 +346,7 @@ impl Stack {
                 | "net.ipv4.tcp_mem"
                 | "net.ipv4.tcp_no_metrics_save"
                 | "net.ipv4.tcp_pacing_ca_ratio"
-                | "net.ipv4.tcp_pacing_ss_ratio"
-                | "net.ipv4.tcp_syncookies",
+                | "net.ipv4.tcp_pacing_ss_ratio",
                 _,
             ) => {}
             _ => return Err(unable()),
