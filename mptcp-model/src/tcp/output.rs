@@ -576,7 +576,7 @@ impl Flow {
             {
                 return false;
             }
-            self.split_point(&chunk, nagle, most, mss, window_end)
+            self.split_point(&chunk, nagle, is_last, most, mss, window_end)
         };
         if limit == 0 {
             return false;
@@ -611,7 +611,15 @@ impl Flow {
     }
 
     /// How much of a chunk to hand down (`tcp_mss_split_point`).
-    fn split_point(&self, chunk: &Chunk, nagle: bool, segments: u32, mss: u32, window_end: u64) -> u32 {
+    fn split_point(
+        &self,
+        chunk: &Chunk,
+        nagle: bool,
+        is_last: bool,
+        segments: u32,
+        mss: u32,
+        window_end: u64,
+    ) -> u32 {
         let window = (window_end - chunk.start).min(u64::from(u32::MAX)) as u32;
         let most = mss.saturating_mul(segments);
         let needed = chunk.len.min(window);
@@ -619,6 +627,8 @@ impl Flow {
             return most;
         }
         let partial = needed % mss;
+        // What ends a chunk that others follow goes along.
+        let nagle = nagle && (is_last || needed < chunk.len);
         if nagle && self.nagle_holds(partial != 0) && needed > partial {
             return needed - partial;
         }
