@@ -47,7 +47,7 @@ impl Connection {
             self.take_data_ack_first(now, index, segment, &parsed);
         }
         let was = self.subflows[index].flow.state();
-        let bare_ack = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted_ack(segment);
+        let predicted = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted(segment);
         let map = self.announced_mapping(index, segment, &parsed);
         // Only data asks for space.
         let space = if segment.payload.is_empty() { ReceiveSpace::NONE } else { self.receive_space(index) };
@@ -58,7 +58,7 @@ impl Connection {
         let around = Surroundings { now, me, paths: &self.views, space, map };
         let mut outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed);
         if outcome.acceptable && !outcome.reset && !segment.flags.syn() {
-            if !segment.payload.is_empty() || segment.flags.fin() {
+            if (!segment.payload.is_empty() || segment.flags.fin()) && !predicted {
                 self.transmit_recovery(now, index);
                 self.push_before_data(now, index, &parsed);
             }
@@ -98,7 +98,7 @@ impl Connection {
                 } else if outcome.fin && !self.stays_half_closed() {
                     self.subflow_fin(now, index);
                 }
-                if !bare_ack {
+                if !(predicted && segment.payload.is_empty()) {
                     self.acknowledge_if_due(now, index);
                 }
                 self.revive(index);

@@ -71,7 +71,7 @@ impl Connection {
     ) {
         let me = self.refresh_view(index);
         let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
-        let bare = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted_ack(segment);
+        let bare = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted(segment);
         self.subflows[index].flow.take_predicted_ack(&around, segment, options);
         if self.mode == Mode::Multipath {
             self.take_data_ack(now, index, options.data_ack);

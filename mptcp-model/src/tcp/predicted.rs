@@ -69,12 +69,11 @@ impl Flow {
         start
     }
 
-    /// Whether the header prediction of Linux takes this segment as a bare acknowledgment, after which it does not
-    /// ask whether an ACK of its own is due (`tcp_rcv_established`).
-    pub(crate) fn is_predicted_ack(&self, segment: &TcpSegment) -> bool {
+    /// Whether the header prediction of Linux takes this segment: after a bare acknowledgment it does not ask whether an
+    /// ACK of its own is due, and data it queues before it looks at the acknowledgment (`tcp_rcv_established`).
+    pub(crate) fn is_predicted(&self, segment: &TcpSegment) -> bool {
         let options = if self.ts_ok { 12 } else { 0 };
         self.state == TcpState::Established
-            && segment.payload.is_empty()
             && segment.flags.without(TcpFlags::PSH) == TcpFlags::ACK
             && segment.seq == Seq::from_offset(self.recv.irs, self.recv.rcv_nxt)
             && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
