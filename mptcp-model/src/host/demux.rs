@@ -60,6 +60,8 @@ impl FlowKey {
 impl Host {
     pub(super) fn bind_flow(&mut self, key: FlowKey, socket: SocketId, subflow: u32) {
         self.flows.insert(key, (socket, subflow));
+        // An earlier flow between the same ends may be remembered.
+        self.recent[key.slot()] = None;
         if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
             entry.bound.push(key);
         }
@@ -80,6 +82,20 @@ impl Host {
 
     pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
         let key = FlowKey::of(packet.ip.dst, segment.dst_port, packet.ip.src, segment.src_port);
+        if !self.handle_in_flow(now, packet, segment, key) {
+            self.handle_stray(now, packet, segment, key);
+        }
+    }
+
+    /// Hands a segment to its flow; false if there is none.
+    #[inline(always)]
+    pub(super) fn handle_in_flow(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        segment: &TcpSegment,
+        key: FlowKey,
+    ) -> bool {
         if let Some((socket, subflow)) = self.find_flow(key)
             && let Some(connection) = self.connection_mut(socket)
             && !connection.is_gone(subflow)
@@ -87,9 +103,9 @@ impl Host {
             if connection.state() == State::Opening
                 && (self.defers(socket, segment) || self.overflows(socket, segment))
             {
-                return;
+                return true;
             }
-            let Some(connection) = self.connection_mut(socket) else { return };
+            let Some(connection) = self.connection_mut(socket) else { return true };
             let attention = if packet.ip.ecn == Ecn::Ce {
                 connection.handle_marked_segment(now, subflow as usize, segment)
             } else {
@@ -103,9 +119,9 @@ impl Host {
                 Attention::Any => self.activate(socket),
                 Attention::Deadline(at) => self.arm(socket, at),
             }
-            return;
+            return true;
         }
-        self.handle_stray(now, packet, segment, key);
+        false
     }
 
     /// Whether the third ACK of a connection is passed over because data is to come first (`TCP_DEFER_ACCEPT`).

@@ -377,7 +377,7 @@ impl Host {
         }
         let syn = implied_syn(segment, &parsed, encoded.unwrap_or_default(), mss);
         if self.reopen(now, (local, remote), segment, syn, listener, key, (iss, ts_offset)) {
-            self.handle_tcp(now, packet, segment);
+            self.handle_in_flow(now, packet, segment, key);
         }
         true
     }

@@ -554,3 +554,18 @@ fn a_connection_whose_request_was_not_kept_is_like_any_other() {
         assert_eq!((pair.client.bindings(), pair.server.bindings()), ((0, 0), (0, 0)), "{profile:?}");
     }
 }
+
+#[test]
+fn a_cookie_opens_a_connection_again_right_behind_the_reset_of_the_first() {
+    // TCP-30
+    let setup = bare();
+    let mut peer =
+        Peer::of_server(&Setup { tcp: TcpConfig { syn_cookies: 2, ..setup.tcp.clone() }, ..setup });
+    peer.open(0, &[]);
+    peer.send(Seg::ack(0, 1, 1));
+    let first = peer.id();
+    peer.send_at_once([Seg::ack(0, 1, 1).flags(TcpFlags::RST), Seg::ack(0, 1, 1)]);
+    assert_eq!(peer.host.connections().count(), 2);
+    let open = peer.host.connections().filter(|(_, connection)| connection.state() == State::Established);
+    assert_eq!(open.filter(|(socket, _)| *socket != first).count(), 1);
+}

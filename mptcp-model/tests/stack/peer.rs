@@ -345,6 +345,20 @@ impl Peer {
 
     /// A segment with these options, whatever they are.
     pub(crate) fn send_with(&mut self, seg: Seg, options: TcpOptions) {
+        let packet = self.packet(seg, options);
+        self.deliver(&packet);
+    }
+
+    /// These without options, so close to each other that the host sends nothing in between.
+    pub(crate) fn send_at_once(&mut self, segs: impl IntoIterator<Item = Seg>) {
+        for seg in segs {
+            let packet = self.packet(seg, TcpOptions::new());
+            self.host.handle_packet(self.now, InterfaceId(0), &packet);
+        }
+        self.flush();
+    }
+
+    fn packet(&self, seg: Seg, options: TcpOptions) -> Packet {
         let wire = self.flows[seg.flow];
         let ack = match wire.irs {
             Some(irs) if seg.flags.ack() => irs.wrapping_add(seg.ack),
@@ -361,8 +375,7 @@ impl Peer {
             options,
             payload: seg.payload,
         };
-        let packet = Packet { ip: IpHeader::new(wire.peer.ip(), wire.host.ip()), body: Body::Tcp(segment) };
-        self.deliver(&packet);
+        Packet { ip: IpHeader::new(wire.peer.ip(), wire.host.ip()), body: Body::Tcp(segment) }
     }
 
     pub(crate) fn deliver(&mut self, packet: &Packet) {

@@ -171,8 +171,9 @@ impl Flow {
         if segment.flags.contains(TcpFlags::ACK) && self.sent_to.is_some_and(|to| to.before(segment.ack)) {
             return;
         }
-        // Of a SYN that is repeated, the first counts.
-        if segment.flags.syn() && self.peer_isn != Some(segment.seq) {
+        // Of a SYN that is repeated, even with another number by a box on its way, the first that was answered counts.
+        let answered = self.peer_isn.is_some() && self.sent_to.is_some();
+        if segment.flags.syn() && self.peer_isn != Some(segment.seq) && !answered {
             self.peer_scale = window_scale(segment);
             self.peer_isn = Some(segment.seq);
         }
