@@ -97,8 +97,7 @@ impl Connection {
             }
             self.subflows[index].flow.queue.rank_below();
             while let Some(plan) = self.next_plan(index, now, extra) {
-                let packet = self.emit(index, &plan, now);
-                self.left.push((index, packet));
+                self.leave(index, &plan, now);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::subflow::Bare;
 use super::{Connection, Mode, Role, Stage};
 use crate::crypto;
 use crate::crypto::Version;
-use crate::tcp::{Mapping, Plan, PlanKind, fast_open};
+use crate::tcp::{Flow, Mapping, Plan, PlanKind, fast_open};
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, TcpOption, TcpOptions};
 
 impl Connection {
@@ -139,11 +139,8 @@ impl Connection {
             self.reset_options(index, &mut further, options.is_empty());
             let flow = &self.subflows[index].flow;
             let reports = !flow.reset_bare && flow.sack_ok && flow.recv.has_sacks();
-            let room = options.remaining().saturating_sub(further.len() + 4) / 8;
-            if reports && room > 0 {
-                fits(options.push_nop());
-                fits(options.push_nop());
-                fits(options.push_sack(&flow.recv.sack_blocks(room.min(4))));
+            if reports {
+                push_sacks(options, flow, further.len());
             }
             further.iter().for_each(|option| fits(options.push(&option)));
             return;
@@ -166,12 +163,7 @@ impl Connection {
         let flow = &self.subflows[index].flow;
         if flow.sack_ok && flow.recv.has_sacks() {
             // The MPTCP option has priority; SACK takes what is left (TCP-05).
-            let room = options.remaining().saturating_sub(reserved + 4) / 8;
-            if room > 0 {
-                fits(options.push_nop());
-                fits(options.push_nop());
-                fits(options.push_sack(&flow.recv.sack_blocks(room.min(4))));
-            }
+            push_sacks(options, flow, reserved);
         }
         match mptcp {
             Part::None => {}
@@ -377,6 +369,16 @@ impl Connection {
             len,
             checksum: self.checksum.then(|| crypto::dss_checksum(dsn, ssn, len, sum)),
         }
+    }
+}
+
+/// What waits out of order, as far as `reserved` octets for other options leave room.
+fn push_sacks(options: &mut TcpOptions, flow: &Flow, reserved: usize) {
+    let room = options.remaining().saturating_sub(reserved + 4) / 8;
+    if room > 0 {
+        fits(options.push_nop());
+        fits(options.push_nop());
+        fits(options.push_sack(&flow.recv.sack_blocks(room.min(4))));
     }
 }
 

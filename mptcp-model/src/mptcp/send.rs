@@ -205,8 +205,7 @@ impl Connection {
             return;
         };
         while let Some(plan) = self.subflows[0].flow.poll_push(now, mss, push) {
-            let packet = self.emit(0, &plan, now);
-            self.left.push((0, packet));
+            self.leave(0, &plan, now);
             if push == Push::Burst && self.subflows[0].flow.burst_is_over() {
                 return;
             }

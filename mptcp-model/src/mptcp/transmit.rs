@@ -42,8 +42,7 @@ impl Connection {
     pub(super) fn transmit_recovery(&mut self, now: Instant, index: usize) {
         let mss = self.subflows[index].flow.mss_now(self.dss_room());
         while let Some(plan) = self.subflows[index].flow.poll_recovery(now, mss) {
-            let packet = self.emit(index, &plan, now);
-            self.left.push((index, packet));
+            self.leave(index, &plan, now);
         }
     }
 
@@ -53,10 +52,15 @@ impl Connection {
         for index in 0..self.subflows.len() {
             let mss = self.subflows[index].flow.mss_now(extra);
             while let Some(plan) = self.subflows[index].flow.poll_push(now, mss, Push::Pending) {
-                let packet = self.emit(index, &plan, now);
-                self.left.push((index, packet));
+                self.leave(index, &plan, now);
             }
         }
+    }
+
+    /// A segment leaves before what else the event that is looked at makes due.
+    pub(super) fn leave(&mut self, index: usize, plan: &Plan, now: Instant) {
+        let packet = self.emit(index, plan, now);
+        self.left.push((index, packet));
     }
 
     /// What a subflow sends next.

@@ -221,6 +221,14 @@ impl Flow {
         timestamps.is_some_and(|(val, _)| self.recv.ts_recent.wrapping_sub(val).cast_signed() > 0)
     }
 
+    /// Offsets of the first number of a segment and of the one after its last, SYN and FIN counted.
+    fn span_of(&self, segment: &TcpSegment) -> (i64, i64) {
+        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
+        let flags = segment.flags;
+        let end = start + i64::from(segment.payload.len()) + i64::from(flags.fin()) + i64::from(flags.syn());
+        (start, end)
+    }
+
     /// Acceptability (RFC 9293, section 3.10.7.4; Linux `tcp_sequence`).
     fn is_in_window(&self, start: i64, end: i64) -> bool {
         let window_end = self.recv.rcv_nxt as i64 + self.recv.receive_window() as i64;
@@ -231,8 +239,7 @@ impl Flow {
     /// (`tcp_validate_incoming`).
     pub(crate) fn validates(&self, segment: &TcpSegment, options: &ParsedOptions) -> bool {
         let flags = segment.flags;
-        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
-        let end = start + i64::from(segment.payload.len()) + i64::from(flags.fin());
+        let (start, end) = self.span_of(segment);
         self.is_synchronized()
             && flags.ack()
             && !(flags.rst() || flags.syn())
@@ -249,8 +256,7 @@ impl Flow {
         let now = around.now;
         let flags = segment.flags;
         let len = segment.payload.len();
-        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
-        let end = start + i64::from(len) + i64::from(flags.fin()) + i64::from(flags.syn());
+        let (start, end) = self.span_of(segment);
         let rcv_nxt = self.recv.rcv_nxt as i64;
 
         if self.is_outdated(options) && !flags.rst() {
@@ -376,8 +382,7 @@ impl Flow {
         let now = around.now;
         let flags = segment.flags;
         let len = segment.payload.len();
-        let start = segment.seq.to_offset(self.recv.irs, self.recv.rcv_nxt);
-        let end = start + i64::from(len) + i64::from(flags.fin()) + i64::from(flags.syn());
+        let (start, end) = self.span_of(segment);
         let rcv_nxt = self.recv.rcv_nxt as i64;
         if len > 0 {
             self.stats.data_segs_in += 1;

@@ -331,12 +331,13 @@ impl Flow {
             None => {}
         }
         let held = self.pace_until > now && self.paced;
-        if self.rexmit == Rexmit::Lost {
-            if !held && let Some(plan) = self.retransmit_lost(now, mss) {
+        if self.rexmit != Rexmit::None {
+            if self.rexmit == Rexmit::Lost
+                && !held
+                && let Some(plan) = self.retransmit_lost(now, mss)
+            {
                 return Some(plan);
             }
-            self.recovery_is_over();
-        } else if self.rexmit == Rexmit::New {
             self.recovery_is_over();
         }
         // What could not leave waits for an event that may change that.
