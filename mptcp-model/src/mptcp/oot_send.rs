@@ -117,7 +117,7 @@ impl Connection {
         let copies = self.scheduler.copies();
         while let Some((source, index, held)) = self.next_segment(now, &mut views) {
             let len = (held.end - held.start) as u32;
-            let done = u64::from(self.hand_down(index, held.start, len));
+            let done = u64::from(self.hand_down(index, self.segment_size(index), held.start, len));
             if done == 0 {
                 break;
             }
@@ -420,7 +420,8 @@ impl Connection {
         let active = self.subflows.iter().enumerate().rev().filter(|(_, subflow)| subflow.is_active());
         let mut views: Views = active.map(|(index, subflow)| subflow.scheduler_view(index, extra)).collect();
         let Some(index) = self.pick_for(now, &mut views, Some(held)) else { return false };
-        let done = self.hand_down(index, held.start, (held.end - held.start) as u32);
+        let mss = self.segment_size(index);
+        let done = self.hand_down(index, mss, held.start, (held.end - held.start) as u32);
         if done == 0 {
             return false;
         }

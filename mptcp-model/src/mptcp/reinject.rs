@@ -12,9 +12,11 @@ impl Connection {
             if !usable || !subflow.is_active() || !subflow.flow.has_send_memory() {
                 continue;
             }
+            let mss = self.segment_size(other);
             let mut done = 0;
             while done < len {
-                let part = self.hand_down(other, data + done, (len - done).min(u64::from(u32::MAX)) as u32);
+                let left = (len - done).min(u64::from(u32::MAX)) as u32;
+                let part = self.hand_down(other, mss, data + done, left);
                 if part == 0 {
                     break;
                 }

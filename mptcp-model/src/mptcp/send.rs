@@ -274,17 +274,18 @@ impl Connection {
             {
                 self.subflows[before].flow.mark_push();
             }
-            let copied = self.push_to(index, pick.exact);
+            let Some(view) = views.iter_mut().find(|view| view.index == index) else { break };
+            let copied = self.push_to(index, view.mss, pick.exact);
             if copied == 0 {
                 break;
             }
             pushed = Some(index);
+            self.subflows[index].update_room(view);
             if copies {
                 self.copy_to_others(index, next, copied);
-            }
-            // Without copies, only this subflow has changed.
-            for view in views.iter_mut().filter(|view| copies || view.index == index) {
-                *view = self.subflows[view.index].scheduler_view(view.index, extra);
+                for view in &mut views {
+                    self.subflows[view.index].update_room(view);
+                }
             }
         }
         if let Some(index) = pushed {
@@ -298,7 +299,7 @@ impl Connection {
 
     /// Give one burst to a subflow (`__subflow_push_pending`). Returns the octets handed down.
     #[inline]
-    fn push_to(&mut self, index: usize, exact: bool) -> u64 {
+    fn push_to(&mut self, index: usize, mss: u32, exact: bool) -> u64 {
         let before = self.send.burst;
         while let Some(&fragment) = self.send.fragments.get(self.send.pending) {
             let mut sent = fragment.sent;
@@ -306,7 +307,7 @@ impl Connection {
                 let most = if exact { self.send.burst.max(0) as u32 } else { u32::MAX };
                 let len = (fragment.len - sent).min(most);
                 let data = fragment.start + u64::from(sent);
-                let done = if len > 0 { self.hand_down(index, data, len) } else { 0 };
+                let done = if len > 0 { self.hand_down(index, mss, data, len) } else { 0 };
                 if done == 0 {
                     break;
                 }
@@ -329,12 +330,11 @@ impl Connection {
         (before - self.send.burst) as u64
     }
 
-    /// Map up to `len` octets from position `data` to a subflow (`mptcp_sendmsg_frag`). Returns how many.
+    /// Map up to `len` octets from position `data` to a subflow whose segments take `mss` (`mptcp_sendmsg_frag`).
+    /// Returns how many.
     #[inline(always)]
-    pub(super) fn hand_down(&mut self, index: usize, data: u64, len: u32) -> u32 {
-        let extra = self.dss_room();
+    pub(super) fn hand_down(&mut self, index: usize, mss: u32, data: u64, len: u32) -> u32 {
         let flow = &mut self.subflows[index].flow;
-        let mss = flow.mss_now(extra);
         let goal = if self.out_of_tree { mss } else { flow.size_goal(mss) };
         let room = if self.out_of_tree { Some(0) } else { flow.tail_room(data, goal) };
         if room.is_none() {
@@ -365,6 +365,11 @@ impl Connection {
         let tail = self.subflows[index].flow.tail_map().filter(|_| extends);
         let (start, total) = tail.map_or((data, len), |map| (map.data, map.len + len));
         self.payload(start, total).sum()
+    }
+
+    /// Payload of a full segment of a subflow.
+    pub(super) fn segment_size(&self, index: usize) -> u32 {
+        self.subflows[index].flow.mss_now(self.dss_room())
     }
 
     /// Octets that the DSS of a data segment takes, padded (`mptcp_established_options_dss`).
@@ -560,8 +565,9 @@ impl Connection {
         if let Some(index) = target {
             let mut done = 0;
             let limit = if self.checksum { fragment.len } else { fragment.sent };
+            let mss = self.segment_size(index);
             while done < limit {
-                let part = self.hand_down(index, fragment.start + u64::from(done), limit - done);
+                let part = self.hand_down(index, mss, fragment.start + u64::from(done), limit - done);
                 if part == 0 {
                     break;
                 }

@@ -179,18 +179,15 @@ impl Subflow {
     #[inline]
     pub(crate) fn scheduler_view(&self, index: usize, extra: u32) -> SchedulerView {
         let flow = &self.flow;
-        let mss = flow.mss_now(extra);
-        let waiting = flow.queue.in_flight() + flow.unsent_segments(mss);
-        let queued = flow.send_memory();
-        SchedulerView {
+        let mut view = SchedulerView {
             index,
             backup: self.is_backup(),
-            queued,
-            has_memory: queued < flow.sndbuf,
+            queued: 0,
+            has_memory: false,
             pacing_rate: flow.pacing_rate,
             srtt: flow.rtt.srtt(),
-            cwnd_room: flow.window.cwnd.saturating_sub(waiting),
-            mss,
+            cwnd_room: 0,
+            mss: flow.mss_now(extra),
             in_loss: flow.in_loss(),
             potentially_failed: self.potentially_failed,
             used: false,
@@ -198,9 +195,21 @@ impl Subflow {
             cwnd: flow.window.cwnd,
             ssthresh: flow.window.ssthresh,
             in_flight: flow.queue.in_flight(),
-            outstanding: flow.queue.write_end - flow.snd_una.min(flow.queue.write_end),
+            outstanding: 0,
             rttvar: flow.rtt.mean_deviation(),
-        }
+        };
+        self.update_room(&mut view);
+        view
+    }
+
+    /// What data handed down changes of a view.
+    #[inline]
+    pub(crate) fn update_room(&self, view: &mut SchedulerView) {
+        let flow = &self.flow;
+        view.queued = flow.send_memory();
+        view.has_memory = view.queued < flow.sndbuf;
+        view.cwnd_room = view.cwnd.saturating_sub(view.in_flight + flow.unsent_segments(view.mss));
+        view.outstanding = flow.queue.write_end - flow.snd_una.min(flow.queue.write_end);
     }
 
     pub(crate) fn view(&self) -> SubflowView {

@@ -40,7 +40,7 @@ impl Connection {
 
     /// What an acknowledgment makes a subflow send again leaves before the data that came with it is looked at.
     pub(super) fn transmit_recovery(&mut self, now: Instant, index: usize) {
-        let mss = self.subflows[index].flow.mss_now(self.dss_room());
+        let mss = self.segment_size(index);
         while let Some(plan) = self.subflows[index].flow.poll_recovery(now, mss) {
             self.leave(index, &plan, now);
         }
@@ -48,9 +48,8 @@ impl Connection {
 
     /// What was just handed down leaves at once.
     pub(super) fn transmit_pushed(&mut self, now: Instant) {
-        let extra = self.dss_room();
         for index in 0..self.subflows.len() {
-            let mss = self.subflows[index].flow.mss_now(extra);
+            let mss = self.segment_size(index);
             while let Some(plan) = self.subflows[index].flow.poll_push(now, mss, Push::Pending) {
                 self.leave(index, &plan, now);
             }
