@@ -7,7 +7,7 @@
 //! losses come one by one and are proportional to rates, as the laws of the papers assume, and a packet of 1500 bytes takes the
 //! time of 1500 bytes. The propagation delay of a path lies in front
 //! of its first link, together with a random delay of about one packet of the first link, which keeps flows from
-//! marching in step.
+//! marching in step; users whose algorithm goes by delay have none.
 
 use std::fmt::Write as _;
 
@@ -58,6 +58,13 @@ pub(super) struct Users {
     pub(super) until: f64,
 }
 
+impl Users {
+    /// Whether their algorithm takes a random delay for a queue.
+    fn go_by_delay(&self) -> bool {
+        matches!(self.algorithm.as_str(), "wvegas" | "vegas")
+    }
+}
+
 /// A network and who uses it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
@@ -67,7 +74,8 @@ pub(super) struct Network {
     pub(super) duration: f64,
     /// Settings of all hosts, as TOML.
     pub(super) defaults: &'static str,
-    /// Largest random delay of a sender in seconds; none is one packet of the first link of the path.
+    /// Largest random delay of a sender in seconds; none is one packet of the first link of the path, or nothing for who goes
+    /// by delay.
     pub(super) jitter: Option<f64>,
     /// Whether frames have the 14 octets of Ethernet.
     pub(super) ethernet: bool,
@@ -246,7 +254,7 @@ impl Network {
             let (mut sender_routes, mut receiver_routes) = (Vec::new(), Vec::new());
             let (mut sender_interfaces, mut receiver_interfaces) = (String::new(), String::new());
             let mut endpoints = Vec::new();
-            for (index, path) in users.paths.iter().enumerate() {
+            for index in 0..users.paths.len() {
                 let (near, far) = (sender_net(path_number), receiver_net(path_number));
                 sender_routes.push(format!("\"{far}.0/30 via {near}.2 dev c{index}\""));
                 receiver_routes.push(format!("\"{near}.0/30 via {far}.2 dev s{index}\""));
@@ -257,13 +265,7 @@ impl Network {
                         "{{ address = \"{far}.1\", id = {index}, flags = [\"signal\"], dev = \"s{index}\" }}"
                     ));
                 }
-                self.lay(
-                    &mut plan,
-                    path,
-                    path_number,
-                    &format!("{sender}:c{index}"),
-                    &format!("{receiver}:s{index}"),
-                );
+                self.lay(&mut plan, users, index, path_number);
                 path_number += 1;
             }
             let extra = users.paths.len().saturating_sub(1);
@@ -338,7 +340,9 @@ impl Network {
     }
 
     /// Lays a path from the sender's interface over its links to the receiver's.
-    fn lay(&self, plan: &mut Plan, path: &Path, number: usize, sender: &str, receiver: &str) {
+    fn lay(&self, plan: &mut Plan, users: &Users, index: usize, number: usize) {
+        let path = &users.paths[index];
+        let (sender, receiver) = (format!("{}-c:c{index}", users.name), format!("{}-s:s{index}", users.name));
         let (near, far) = (sender_net(number), receiver_net(number));
         let mut stations = Vec::new();
         for &link in &path.links {
@@ -362,7 +366,7 @@ impl Network {
         let on_links: f64 = path.links.iter().map(|&link| 2.0 * self.links[link].delay).sum();
         let jitter = path.links.iter().map(|&link| self.links[link].rate).find(|rate| *rate > 0.0);
         let jitter = jitter.map_or(0.0, |rate| PACKET_BITS / rate).min(path.rtt / 10.0);
-        let jitter = self.jitter.unwrap_or(jitter);
+        let jitter = self.jitter.unwrap_or(if users.go_by_delay() { 0.0 } else { jitter });
         let one_way = ((path.rtt - on_links) / 2.0).max(jitter);
         let entry = plan.interface(first, &format!("{near}.2/30"));
         let router = plan.routers[first].name.clone();
