@@ -172,6 +172,7 @@ fn link(link: &LinkOutcome) -> LinkSummary {
         drops_queue: drops(&[DropReason::QueueFull, DropReason::Aqm]),
         drops_loss: drops(&[DropReason::RandomLoss, DropReason::LossList]),
         drops_down: drops(&[DropReason::LinkDown]),
+        marked: link.stats.marked,
         backlog_max_bytes: link.stats.max_backlog.bytes.0,
     }
 }

@@ -132,6 +132,9 @@ pub struct LinkSummary {
     pub drops_loss: u64,
     /// Packets refused because the link was down.
     pub drops_down: u64,
+    /// Packets marked as having met congestion (CE).
+    #[serde(default)]
+    pub marked: u64,
     /// Most octets that ever waited.
     pub backlog_max_bytes: u64,
 }

@@ -72,6 +72,10 @@ pub struct TcpConfig {
     pub delack_min: Duration,
     /// Longest delayed-ACK timeout (`TCP_DELACK_MAX`).
     pub delack_max: Duration,
+    /// Whether a receiver tells of what came twice (`tcp_dsack`, RFC 2883).
+    pub dsack: bool,
+    /// Whether receive buffers grow with what arrives (`tcp_moderate_rcvbuf`).
+    pub moderate_rcvbuf: bool,
     /// ECN (`tcp_ecn`, RFC 3168): 0 is off, 1 asks for it, 2 grants it to those that ask.
     pub ecn: u8,
     /// Fast Open (`tcp_fastopen`, RFC 7413).
@@ -290,6 +294,8 @@ impl TcpConfig {
             initial_ssthresh: None,
             delack_min: Duration::from_millis(40),
             delack_max: Duration::from_millis(200),
+            dsack: true,
+            moderate_rcvbuf: true,
             ecn: 2,
             fast_open: FastOpenConfig::default(),
             syn_cookies: 1,
@@ -365,6 +371,11 @@ impl TcpConfig {
 }
 
 impl TcpConfig {
+    /// What a receive buffer may grow to, in bytes.
+    pub(crate) fn rcvbuf_max(&self) -> u64 {
+        u64::from(self.rmem[if self.moderate_rcvbuf { 2 } else { 1 }])
+    }
+
     /// When a timer set at `now` for `span` expires. The wheel has 63 slots of one tick, then 8 times coarser
     /// ones, and so on; a timer never expires early.
     #[must_use]

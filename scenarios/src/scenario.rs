@@ -180,6 +180,8 @@ pub struct LinkDirection {
     pub queue: QueueLimit,
     /// Drops before the queue is full.
     pub random_drop: Option<RandomDrop>,
+    /// Packets that wait when the next ECN-capable one is marked.
+    pub ecn_threshold: Option<u32>,
     /// Losses; each model is asked about every packet that leaves the queue.
     pub loss: Vec<Loss>,
     /// Largest extra delay; each packet's is uniform between zero and this.

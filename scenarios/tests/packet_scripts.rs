@@ -79,7 +79,7 @@ fn what_differs_is_told_with_its_line() {
 
 #[test]
 fn what_is_not_simulated_is_an_error() {
-    assert!(fails("+0 `sysctl -q net.ipv4.tcp_dsack=0`").contains("is not simulated"));
+    assert!(fails("+0 `sysctl -q net.ipv4.tcp_tso_win_divisor=4`").contains("is not simulated"));
     assert!(fails("+0 setsockopt(3, SOL_TCP, TCP_MD5SIG, [1], 4) = 0").contains("is not simulated"));
     assert!(fails("+0 send(3, ..., 10, MSG_ZEROCOPY) = 10").contains("not simulated"));
     assert!(

@@ -334,3 +334,29 @@ fn a_network_that_takes_no_time_is_told_apart_from_a_long_run() {
     assert_eq!((outcome.stop, ms(Some(outcome.ended_at))), (StopReason::Standstill, 0));
     assert_eq!(run(&text.replace("time = \"1 s\"", "bytes = \"1 MB\"")).stop, StopReason::FlowsFinished);
 }
+
+// TCP-21
+#[test]
+fn a_queue_that_marks_instead_of_dropping_is_heeded_by_hosts_with_ecn() {
+    let marking = |ecn: u32| {
+        let top = format!("[defaults.tcp]\ntcp_ecn = {ecn}");
+        let text = document(2, &top, &flow("bulk = { time = \"10 s\" }"));
+        run(&text.replace("queue = \"2 BDP\"", "queue = \"1000 packets\"\necn_threshold = 20"))
+    };
+    let sums = |outcome: &RunOutcome| {
+        let resent: u64 = only(outcome).subflows.iter().map(|subflow| subflow.retransmitted_segments).sum();
+        let forth = outcome.links.iter().filter(|link| link.direction == Direction::AtoB);
+        let (marked, most) = forth.fold((0, 0), |(marked, most), link| {
+            (marked + link.stats.marked, most.max(link.stats.max_backlog.packets))
+        });
+        (resent, marked, most)
+    };
+    let (resent, marked, most) = sums(&marking(1));
+    assert_eq!(resent, 0);
+    assert!(marked > 0);
+    // Slow start goes beyond the threshold by what is under way when the first mark comes.
+    assert!(most < 100, "{most} packets waited");
+    let (_, unmarked, most) = sums(&marking(0));
+    assert_eq!(unmarked, 0);
+    assert!(most > 100, "without ECN nothing keeps the queue short: {most} packets waited");
+}

@@ -186,6 +186,11 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         }
         let direction = &mut self.directions[index];
         let len = direction.frame_len(packet);
+        if direction.marks(now) && packet.ecn_capable() {
+            direction.stats.marked += 1;
+            self.pool.get_mut(&parcel).mark_ce();
+        }
+        let packet = self.pool.get(&parcel);
         let woken = match direction.admit(now, len, packet) {
             Ok(Admission::Arrives) => direction.enter(now, len, parcel.into_slot(), NO_SLOT),
             Ok(Admission::ArrivesTwice) => {

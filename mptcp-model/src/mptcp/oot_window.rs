@@ -27,7 +27,7 @@ impl Connection {
         }
         let Some(other) = self.other_receiver(index) else { return };
         let (shared_clamp, shared_bound) = other;
-        let total = (self.recv.rcvbuf + buffer).min(self.recv.rmem_max);
+        let total = (self.recv.rcvbuf + buffer).min(self.recv.rcvbuf_max);
         let recv = &mut self.subflows[index].flow.recv;
         if total > self.recv.rcvbuf {
             self.recv.rcvbuf = total;

@@ -124,6 +124,32 @@ impl Connection {
         self.send.sndbuf = bytes.into();
     }
 
+    /// `SO_RCVBUF`: the receive buffer is of this size from now on and does not grow.
+    pub(crate) fn set_rcvbuf(&mut self, bytes: u32) {
+        for subflow in &mut self.subflows {
+            subflow.flow.recv.fix_buffer(bytes.into());
+        }
+        self.recv.fix_buffer(bytes.into());
+    }
+
+    /// Size of the send buffer in bytes.
+    #[must_use]
+    pub fn sndbuf(&self) -> u64 {
+        match (self.mode, self.subflows.first()) {
+            (Mode::Plain, Some(subflow)) => subflow.flow.sndbuf,
+            _ => self.send.sndbuf,
+        }
+    }
+
+    /// Size of the receive buffer in bytes.
+    #[must_use]
+    pub fn rcvbuf(&self) -> u64 {
+        match (self.mode, self.subflows.first()) {
+            (Mode::Plain, Some(subflow)) => subflow.flow.recv.rcvbuf,
+            _ => self.recv.rcvbuf,
+        }
+    }
+
     /// What is queued leaves even if it fills no segment, as when `TCP_NODELAY` is set.
     pub(crate) fn push_small(&mut self) {
         for subflow in &mut self.subflows {

@@ -32,7 +32,7 @@ pub(crate) struct StreamReceiver {
     pub(crate) duplicate_bytes: u64,
     pub(crate) ooo_arrivals: u64,
     pub(super) rcvbuf: u64,
-    pub(super) rmem_max: u64,
+    pub(super) rcvbuf_max: u64,
     /// Segment size to count with where the share of payload is a setting.
     fixed_mss: Option<u64>,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`): what the subflows had when space was last
@@ -84,7 +84,7 @@ impl StreamReceiver {
             duplicate_bytes: 0,
             ooo_arrivals: 0,
             rcvbuf: u64::from(config.rmem[1]),
-            rmem_max: u64::from(config.rmem[2]),
+            rcvbuf_max: config.rcvbuf_max(),
             fixed_mss: None,
             ratio: 128,
             ooo_truesize: 0,
@@ -108,6 +108,12 @@ impl StreamReceiver {
     pub(super) fn start_fixed_sizing(&mut self, now: Instant, window: u64, mss: u64) {
         self.start_right_sizing(now, window);
         self.fixed_mss = Some(mss);
+    }
+
+    /// The application chooses the size of the buffer.
+    pub(super) fn fix_buffer(&mut self, bytes: u64) {
+        self.rcvbuf = bytes;
+        self.rcvbuf_max = bytes;
     }
 
     pub(crate) fn space(&self) -> ReceiveSpace {
@@ -243,13 +249,13 @@ impl StreamReceiver {
         self.drs_space = copied;
         if let Some(mss) = self.fixed_mss {
             let wanted = fixed_ratio_buffer(copied, old, mss, self.ratio);
-            self.rcvbuf = self.rcvbuf.max(wanted.min(self.rmem_max));
+            self.rcvbuf = self.rcvbuf.max(wanted.min(self.rcvbuf_max));
             return true;
         }
         // `mptcp_rcvbuf_grow`; what waits out of order counts with the subflows only (Linux 6.18.14).
         let window = copied << 1;
         let window = window + ((window * (copied - old) / old) << 1);
-        let wanted = ((window << 8) / self.ratio).min(self.rmem_max);
+        let wanted = ((window << 8) / self.ratio).min(self.rcvbuf_max);
         let grows = wanted > self.rcvbuf;
         self.rcvbuf = self.rcvbuf.max(wanted);
         grows

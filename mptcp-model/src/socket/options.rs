@@ -213,6 +213,9 @@ impl Sockets {
                     tcp.rmem = [bytes; 3];
                     tcp.core_rmem_max = bytes;
                 });
+                if let State::Connection(id) = socket.state {
+                    host.configure_later(id, |connection| connection.set_rcvbuf(bytes));
+                }
             }
             SocketOption::Keepalive
             | SocketOption::KeepaliveIdle
@@ -234,6 +237,10 @@ impl Sockets {
         }
         let tcp = &socket.options.tcp;
         let keepalive = socket.keepalive;
+        let connection = match socket.state {
+            State::Connection(id) => host.connection(id),
+            State::Fresh | State::Listening(_) => None,
+        };
         let number = |number: u64| OptionValue::Number(i64::try_from(number).unwrap_or(i64::MAX));
         Ok(match option {
             SocketOption::Plain(option) => OptionValue::Number(socket.plain(host, option)?),
@@ -251,8 +258,8 @@ impl Sockets {
             }
             SocketOption::UserTimeout => number(tcp.user_timeout.as_nanos() / 1_000_000),
             SocketOption::SynCount => number(tcp.syn_retries.into()),
-            SocketOption::SendBuffer => number(tcp.wmem[1].into()),
-            SocketOption::ReceiveBuffer => number(tcp.rmem[1].into()),
+            SocketOption::SendBuffer => number(connection.map_or(tcp.wmem[1].into(), Connection::sndbuf)),
+            SocketOption::ReceiveBuffer => number(connection.map_or(tcp.rmem[1].into(), Connection::rcvbuf)),
             SocketOption::Keepalive => number(tcp.keepalive.is_some().into()),
             SocketOption::KeepaliveIdle => number(keepalive.idle.as_nanos() / 1_000_000_000),
             SocketOption::KeepaliveInterval => number(keepalive.interval.as_nanos() / 1_000_000_000),
@@ -260,8 +267,7 @@ impl Sockets {
             SocketOption::Congestion => OptionValue::Text((socket.options.congestion)().name().to_owned()),
             SocketOption::MaxSegment => {
                 let user = u64::from(tcp.user_mss.unwrap_or(536));
-                let State::Connection(id) = socket.state else { return Ok(number(user)) };
-                let first = host.connection(id).and_then(|connection| connection.subflows().first());
+                let first = connection.and_then(|connection| connection.subflows().first());
                 number(first.map_or(user, |subflow| subflow.flow.mss_now(0).into()))
             }
             SocketOption::Error => OptionValue::Text(

@@ -1,7 +1,7 @@
 //! Explicit Congestion Notification (RFC 3168) of one flow: its negotiation, ECT(0) on new data, the echo of CE until
 //! the sender has answered with CWR, and the reduction that an echo asks for (TCP-21).
 //!
-//! Left out: Accurate ECN (RFC 9768), and routers that mark.
+//! Left out: Accurate ECN (RFC 9768).
 
 use sim_core::Instant;
 

@@ -63,6 +63,7 @@ pub(crate) struct Receiver {
     /// Receive buffer in bytes of memory (`sk_rcvbuf`).
     pub(crate) rcvbuf: u64,
     rmem_max: u64,
+    rcvbuf_max: u64,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
     pub(crate) scaling_ratio: u32,
     /// That share is a setting (`tcp_adv_win_scale`).
@@ -73,6 +74,7 @@ pub(crate) struct Receiver {
     sacks: [(u64, u64); 4],
     num_sacks: usize,
     dsack: Option<(u64, u64)>,
+    reports_duplicates: bool,
     /// What an ACK reports that leaves before the list of blocks changes (`tcp_sack_compress_send_ack`).
     flushed: Option<SackBlocks>,
     /// A compressed ACK leaves before a block at this place of the list, or behind it, begins or grows.
@@ -127,6 +129,7 @@ impl Receiver {
             window_clamp: 0,
             rcvbuf,
             rmem_max: u64::from(config.rmem[2]),
+            rcvbuf_max: config.rcvbuf_max(),
             scaling_ratio: 256 - (256 >> config.adv_win_scale.unwrap_or(1).min(8)),
             fixed_ratio: config.adv_win_scale.is_some(),
             ooo: VecDeque::new(),
@@ -135,6 +138,7 @@ impl Receiver {
             sacks: [(0, 0); 4],
             num_sacks: 0,
             dsack: None,
+            reports_duplicates: config.sack && config.dsack,
             flushed: None,
             blocks_expected: usize::from(config.comp_sack_blocks),
             fin_at: None,
@@ -202,7 +206,7 @@ impl Flow {
         if arrival.end() <= recv.rcv_nxt {
             // Old data: acknowledge at once, with a DSACK.
             if self.sack_ok {
-                recv.dsack = Some((arrival.start, arrival.end()));
+                recv.report_duplicate(arrival.start, arrival.end());
             }
             recv.enter_quickack(MAX_QUICKACKS);
             recv.ack_now = true;
@@ -237,7 +241,7 @@ impl Flow {
         }
         if arrival.start < recv.rcv_nxt {
             if self.sack_ok {
-                recv.dsack = Some((arrival.start, recv.rcv_nxt));
+                recv.report_duplicate(arrival.start, recv.rcv_nxt);
             }
             recv.ack_now = true;
             trim_front(&mut arrival, recv.rcv_nxt);

@@ -262,6 +262,9 @@ fn small(number: u32) -> u8 {
 fn tcp_config(profile: Profile, settings: &TcpSettings) -> TcpConfig {
     TcpConfig {
         sack: settings.tcp_sack,
+        dsack: settings.tcp_dsack,
+        moderate_rcvbuf: settings.tcp_moderate_rcvbuf,
+        ecn: small(settings.tcp_ecn),
         timestamps: settings.tcp_timestamps,
         window_scaling: settings.tcp_window_scaling,
         rmem: sizes(settings.tcp_rmem),
@@ -273,6 +276,8 @@ fn tcp_config(profile: Profile, settings: &TcpSettings) -> TcpConfig {
         slow_start_after_idle: settings.tcp_slow_start_after_idle,
         frto: settings.tcp_frto != 0,
         tail_loss_probe: settings.tcp_early_retrans >= 3,
+        static_reordering_window: settings.tcp_recovery & 2 != 0,
+        no_dup_thresh: settings.tcp_recovery & 4 != 0,
         reordering: settings.tcp_reordering,
         comp_sack_segments: small(settings.tcp_comp_sack_nr),
         comp_sack_delay: settings.tcp_comp_sack_delay,
@@ -305,10 +310,7 @@ fn warn(host: &Host, key: &str, profile: Profile, warnings: &mut Vec<String>) {
             warnings.push(format!("{key}.{name} has no effect: the simulated stack has no such choice"));
         }
     };
-    note(!tcp.tcp_moderate_rcvbuf, "tcp.tcp_moderate_rcvbuf");
-    note(!tcp.tcp_dsack, "tcp.tcp_dsack");
-    note(tcp.tcp_ecn == 1, "tcp.tcp_ecn");
-    note(tcp.tcp_recovery != usual.tcp_recovery, "tcp.tcp_recovery");
+    note(tcp.tcp_recovery & 1 != usual.tcp_recovery & 1, "tcp.tcp_recovery");
     note(tcp.tcp_autocorking != usual.tcp_autocorking, "tcp.tcp_autocorking");
     note(tcp.tcp_limit_output_bytes != usual.tcp_limit_output_bytes, "tcp.tcp_limit_output_bytes");
     note(host.rp_filter != RpFilter::Off, "rp_filter");

@@ -84,6 +84,7 @@ fn direction(direction: &LinkDirection, overhead: Bytes) -> DirectionConfig {
         random_drop: direction
             .random_drop
             .map(|drop| RandomDrop { places: drop.places, probability: drop.probability.as_f64() }),
+        mark_at: direction.ecn_threshold,
         loss: direction.loss.iter().map(loss).collect(),
         duplication: direction.duplicate.as_f64(),
         jitter: (!direction.jitter.is_zero()).then_some(Jitter {

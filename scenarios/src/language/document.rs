@@ -134,6 +134,8 @@ tables! {
         queue: Located<Text<Queue>>,
         /// Drops before the queue of either direction is full.
         random_drop: Located<RawRandomDrop>,
+        /// ECN-capable packets that find so many waiting are marked, in both directions. Default: none are.
+        ecn_threshold: Located<Text<Count>>,
         /// Largest extra delay of both directions.
         jitter: Located<Text<Time>>,
         /// Whether jitter may reorder.
@@ -166,6 +168,8 @@ tables! {
         queue: Located<Text<Queue>>,
         /// Drops before the queue is full.
         random_drop: Located<RawRandomDrop>,
+        /// ECN-capable packets that find so many waiting are marked.
+        ecn_threshold: Located<Text<Count>>,
         /// Largest extra delay.
         jitter: Located<Text<Time>>,
         /// Whether jitter may reorder.

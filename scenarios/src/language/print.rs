@@ -162,6 +162,7 @@ fn direction(direction: &LinkDirection) -> RawDirection {
             let probability = text(&drop.probability);
             RawRandomDrop { places: text(&drop.places), probability }.into()
         }),
+        ecn_threshold: direction.ecn_threshold.as_ref().map(Text::of),
         jitter: text(&direction.jitter),
         reorder: text(&direction.reorder),
         duplicate: text(&direction.duplicate),

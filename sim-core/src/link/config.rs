@@ -36,6 +36,9 @@ pub struct DirectionConfig {
     pub queue: QueueLimit,
     /// Drops before the queue is full.
     pub random_drop: Option<RandomDrop>,
+    /// A packet that finds so many waiting and is [capable](crate::Packet::ecn_capable) of it is marked as having met
+    /// congestion (RFC 3168), by the queue as it is, not by its average (RFC 8257, section 3.1).
+    pub mark_at: Option<u32>,
     /// Ways to lose a frame; it is lost if any of them says so, and each is asked about every frame the
     /// queue accepts.
     pub loss: Vec<Loss>,

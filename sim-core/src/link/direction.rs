@@ -24,6 +24,8 @@ pub(crate) struct LinkDirection {
     limit: Limit,
     /// Last places of the queue in which chance decides.
     random_places: u32,
+    /// Packets that wait when the next one is marked; the largest number marks none.
+    mark_at: u32,
     up: bool,
     overhead: u32,
     /// Where it ends.
@@ -96,6 +98,7 @@ impl LinkDirection {
             inside,
             limit: config.queue.into(),
             random_places: config.random_drop.map_or(0, |drop| drop.places),
+            mark_at: config.mark_at.unwrap_or(u32::MAX),
             up: true,
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
             to,
@@ -116,6 +119,18 @@ impl LinkDirection {
     #[inline(always)]
     pub(crate) fn frame_len<P: Packet>(&self, packet: &P) -> u32 {
         packet.wire_len().saturating_add(self.overhead)
+    }
+
+    /// Whether a packet that comes now is marked if it can be.
+    #[inline(always)]
+    pub(crate) fn marks(&mut self, now: Instant) -> bool {
+        self.mark_at != u32::MAX && self.is_congested(now)
+    }
+
+    #[cold]
+    fn is_congested(&mut self, now: Instant) -> bool {
+        self.catch_up(now);
+        self.serializer.busy_until() > now && self.backlog_now().packets >= self.mark_at
     }
 
     /// Decides about a frame; one that is let in must be [entered](Self::enter).

@@ -97,7 +97,7 @@ fn a_driver_sends_in_the_middle_of_a_run() {
     pipe.simulation.run_until(Instant::from_nanos(123));
     assert_eq!(pipe.simulation.now(), Instant::from_nanos(123));
     pipe.simulation.with_node(pipe.source, |_, ctx| {
-        ctx.send(PortId(0), Datagram { number: 8, len: 1000, shown: true });
+        ctx.send(PortId(0), Datagram::new(8, 1000));
     });
     assert_eq!(pipe.simulation.next_event(), Some(Instant::from_nanos(6_000_123)));
     assert_eq!(pipe.finish().arrivals(), [(6_000_123, 8)]);

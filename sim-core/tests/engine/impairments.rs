@@ -218,3 +218,20 @@ fn the_last_places_of_a_queue_are_filled_by_chance_that_rises_with_their_rank() 
     assert!((drops / expected - 1.0).abs() < 0.1, "{drops} for {expected}");
     assert!(pipe.dropped_numbers().iter().all(|number| number % 21 > 10));
 }
+
+#[test]
+fn capable_packets_that_find_the_threshold_waiting_are_marked_and_the_others_pass() {
+    let config = DirectionConfig {
+        rate: mbps(8),
+        queue: QueueLimit::packets(8),
+        mark_at: Some(3),
+        ..Default::default()
+    };
+    // At once: 0 is in transmission, 1 to 3 find fewer than three waiting, 9 and 10 find the queue full. 11 finds it empty.
+    let plan: Vec<_> = (0..11).map(|_| (0, 1000)).chain([(20_000_000, 1000)]).collect();
+    let pipe = Pipe::new(config, &plan).finish();
+    assert_eq!(pipe.simulation.observer().marked, [5, 7]);
+    assert_eq!(pipe.dropped_numbers(), [9, 10]);
+    let stats = pipe.simulation.link_stats(pipe.attachment.link, Direction::AtoB);
+    assert_eq!(stats.marked, 3, "the refused one was marked as well");
+}

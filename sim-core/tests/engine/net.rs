@@ -12,6 +12,14 @@ pub(crate) struct Datagram {
     pub(crate) len: u32,
     /// Whether the loss generator of the reference emulator sees it.
     pub(crate) shown: bool,
+    /// Whether it met congestion; those with odd numbers can tell.
+    pub(crate) marked: bool,
+}
+
+impl Datagram {
+    pub(crate) const fn new(number: u64, len: u32) -> Self {
+        Self { number, len, shown: true, marked: false }
+    }
 }
 
 impl Packet for Datagram {
@@ -24,10 +32,12 @@ impl Packet for Datagram {
     }
 
     fn ecn_capable(&self) -> bool {
-        false
+        self.number % 2 == 1
     }
 
-    fn mark_ce(&mut self) {}
+    fn mark_ce(&mut self) {
+        self.marked = true;
+    }
 
     fn digest(&self) -> u64 {
         self.number
@@ -100,7 +110,7 @@ impl Node<Datagram> for TestNode {
                     if at > now.as_nanos() {
                         return ctx.set_wakeup(Some(Instant::from_nanos(at)));
                     }
-                    ctx.send(PortId(0), Datagram { number: *sent as u64, len, shown: len > 60 });
+                    ctx.send(PortId(0), Datagram { shown: len > 60, ..Datagram::new(*sent as u64, len) });
                     *sent += 1;
                 }
             }
@@ -122,7 +132,7 @@ impl Node<Datagram> for TestNode {
         // A source says goodbye when its link goes down, and hello when it comes up.
         if let Self::Source { .. } = self {
             let number = if ctx.port_up(port) { 1_000 } else { 2_000 };
-            ctx.send(port, Datagram { number, len: 100, shown: true });
+            ctx.send(port, Datagram::new(number, 100));
         }
     }
 }
@@ -132,6 +142,8 @@ impl Node<Datagram> for TestNode {
 pub(crate) struct Recorder {
     pub(crate) sent: Vec<(u64, NodeId, u64)>,
     pub(crate) received: Vec<(u64, NodeId, u64)>,
+    /// Numbers of those received that were marked.
+    pub(crate) marked: Vec<u64>,
     pub(crate) dropped: Vec<(u64, Place, DropReason, u64)>,
 }
 
@@ -142,6 +154,7 @@ impl Observer<Datagram> for Recorder {
 
     fn received(&mut self, at: Instant, node: NodeId, _port: PortId, packet: &Datagram) {
         self.received.push((at.as_nanos(), node, packet.number));
+        self.marked.extend(packet.marked.then_some(packet.number));
     }
 
     fn dropped(&mut self, at: Instant, place: Place, reason: DropReason, packet: &Datagram) {

@@ -115,7 +115,7 @@ fn a_port_that_does_not_exist_drops_the_packet() {
     let node = simulation.add_node(TestNode::sink());
     simulation.with_node(node, |_, ctx| {
         assert!(!ctx.port_up(PortId(0)));
-        ctx.send(PortId(0), Datagram { number: 3, len: 1, shown: true });
+        ctx.send(PortId(0), Datagram::new(3, 1));
     });
     assert_eq!(simulation.packets_alive(), 0);
     let dropped = &simulation.observer().dropped;
@@ -138,9 +138,7 @@ fn the_pool_does_not_grow_once_the_pipe_is_full() {
 #[test]
 fn a_parcel_that_a_node_loses_shows_in_the_count() {
     let mut pipe = Pipe::new(DirectionConfig::default(), &[]);
-    let parcel = pipe
-        .simulation
-        .with_node(pipe.source, |_, ctx| ctx.hold(Datagram { number: 0, len: 1, shown: true }));
+    let parcel = pipe.simulation.with_node(pipe.source, |_, ctx| ctx.hold(Datagram::new(0, 1)));
     assert_eq!((pipe.simulation.packets_alive(), pipe.simulation.packets_in_flight()), (1, 0));
     pipe.simulation.with_node(pipe.source, |_, ctx| ctx.discard(parcel, DropReason::Filter));
     assert_eq!(pipe.simulation.packets_alive(), 0);

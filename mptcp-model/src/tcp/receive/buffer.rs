@@ -232,6 +232,12 @@ impl Receiver {
         self.reserve_segment();
     }
 
+    /// The application chooses the size of the buffer.
+    pub(crate) fn fix_buffer(&mut self, bytes: u64) {
+        self.rcvbuf = bytes;
+        self.rcvbuf_max = bytes;
+    }
+
     /// The application bounds the window (`tcp_set_window_clamp`).
     pub(crate) fn set_user_clamp(&mut self, clamp: u64) {
         if clamp < self.window_clamp {
@@ -275,7 +281,7 @@ impl Receiver {
             }
             self.memory_for(window)
         };
-        let rcvbuf = rcvbuf.min(self.rmem_max);
+        let rcvbuf = rcvbuf.min(self.rcvbuf_max);
         if rcvbuf > self.rcvbuf {
             self.rcvbuf = rcvbuf;
             self.window_clamp = self.window_of(rcvbuf);

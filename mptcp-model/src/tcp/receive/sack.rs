@@ -21,8 +21,25 @@ impl Receiver {
 
     /// The next ACK reports a duplicate (RFC 2883).
     pub(crate) fn note_duplicate(&mut self, start: u64, end: u64) {
-        self.dsack = Some((start, end));
+        self.report_duplicate(start, end);
         self.enter_quickack(MAX_QUICKACKS);
+    }
+
+    /// The next ACK tells of a duplicate, unless that is turned off (`tcp_dsack_set`).
+    pub(super) fn report_duplicate(&mut self, start: u64, end: u64) {
+        if self.reports_duplicates {
+            self.dsack = Some((start, end));
+        }
+    }
+
+    /// As [`report_duplicate`](Self::report_duplicate), together with what is to be told already (`tcp_dsack_extend`).
+    fn report_further_duplicate(&mut self, from: u64, to: u64) {
+        match self.dsack {
+            Some((low, high)) if from <= high && low <= to => {
+                self.dsack = Some((low.min(from), high.max(to)))
+            }
+            _ => self.report_duplicate(from, to),
+        }
     }
 
     pub(crate) fn has_sacks(&self) -> bool {
@@ -82,7 +99,7 @@ impl Receiver {
             stop += 1;
         }
         if stop > at && self.ranges[at].0 <= start && end <= self.ranges[at].1 {
-            self.dsack = Some((start, end));
+            self.report_duplicate(start, end);
             self.note_sack(start, end);
             return false;
         }
@@ -110,14 +127,14 @@ impl Receiver {
             && before.end() > start
         {
             let covered = before.start == start;
-            self.dsack = Some((start, if covered { before.end() } else { before.end().min(end) }));
+            self.report_duplicate(start, if covered { before.end() } else { before.end().min(end) });
         }
-        for other in self.ooo.range(next..).take_while(|other| other.start < end) {
-            let (from, to) = (other.start, other.end().min(end));
-            self.dsack = Some(match self.dsack {
-                Some((low, high)) if from <= high && low <= to => (low.min(from), high.max(to)),
-                _ => (from, to),
-            });
+        let mut index = next;
+        while let Some((from, to)) = self.ooo.get(index).map(|other| (other.start, other.end().min(end)))
+            && from < end
+        {
+            self.report_further_duplicate(from, to);
+            index += 1;
         }
     }
 
@@ -154,11 +171,7 @@ impl Receiver {
             self.ooo_bytes -= u64::from(arrival.payload.len());
             if arrival.start < self.rcv_nxt {
                 // What came in order came twice (`tcp_ofo_queue`).
-                let (from, to) = (arrival.start, arrival.end().min(self.rcv_nxt));
-                self.dsack = Some(match self.dsack {
-                    Some((low, high)) if from <= high && low <= to => (low.min(from), high.max(to)),
-                    _ => (from, to),
-                });
+                self.report_further_duplicate(arrival.start, arrival.end().min(self.rcv_nxt));
             }
             if arrival.end() <= self.rcv_nxt {
                 continue;

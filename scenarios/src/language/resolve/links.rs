@@ -54,6 +54,7 @@ fn link(context: &mut Context<'_>, located: &Located<RawLink>, index: usize, hos
         delay: raw.delay.clone(),
         queue: raw.queue.clone(),
         random_drop: raw.random_drop.clone(),
+        ecn_threshold: raw.ecn_threshold.clone(),
         jitter: raw.jitter.clone(),
         reorder: raw.reorder.clone(),
         duplicate: raw.duplicate.clone(),
@@ -104,6 +105,7 @@ fn direction(
     let (delay, delay_path) = pick!(delay);
     let (queue, queue_path) = pick!(queue);
     let (random_drop, random_drop_path) = pick!(random_drop);
+    let (threshold, threshold_path) = pick!(ecn_threshold);
     let (jitter, jitter_path) = pick!(jitter);
     let (reorder, reorder_path) = pick!(reorder);
     let (duplicate, duplicate_path) = pick!(duplicate);
@@ -114,6 +116,9 @@ fn direction(
         delay: context.read_or(&delay_path, delay, Duration::ZERO),
         queue: QueueLimit::Unlimited,
         random_drop: random_drop.and_then(|drop| self::random_drop(context, &random_drop_path, drop, size)),
+        ecn_threshold: threshold
+            .and_then(|count| context.count(&threshold_path, count, 1, 1_000_000))
+            .and_then(|count| u32::try_from(count).ok()),
         loss: losses.map(|losses| loss(context, &loss_path, losses)).unwrap_or_default(),
         jitter: context.read_or(&jitter_path, jitter, Duration::ZERO),
         reorder: context.read_or(&reorder_path, reorder, false),

@@ -278,6 +278,8 @@ impl Stack {
             ("net.ipv4.tcp_timestamps", SysctlValue::Number(value)) => tcp.timestamps = *value != 0,
             ("net.ipv4.tcp_sack", SysctlValue::Number(value)) => tcp.sack = *value != 0,
             ("net.ipv4.tcp_window_scaling", SysctlValue::Number(value)) => tcp.window_scaling = *value != 0,
+            ("net.ipv4.tcp_dsack", SysctlValue::Number(value)) => tcp.dsack = *value != 0,
+            ("net.ipv4.tcp_moderate_rcvbuf", SysctlValue::Number(value)) => tcp.moderate_rcvbuf = *value != 0,
             ("net.ipv4.tcp_rmem", SysctlValue::Triple(sizes)) => tcp.rmem = sizes.map(bytes),
             ("net.ipv4.tcp_wmem", SysctlValue::Triple(sizes)) => tcp.wmem = sizes.map(bytes),
             ("net.core.rmem_max", SysctlValue::Number(value)) => tcp.core_rmem_max = bytes(*value),
@@ -331,9 +333,7 @@ impl Stack {
             ("net.mptcp.checksum_enabled", SysctlValue::Number(value)) => self.mptcp.checksum = *value != 0,
             ("net.mptcp.enabled", SysctlValue::Number(value)) => self.mptcp_enabled = *value != 0,
             // These choose what the stack does anyway.
-            ("net.ipv4.tcp_dsack", SysctlValue::Number(1))
-            | ("net.ipv4.tcp_moderate_rcvbuf", SysctlValue::Number(1))
-            | ("net.ipv4.tcp_mtu_probing", SysctlValue::Number(0))
+            ("net.ipv4.tcp_mtu_probing", SysctlValue::Number(0))
             | ("net.ipv4.tcp_tso_win_divisor", SysctlValue::Number(3)) => {}
             // These concern what does not exist here, or cannot be told apart.
             (
