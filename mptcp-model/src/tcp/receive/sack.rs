@@ -36,7 +36,7 @@ impl Receiver {
     fn report_further_duplicate(&mut self, from: u64, to: u64) {
         match self.dsack {
             Some((low, high)) if from <= high && low <= to => {
-                self.dsack = Some((low.min(from), high.max(to)))
+                self.dsack = Some((low.min(from), high.max(to)));
             }
             _ => self.report_duplicate(from, to),
         }
