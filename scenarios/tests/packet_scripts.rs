@@ -94,3 +94,49 @@ fn the_same_seed_gives_the_same_run() {
     let run = || script.run(Variant::Ipv4, false, 7).unwrap_err();
     assert_eq!(run(), run());
 }
+
+#[test]
+fn dctcp_tells_of_each_run_of_marks_when_it_ends() {
+    // RFC 8257, section 3.2; all packets are ECN-capable.
+    let script = "`sysctl -q net.ipv4.tcp_congestion_control=dctcp`
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < [ect0] SEW 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
++0 > [ect0] SE. 0:0(0) ack 1 <...>
++0.1 < [ect0] . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
++0.01 < [ect0] . 1:1001(1000) ack 1 win 257
++0 > [ect0] . 1:1(0) ack 1001
++0.01 < [ce] . 1001:2001(1000) ack 1 win 257
++0 > [ect0] E. 1:1(0) ack 2001
++0.01 < [ce] . 2001:3001(1000) ack 1 win 257
++0 > [ect0] E. 1:1(0) ack 3001
++0.01 < [ect0] . 3001:4001(1000) ack 1 win 257
++0 > [ect0] . 1:1(0) ack 4001
++0 read(4, ..., 4000) = 4000
++0 write(4, ..., 1000) = 1000
++0 > [ect0] P. 1:1001(1000) ack 4001
++0.01 < [ect0] . 4001:4001(0) ack 1001 win 257
+// From now on ACKs wait; what came unmarked is acknowledged before what came marked.
++0.001 < [ect0] . 4001:4501(500) ack 1001 win 257
++0.001 < [ce] . 4501:5001(500) ack 1001 win 257
++0 > [ect0] . 1001:1001(0) ack 4501
++0 > [ect0] E. 1001:1001(0) ack 5001
+// After a window of one segment without marks the average is 15/16; after one of ten with nothing but marks 964/1024, half of
+// which is taken from ten segments.
++0 write(4, ..., 10000) = 10000
++0 > [ect0] PE. 1001:3001(2000) ack 5001
++0 > [ect0] PE. 3001:5001(2000) ack 5001
++0 > [ect0] PE. 5001:7001(2000) ack 5001
++0 > [ect0] PE. 7001:9001(2000) ack 5001
++0 > [ect0] PE. 9001:11001(2000) ack 5001
++0.01 < [ect0] E. 5001:5001(0) ack 11001 win 257
++0 %{ assert tcpi_snd_ssthresh == 6; assert tcpi_ca_state == 2 }%
++0 write(4, ..., 1000) = 1000
++0 > [ect0] PEW. 11001:12001(1000) ack 5001
+";
+    if let Err(failure) = parse(script).run(Variant::Ipv4, false, 1) {
+        panic!("{failure}");
+    }
+}

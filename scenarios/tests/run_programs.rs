@@ -360,3 +360,22 @@ fn a_queue_that_marks_instead_of_dropping_is_heeded_by_hosts_with_ecn() {
     assert_eq!(unmarked, 0);
     assert!(most > 100, "without ECN nothing keeps the queue short: {most} packets waited");
 }
+
+#[test]
+fn dctcp_keeps_the_queue_at_the_threshold_and_the_link_full() {
+    let text = document(
+        1,
+        "[defaults.tcp]\ntcp_congestion_control = \"dctcp\"\n",
+        &flow("bulk = { time = \"5 s\" }"),
+    );
+    let text =
+        text.replace("rate = \"10 Mbit/s\"\ndelay = \"10 ms\"", "rate = \"100 Mbit/s\"\ndelay = \"1 ms\"");
+    let outcome = run(&text.replace("queue = \"2 BDP\"", "queue = \"500 packets\"\necn_threshold = 20"));
+    let link = outcome.links.iter().find(|link| link.direction == Direction::AtoB).unwrap();
+    assert_eq!(link.stats.total_drops(), 0);
+    // Reno would halve and let 17 packets of a round trip pass unused; marks here are few and each takes little.
+    let marked = link.stats.marked as f64 / link.stats.packets_in as f64;
+    assert!((0.001..0.2).contains(&marked), "{marked}");
+    let goodput = only(&outcome).subflows[0].to_server as f64 * 8.0 / 5.0 / 1e6;
+    assert!(goodput > 92.0, "{goodput} Mbit/s");
+}

@@ -7,6 +7,7 @@ pub mod bbr;
 pub mod coupled;
 mod coupling;
 pub mod cubic;
+pub mod dctcp;
 pub mod ewtcp;
 pub mod hystart;
 pub mod lia;
@@ -215,6 +216,16 @@ pub trait CongestionControl: fmt::Debug + Send {
     fn burst_floor(&self) -> u32 {
         2
     }
+
+    /// Whether the algorithm goes by marks of congestion (`TCP_CONG_NEEDS_ECN`): its flow asks for ECN whatever the host
+    /// is set to, sends every packet ECN-capable, and echoes exactly what was marked (RFC 8257).
+    fn goes_by_marks(&self) -> bool {
+        false
+    }
+
+    /// An ACK in any state, for an algorithm that [goes by marks](Self::goes_by_marks): segments delivered in all, and those of
+    /// them that ACKs with an echo reported, with the stream offsets acknowledged and sent.
+    fn on_delivered(&mut self, _delivered: u64, _marked: u64, _snd_una: u64, _snd_nxt: u64) {}
 
     /// Whether [`on_ack`](Self::on_ack) reads the slice of paths; if not, the sender passes an empty one.
     fn is_coupled(&self) -> bool {

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(
             error("bala", &Parameters::new()),
             "unknown congestion control \"bala\" (did you mean \"balia\"?); \
-             known: reno, cubic, vegas, bbr, lia, olia, balia, wvegas, ewtcp, coupled"
+             known: reno, cubic, vegas, bbr, dctcp, lia, olia, balia, wvegas, ewtcp, coupled"
         );
         assert!(error("quic", &Parameters::new()).starts_with("unknown congestion control \"quic\""));
     }

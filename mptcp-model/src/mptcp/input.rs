@@ -62,6 +62,10 @@ impl Connection {
                 self.transmit_recovery(now, index);
                 self.push_before_data(now, index, &parsed);
             }
+            if self.subflows[index].flow.ends_run_of_marks(segment) {
+                let plan = self.subflows[index].flow.bare_ack();
+                self.leave(index, &plan, now);
+            }
             let around = Surroundings { now, me, paths: &self.views, space, map };
             outcome.fin = self.subflows[index].flow.take_data(&around, segment, &mut deliveries);
         }

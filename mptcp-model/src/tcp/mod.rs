@@ -406,6 +406,7 @@ impl Flow {
         let recv = Receiver::new(&config, params.mss);
         let reordering = config.reordering;
         let controls = cc.controls();
+        let ecn = ecn::EcnState::new(&*cc);
         let samples = controls || config.rate_samples;
         Self {
             peer_mss: config.user_mss.unwrap_or(536),
@@ -489,7 +490,7 @@ impl Flow {
             orphaned: false,
             deferred: false,
             received_at: now,
-            ecn: ecn::EcnState::default(),
+            ecn,
             chrono: chrono::Chrono::default(),
             rto_stats: rto_stats::RtoStats::default(),
             fast_open: fast_open::FastOpen::default(),

@@ -17,6 +17,7 @@ impl Flow {
         self.state == TcpState::Established
             && self.config.header_prediction
             && self.ts_ok
+            && !self.ecn.by_marks
             && segment.flags.without(TcpFlags::PSH) == TcpFlags::ACK
             && segment.seq == Seq::from_offset(recv.irs, recv.rcv_nxt)
             && options.val.wrapping_sub(recv.ts_recent).cast_signed() >= 0

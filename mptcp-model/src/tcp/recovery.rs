@@ -123,6 +123,9 @@ impl Flow {
         if tally.echo_congestion {
             self.delivered_ce += u64::from(tally.delivered);
         }
+        if self.ecn.by_marks {
+            self.cc.on_delivered(self.delivered, self.delivered_ce, self.snd_una, self.snd_nxt);
+        }
         self.update_reo_wnd(tally.data_acked || tally.data_sacked);
         if self.snd_una == self.snd_nxt && self.fin_sent {
             self.fin_acked(now);

@@ -11,7 +11,7 @@ use super::case::{BoxSpec, Case, Ending, Outage, Path, Phase};
 pub fn cases() -> impl Strategy<Value = Case> {
     let stack = (
         any::<u32>(),
-        select(vec!["reno", "cubic", "bbr", "lia", "olia", "balia", "wvegas"]),
+        select(vec!["reno", "cubic", "bbr", "dctcp", "lia", "olia", "balia", "wvegas"]),
         select(vec!["default", "minrtt"]),
         prop::bool::weighted(0.9),
         prop::bool::weighted(0.9),

@@ -4,6 +4,7 @@ use super::super::balia::Balia;
 use super::super::bbr::Bbr;
 use super::super::coupled::Coupled;
 use super::super::cubic::{self, Cubic};
+use super::super::dctcp::{self, Dctcp};
 use super::super::ewtcp::Ewtcp;
 use super::super::hystart::Mode;
 use super::super::lia::{Lia, LiaArithmetic};
@@ -122,6 +123,32 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         coupled: false,
         parameters: &[],
         build: |_| Box::new(Bbr::default()),
+    },
+    Algorithm {
+        name: "dctcp",
+        title: "DCTCP, by marks of congestion, uncoupled; asks for ECN whatever the host is set to",
+        reference: "RFC 8257; Alizadeh et al., SIGCOMM 2010",
+        coupled: false,
+        parameters: &[
+            Parameter {
+                name: "shift_g",
+                meaning: "a new window counts with a weight of 2 to the power of minus this",
+                unit: "",
+                kind: Kind::Integer { min: 1, max: 10, default: 4 },
+            },
+            Parameter {
+                name: "initial_alpha",
+                meaning: "marked part assumed at first, in parts of 1024",
+                unit: "",
+                kind: Kind::Integer { min: 0, max: 1024, default: 1024 },
+            },
+        ],
+        build: |given| {
+            Box::new(Dctcp::new(dctcp::Config {
+                shift_g: given.count("shift_g"),
+                initial_alpha: given.count("initial_alpha"),
+            }))
+        },
     },
     Algorithm {
         name: "lia",
