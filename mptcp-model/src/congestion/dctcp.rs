@@ -96,7 +96,7 @@ impl CongestionControl for Dctcp {
     ) -> u32 {
         match cause {
             Cause::Ecn => {
-                let less = u64::from(window.cwnd) * u64::from(self.alpha) >> (WHOLE_SHIFT + 1);
+                let less = (u64::from(window.cwnd) * u64::from(self.alpha)) >> (WHOLE_SHIFT + 1);
                 (window.cwnd - less as u32).max(MIN_SSTHRESH)
             }
             Cause::Loss | Cause::Timeout => reno::halved(window),
