@@ -19,6 +19,12 @@ pub struct Flags {
     pub wait_all: bool,
     /// More will be written: hold back what does not fill a segment (`MSG_MORE`).
     pub more: bool,
+    /// The last octet ends a record: what follows begins a segment (`MSG_EOR`).
+    pub ends_record: bool,
+    /// Lend the buffers, if `SO_ZEROCOPY` is set (`MSG_ZEROCOPY`).
+    pub zero_copy: bool,
+    /// Times to tell of the last octet, instead of those of the socket (`SO_TIMESTAMPING` in a control message).
+    pub times: Option<u32>,
     /// Connect to this address, with data in the SYN if possible (`MSG_FASTOPEN`).
     pub fast_open: Option<SocketAddr>,
 }
@@ -55,6 +61,15 @@ pub enum Call {
         fd: Fd,
         /// Octets.
         len: u64,
+        /// Flags.
+        flags: Flags,
+    },
+    /// `sendmsg` and `writev`; returns the number of octets.
+    SendMessage {
+        /// The socket.
+        fd: Fd,
+        /// Octets of each buffer.
+        buffers: Vec<u64>,
         /// Flags.
         flags: Flags,
     },
@@ -112,7 +127,7 @@ impl Sockets {
     pub fn begin(&mut self, now: Instant, host: &mut Host, call: Call) -> Progress {
         let timeout = match &call {
             Call::Poll { timeout, .. } | Call::EpollWait { timeout, .. } => *timeout,
-            Call::Connect { fd, .. } | Call::Write { fd, .. } => {
+            Call::Connect { fd, .. } | Call::Write { fd, .. } | Call::SendMessage { fd, .. } => {
                 self.timeout(*fd, |socket| socket.send_timeout)
             }
             Call::Accept { fd, .. } | Call::Read { fd, .. } => {
@@ -136,7 +151,10 @@ impl Sockets {
             Call::Accept { fd, nonblocking } => self.accept(host, fd, nonblocking),
             Call::Connect { fd, to } => self.connect(now, host, fd, to),
             Call::Read { fd, len, flags } => self.read(now, host, fd, len, flags, &mut pending.moved),
-            Call::Write { fd, len, flags } => self.write(now, host, fd, len, flags, &mut pending.moved),
+            Call::Write { fd, len, flags } => self.write(now, host, fd, &[len], flags, &mut pending.moved),
+            Call::SendMessage { fd, buffers, flags } => {
+                self.write(now, host, fd, &buffers, flags, &mut pending.moved)
+            }
             Call::Close { fd } => self.close(now, host, fd, &mut pending.lingering),
             Call::Poll { entries, .. } => {
                 pending.found = self.poll(host, &entries);
@@ -308,15 +326,16 @@ impl Sockets {
         (!waits).then_some(Err(Errno::Again))
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         now: Instant,
         host: &mut Host,
         fd: Fd,
-        len: u64,
+        buffers: &[u64],
         flags: Flags,
         moved: &mut u64,
     ) -> Step {
+        let len: u64 = buffers.iter().sum();
         let socket = match self.get_mut(fd) {
             Ok(socket) => socket,
             Err(error) => return Some(Err(error)),
@@ -355,6 +374,9 @@ impl Sockets {
         let corks = flags.more && !socket.options.tcp.cork;
         if corks {
             host.configure(now, id, |connection| connection.expect_more(true));
+        }
+        if let Err(error) = socket.announce_write(host, &flags, buffers, *moved, waits) {
+            return Some(Err(error));
         }
         let written = host.write(now, id, len - *moved);
         if corks {

@@ -11,6 +11,7 @@
 
 mod calls;
 mod errno;
+mod error_queue;
 mod mptcp;
 mod options;
 mod plain;
@@ -24,6 +25,7 @@ use sim_core::{Duration, Instant};
 
 pub use self::calls::{Call, Flags, Pending, Progress};
 pub use self::errno::Errno;
+pub use self::error_queue::{ErrorEntry, ErrorMessage};
 pub use self::mptcp::{MptcpInfo, OPTION_NUMBERS, SubflowData};
 pub use self::options::{Linger, OptionValue, SocketOption};
 pub use self::plain::PlainOption;

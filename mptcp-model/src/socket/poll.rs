@@ -1,6 +1,6 @@
 //! Poll events (`tcp_poll`, `mptcp_poll`) and epoll.
 
-use super::{Errno, Fd, File, Sockets, State};
+use super::{Errno, Fd, File, Sockets, State, error_queue};
 use crate::host::Host;
 use crate::mptcp::Connection;
 
@@ -115,7 +115,7 @@ impl Sockets {
                 }
                 events.add(readiness.error.is_some() && !socket.error_told, PollEvents::ERR);
                 let soft = connection.soft_error.is_some_and(|(count, _)| count != socket.soft_errors_told);
-                events.add(soft, PollEvents::ERR);
+                events.add(soft || error_queue::state_of(connection).0, PollEvents::ERR);
             }
         }
         events.add(socket.pending_error.is_some(), PollEvents::ERR);
@@ -190,7 +190,8 @@ impl Sockets {
     fn activity(&self, host: &Host, fd: Fd) -> u64 {
         self.connection(host, fd).map_or(0, |connection: &Connection| {
             let info = connection.info();
-            info.bytes_received + info.bytes_acked + u64::from(connection.readiness().ended)
+            let told = error_queue::state_of(connection).1;
+            info.bytes_received + info.bytes_acked + told + u64::from(connection.readiness().ended)
         })
     }
 }

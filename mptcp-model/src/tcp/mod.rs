@@ -28,6 +28,7 @@ mod scoreboard;
 pub(crate) mod sendq;
 mod timers;
 mod undo;
+pub(crate) mod watch;
 
 use std::net::SocketAddr;
 
@@ -356,6 +357,8 @@ pub struct Flow {
     pub(crate) chrono: chrono::Chrono,
     pub(crate) rto_stats: rto_stats::RtoStats,
     pub(crate) fast_open: fast_open::FastOpen,
+    /// What the application wants to know of its data.
+    pub(crate) watch: Option<Box<watch::Watch>>,
 
     /// Segments asked for that are not data: SYN, reset.
     pub(crate) handshake_due: bool,
@@ -493,6 +496,7 @@ impl Flow {
             chrono: chrono::Chrono::default(),
             rto_stats: rto_stats::RtoStats::default(),
             fast_open: fast_open::FastOpen::default(),
+            watch: None,
             handshake_due: true,
             bare_ack_due: false,
             ack_after_fin: false,
@@ -695,6 +699,9 @@ impl Flow {
         self.rexmit = Rexmit::None;
         self.handshake_due = false;
         self.queue = SendQueue::default();
+        if let Some(watch) = &mut self.watch {
+            watch.flow_ended();
+        }
         self.rtt.reset_backoff();
     }
 }

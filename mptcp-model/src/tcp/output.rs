@@ -456,6 +456,9 @@ impl Flow {
         seg.sent_at = now;
         seg.order = order;
         let seg = *seg;
+        if self.watch.is_some() {
+            self.note_resent(now, &seg);
+        }
         let rank = self.queue.rank.unwrap_or(order);
         self.queue.retransmitted.push_back(Resent { start: seg.start, order, rank });
         self.queue.retransmitted_to = self.queue.retransmitted_to.max(seg.end());
@@ -587,6 +590,9 @@ impl Flow {
         self.burst_end = chunk.start + u64::from(limit);
         // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
         self.burst_push = limit > mss || (limit == chunk.len && chunk.push);
+        if self.watch.is_some() {
+            self.note_burst(now, mss);
+        }
         true
     }
 
@@ -598,6 +604,15 @@ impl Flow {
             return *chunk;
         }
         let moved = (wanted - chunk.len).min(unsent[1].len);
+        if let Some(watch) = &mut self.watch {
+            let (start, end) = (chunk.start, unsent[1].start + u64::from(unsent[1].len));
+            if watch.separates(start, unsent[1].start, end) {
+                return *chunk;
+            }
+            if moved == unsent[1].len {
+                watch.merge_keys(start, end);
+            }
+        }
         let (next, next_push) = (unsent[1].len - moved, unsent[1].push);
         if next == 0 {
             unsent.remove(1);
@@ -697,7 +712,8 @@ impl Flow {
             return true;
         }
         // A FIN or an end of record will not be followed by more.
-        !(is_last && self.fin_wanted)
+        let end = chunk.start + u64::from(chunk.len);
+        !(is_last && self.fin_wanted) && !self.watch.as_ref().is_some_and(|watch| watch.ends_record(end))
     }
 
     #[inline(always)]
@@ -907,6 +923,9 @@ impl Flow {
             self.burst_start = chunk.start;
             self.burst_end = chunk.start + limit;
             self.burst_push = true;
+            if self.watch.is_some() {
+                self.note_burst(now, mss);
+            }
             return self.next_of_burst(now, mss);
         }
         self.plain(PlanKind::Probe, self.snd_una.saturating_sub(1), TcpFlags::ACK)

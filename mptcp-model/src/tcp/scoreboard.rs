@@ -235,11 +235,19 @@ impl Flow {
                     rate.acknowledged(seg.order);
                 }
             }
+            if let Some(watch) = &mut self.watch
+                && !seg.flags.has(SegFlags::MORE)
+            {
+                watch.freed = end;
+            }
             if seg.flags.has(SegFlags::LOST) {
                 self.queue.lost_out -= 1;
             }
         }
         let una = self.snd_una;
+        if self.watch.is_some() {
+            self.note_acknowledged(now);
+        }
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(una);
         self.queue.rack_hint = self.queue.rack_hint.max(una);
         if self.queue.sent.is_empty() {

@@ -10,7 +10,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// The options that are simulated: level, name, option.
-const OPTIONS: [(&str, &str, SocketOption); 42] = [
+const OPTIONS: [(&str, &str, SocketOption); 43] = [
     ("SOL_SOCKET", "SO_REUSEADDR", SocketOption::ReuseAddress),
     ("SOL_SOCKET", "SO_ERROR", SocketOption::Error),
     ("SOL_SOCKET", "SO_SNDBUF", SocketOption::SendBuffer),
@@ -41,6 +41,7 @@ const OPTIONS: [(&str, &str, SocketOption); 42] = [
     ("SOL_SOCKET", "SO_REUSEPORT", SocketOption::Plain(PlainOption::ReusePort)),
     ("SOL_SOCKET", "SO_RCVLOWAT", SocketOption::Plain(PlainOption::ReceiveLowWater)),
     ("SOL_SOCKET", "SO_ZEROCOPY", SocketOption::Plain(PlainOption::ZeroCopy)),
+    ("SOL_SOCKET", "SO_TIMESTAMPING", SocketOption::Plain(PlainOption::Timestamping)),
     ("SOL_TCP", "TCP_LINGER2", SocketOption::Plain(PlainOption::Linger2)),
     ("SOL_TCP", "TCP_DEFER_ACCEPT", SocketOption::Plain(PlainOption::DeferAccept)),
     ("SOL_TCP", "TCP_WINDOW_CLAMP", SocketOption::Plain(PlainOption::WindowClamp)),

@@ -1,0 +1,78 @@
+//! Writes to a plain stream of which the application wants to know what becomes of them, or that end records: as
+//! `write_plain`, with an eye on where buffers begin and end (`tcp_sendmsg_locked`).
+
+use sim_core::Instant;
+
+use super::{Connection, Mode, State};
+use crate::tcp::Mapping;
+use crate::tcp::watch::{Watch, WriteNotes};
+
+impl Connection {
+    /// The watch of a socket of TCP, made if there is none.
+    pub(crate) fn watch_mut(&mut self) -> Option<&mut Watch> {
+        let first = self.subflows.first_mut()?;
+        Some(first.flow.watch.get_or_insert_default())
+    }
+
+    /// The watch, if there is one.
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.subflows.first()?.flow.watch.as_deref()
+    }
+
+    /// What the next write asks for.
+    pub(crate) fn announce_write(&mut self, notes: WriteNotes) {
+        if self.mode == Mode::Plain
+            && let Some(watch) = self.watch_mut()
+        {
+            watch.notes = Some(notes);
+        }
+    }
+
+    /// A write to a flow with a watch.
+    pub(super) fn write_watched(&mut self, now: Instant, len: u64) -> u64 {
+        if self.state == State::Opening {
+            return 0;
+        }
+        let flow = &mut self.subflows[0].flow;
+        let mut notes = flow.watch.as_mut().and_then(|watch| watch.notes.take()).unwrap_or_default();
+        let mss = flow.mss_now(0);
+        let goal = flow.size_goal(mss);
+        flow.begin_watched(&notes, len);
+        let mut accepted = 0;
+        while accepted < len {
+            let flow = &mut self.subflows[0].flow;
+            let left = (len - accepted).min(u64::from(goal)) as u32;
+            let (room, fresh) = flow.watched_room(&notes, goal, left);
+            if room == 0 && (!flow.has_send_memory() || flow.holds_back()) {
+                break;
+            }
+            let taken = if room > 0 {
+                if accepted == 0 {
+                    flow.reopen_tail();
+                }
+                let taken = left.min(room);
+                flow.extend_tail(taken, 0);
+                taken
+            } else {
+                if notes.lent.is_some() && flow.plain_tail_room(goal) > 0 {
+                    // Its pieces ran out, or it belongs to another loan.
+                    flow.mark_push();
+                }
+                flow.append(fresh, Mapping::default());
+                fresh
+            };
+            flow.note_taken(&mut notes, taken);
+            accepted += u64::from(taken);
+            if accepted < len && self.subflows[0].flow.plain_tail_room(goal) == 0 {
+                self.push_full_chunk(now, mss);
+            }
+        }
+        let flow = &mut self.subflows[0].flow;
+        if accepted > 0 && !self.send.more_follows {
+            flow.mark_push();
+        }
+        flow.end_watched(&notes, accepted, len);
+        self.send.written += accepted;
+        accepted
+    }
+}
