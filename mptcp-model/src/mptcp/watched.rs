@@ -28,6 +28,13 @@ impl Connection {
         }
     }
 
+    /// The SYN takes along `sent` octets of a write that lends `len`; it goes on, or not.
+    pub(crate) fn lend_with_syn(&mut self, len: u64, sent: u64, open: bool) {
+        if let Some(watch) = self.watch_mut() {
+            watch.lend_with_syn(len, sent, open);
+        }
+    }
+
     /// A write to a flow with a watch.
     pub(super) fn write_watched(&mut self, now: Instant, len: u64) -> u64 {
         if self.state == State::Opening {

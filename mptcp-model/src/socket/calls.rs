@@ -347,6 +347,7 @@ impl Sockets {
             return match socket.connect_fast(now, host, to, len) {
                 Ok(sent) => {
                     *moved = sent;
+                    socket.lend_with_syn(host, &flags, len, sent, waits);
                     let result = if sent > 0 { Ok(sent) } else { Err(Errno::InProgress) };
                     (!waits).then_some(result)
                 }
@@ -386,6 +387,11 @@ impl Sockets {
         match written {
             Ok(written) => *moved += written,
             Err(error) => return Some(partial(error.into(), *moved)),
+        }
+        if *moved < len
+            && let Ok(socket) = self.get_mut(fd)
+        {
+            socket.found_no_room += 1;
         }
         match *moved {
             all if all >= len => Some(Ok(all)),

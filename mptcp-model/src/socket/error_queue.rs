@@ -109,6 +109,18 @@ impl Socket {
         });
     }
 
+    /// The SYN carries `sent` octets of `len` that a write with these flags lends.
+    pub(super) fn lend_with_syn(&self, host: &mut Host, flags: &Flags, len: u64, sent: u64, waits: bool) {
+        let State::Connection(id) = self.state else { return };
+        if self.options.mptcp.is_none() && sent > 0 && self.lends(flags) {
+            host.configure_later(id, |connection| connection.lend_with_syn(len, sent, waits && sent < len));
+        }
+    }
+
+    fn lends(&self, flags: &Flags) -> bool {
+        flags.zero_copy && self.numbers.get(&PlainOption::ZeroCopy).is_some_and(|on| *on != 0)
+    }
+
     /// Tells the flow what the write asks for that comes next, with `moved` octets of it taken before.
     ///
     /// # Errors
@@ -131,7 +143,7 @@ impl Socket {
             }
             times = times & !RECORD | chosen;
         }
-        let lends = flags.zero_copy && self.numbers.get(&PlainOption::ZeroCopy).is_some_and(|on| *on != 0);
+        let lends = self.lends(flags);
         let State::Connection(id) = self.state else { return Ok(()) };
         let watched = host.connection(id).is_some_and(|connection| connection.watch().is_some());
         if !(watched || lends || flags.ends_record || times != 0) {

@@ -69,6 +69,8 @@ struct Socket {
     error_told: bool,
     /// How many errors that its connection outlived were told.
     soft_errors_told: u32,
+    /// How often a write that may not wait found no room.
+    found_no_room: u64,
     reuse_address: bool,
     linger: Option<Linger>,
     /// Where the first write connects to.
@@ -266,6 +268,7 @@ impl Socket {
             pending_error: None,
             error_told: false,
             soft_errors_told: 0,
+            found_no_room: 0,
             reuse_address: false,
             linger: None,
             deferred: None,

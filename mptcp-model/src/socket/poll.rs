@@ -74,6 +74,8 @@ pub(super) struct Watch {
     /// Told, and nothing new since.
     told: PollEvents,
     told_stamp: u64,
+    /// How often a write had found no room.
+    told_space: u64,
     disarmed: bool,
 }
 
@@ -148,7 +150,7 @@ impl Sockets {
             None => return Err(Errno::BadFd),
         };
         let known = watched.iter().position(|watch| watch.entry.fd == entry.fd);
-        let fresh = Watch { entry, told: PollEvents::default(), told_stamp: 0, disarmed: false };
+        let fresh = Watch { entry, told: PollEvents::default(), told_stamp: 0, told_space: 0, disarmed: false };
         match (change, known) {
             (EpollChange::Add, Some(_)) => return Err(Errno::Exists),
             (EpollChange::Add, None) => watched.push(fresh),
@@ -172,26 +174,27 @@ impl Sockets {
         for watch in &mut watched {
             let [entry] = self.poll(host, &[watch.entry])[..] else { continue };
             let edge = watch.entry.wanted.and(PollEvents::EDGE).any();
-            let stamp = self.activity(host, entry.fd);
-            let news = !edge || entry.found != watch.told || stamp != watch.told_stamp;
+            let (stamp, space) = self.activity(host, entry.fd);
+            watch.told = watch.told.and(entry.found);
+            let room = entry.found.and(PollEvents::OUT).any() && space != watch.told_space;
+            let news = !edge || entry.found != watch.told || stamp != watch.told_stamp || room;
             if entry.found.any() && news && !watch.disarmed && ready.len() < most {
                 watch.disarmed = watch.entry.wanted.and(PollEvents::ONE_SHOT).any();
-                (watch.told, watch.told_stamp) = (entry.found, stamp);
+                (watch.told, watch.told_stamp, watch.told_space) = (entry.found, stamp, space);
                 ready.push(entry);
-            } else if !entry.found.any() {
-                watch.told = entry.found;
             }
         }
         self.files.insert(fd, File::Epoll(watched));
         Ok(ready)
     }
 
-    /// Grows with everything that wakes an edge-triggered waiter: data that arrived, data that was acknowledged.
-    fn activity(&self, host: &Host, fd: Fd) -> u64 {
-        self.connection(host, fd).map_or(0, |connection: &Connection| {
-            let info = connection.info();
+    /// Grows with everything that wakes an edge-triggered waiter: data that arrived, entries of the error queue; and
+    /// how often a write found no room, since only then is a waiter woken when there is some.
+    fn activity(&self, host: &Host, fd: Fd) -> (u64, u64) {
+        let stamp = self.connection(host, fd).map_or(0, |connection: &Connection| {
             let told = error_queue::state_of(connection).1;
-            info.bytes_received + info.bytes_acked + told + u64::from(connection.readiness().ended)
-        })
+            connection.info().bytes_received + told + u64::from(connection.readiness().ended)
+        });
+        (stamp, self.get(fd).map_or(0, |socket| socket.found_no_room))
     }
 }

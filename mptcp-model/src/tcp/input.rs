@@ -196,6 +196,9 @@ impl Flow {
             self.queue.lost_out = 0;
             let una = self.snd_una;
             self.queue.sent.retain(|seg| seg.end() > una);
+            if self.watch.is_some() {
+                self.note_syn_acknowledged(now);
+            }
             if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
                 let rtt = now.saturating_since(first.sent_at);
                 self.rtt.sample_min(now, rtt);

@@ -93,6 +93,8 @@ struct Loan {
 struct Key {
     at: u64,
     times: u32,
+    /// Octets of the buffer it left in.
+    len: u32,
 }
 
 /// What is kept for an application that wants to know.
@@ -144,6 +146,13 @@ impl Watch {
             len,
             at: Some(now),
         });
+    }
+
+    /// The first loan, of which the SYN carries `sent` octets.
+    pub(crate) fn lend_with_syn(&mut self, octets: u64, sent: u64, open: bool) {
+        self.next_loan = 1;
+        let loan = Loan { first: 0, calls: 1, octets, start: 1, end: 1 + sent, open, copied: true };
+        self.loans.push_back(loan);
     }
 
     /// Buffers that nothing uses any more are told back.
@@ -326,7 +335,7 @@ impl Flow {
         if notes.times & (TX_SOFTWARE | TX_SCHED | TX_ACK) != 0
             && let Some(tail) = tail
         {
-            watch.keys.push_back(Key { at: end - 1, times: notes.times });
+            watch.keys.push_back(Key { at: end - 1, times: notes.times, len: 0 });
             watch.merge_keys(tail, end);
         }
         if notes.lent.is_some() {
@@ -359,10 +368,11 @@ impl Flow {
             loan.copied |= copies && loan.start < end && start < loan.end;
         }
         for index in 0..watch.keys.len() {
-            let key = watch.keys[index];
-            if !(start..end).contains(&key.at) {
+            let Some(key) = watch.keys.get_mut(index).filter(|key| (start..end).contains(&key.at)) else {
                 continue;
-            }
+            };
+            key.len = (end - start) as u32;
+            let key = *key;
             if key.times & TX_SCHED != 0 {
                 watch.tell_time(now, key, SCHED, headers + (end - start) as u32);
             }
@@ -371,6 +381,16 @@ impl Flow {
                 watch.tell_time(now, key, SND, headers + (end - first).min(mss.into()) as u32);
             }
         }
+    }
+
+    /// The SYN was acknowledged, with or without the data it carried.
+    #[cold]
+    pub(super) fn note_syn_acknowledged(&mut self, now: Instant) {
+        let una = self.snd_una;
+        if let Some(watch) = &mut self.watch {
+            watch.freed = una;
+        }
+        self.note_acknowledged(now);
     }
 
     /// Everything up to `snd_una` was acknowledged.
@@ -384,7 +404,7 @@ impl Flow {
         while let Some(key) = watch.keys.front().copied().filter(|key| key.at < una) {
             watch.keys.pop_front();
             if key.times & TX_ACK != 0 {
-                watch.tell_time(now, key, ACK, 0);
+                watch.tell_time(now, key, ACK, key.len);
             }
         }
         watch.return_loans();
