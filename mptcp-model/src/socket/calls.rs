@@ -73,6 +73,17 @@ pub enum Call {
         /// Flags.
         flags: Flags,
     },
+    /// `splice` between a pipe and a socket or another pipe; returns the number of octets.
+    Splice {
+        /// Where from.
+        from: Fd,
+        /// Where to.
+        to: Fd,
+        /// Octets at most.
+        len: u64,
+        /// Flags: whether to wait for the pipe, and whether more follows.
+        flags: Flags,
+    },
     /// `close`
     Close {
         /// The descriptor.
@@ -120,7 +131,7 @@ pub enum Progress {
 }
 
 /// A call cannot go on: `None`, or it returns.
-type Step = Option<Result<u64, Errno>>;
+pub(super) type Step = Option<Result<u64, Errno>>;
 
 impl Sockets {
     /// Carry out a call as far as possible.
@@ -132,6 +143,10 @@ impl Sockets {
             }
             Call::Accept { fd, .. } | Call::Read { fd, .. } => {
                 self.timeout(*fd, |socket| socket.receive_timeout)
+            }
+            Call::Splice { from, to, .. } => {
+                let sends = self.timeout(*to, |socket| socket.send_timeout);
+                sends.or(self.timeout(*from, |socket| socket.receive_timeout))
             }
             Call::Close { fd } => {
                 self.get(*fd).ok().and_then(|socket| socket.linger).map(|linger| linger.time)
@@ -154,6 +169,9 @@ impl Sockets {
             Call::Write { fd, len, flags } => self.write(now, host, fd, &[len], flags, &mut pending.moved),
             Call::SendMessage { fd, buffers, flags } => {
                 self.write(now, host, fd, &buffers, flags, &mut pending.moved)
+            }
+            Call::Splice { from, to, len, flags } => {
+                self.splice(now, host, (from, to), len, flags, &mut pending.moved)
             }
             Call::Close { fd } => self.close(now, host, fd, &mut pending.lingering),
             Call::Poll { entries, .. } => {
@@ -267,7 +285,7 @@ impl Sockets {
         Some(Ok(0))
     }
 
-    fn read(
+    pub(super) fn read(
         &mut self,
         now: Instant,
         host: &mut Host,
@@ -276,6 +294,9 @@ impl Sockets {
         flags: Flags,
         moved: &mut u64,
     ) -> Step {
+        if let Some(end) = self.pipe_end(fd) {
+            return self.use_pipe(end, len, false, true);
+        }
         let socket = match self.get_mut(fd) {
             Ok(socket) => socket,
             Err(error) => return Some(Err(error)),
@@ -336,6 +357,9 @@ impl Sockets {
         moved: &mut u64,
     ) -> Step {
         let len: u64 = buffers.iter().sum();
+        if let Some(end) = self.pipe_end(fd) {
+            return self.use_pipe(end, len, true, true);
+        }
         let socket = match self.get_mut(fd) {
             Ok(socket) => socket,
             Err(error) => return Some(Err(error)),

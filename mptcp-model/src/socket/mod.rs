@@ -6,14 +6,14 @@
 //! seen something; [`Pending::deadline`] says when it ends by itself. A caller that never resumes a call is a
 //! thread that sleeps for ever; nothing here keeps time.
 //!
-//! Left out: datagram and raw sockets, ancillary data, the error queue, urgent data, pipes. Octets have no
-//! contents: reads and writes count.
+//! Left out: datagram and raw sockets. Octets have no contents: reads and writes count.
 
 mod calls;
 mod errno;
 mod error_queue;
 mod mptcp;
 mod options;
+mod pipe;
 mod plain;
 mod poll;
 mod tcp_info;
@@ -88,12 +88,16 @@ enum File {
     Socket(Box<Socket>),
     /// Watched descriptors with the events asked for, the user's data, and edge-triggered state.
     Epoll(Vec<poll::Watch>),
+    Pipe(pipe::PipeEnd),
 }
 
 /// The open files of one process.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
     files: BTreeMap<Fd, File>,
+    /// Octets in each pipe.
+    pipes: BTreeMap<u32, u64>,
+    next_pipe: u32,
 }
 
 impl Sockets {
@@ -122,7 +126,7 @@ impl Sockets {
     fn get(&self, fd: Fd) -> Result<&Socket, Errno> {
         match self.files.get(&fd) {
             Some(File::Socket(socket)) => Ok(socket),
-            Some(File::Epoll(_)) => Err(Errno::NotSocket),
+            Some(_) => Err(Errno::NotSocket),
             None => Err(Errno::BadFd),
         }
     }
@@ -130,7 +134,7 @@ impl Sockets {
     fn get_mut(&mut self, fd: Fd) -> Result<&mut Socket, Errno> {
         match self.files.get_mut(&fd) {
             Some(File::Socket(socket)) => Ok(socket),
-            Some(File::Epoll(_)) => Err(Errno::NotSocket),
+            Some(_) => Err(Errno::NotSocket),
             None => Err(Errno::BadFd),
         }
     }

@@ -94,6 +94,9 @@ impl Sockets {
     /// Events of one descriptor, whether asked for or not.
     fn events(&self, host: &Host, fd: Fd) -> PollEvents {
         let mut events = PollEvents::default();
+        if let Some(end) = self.pipe_end(fd) {
+            return self.pipe_events(end);
+        }
         let Ok(socket) = self.get(fd) else { return PollEvents::NVAL };
         let input = PollEvents::IN.with(PollEvents::RDNORM);
         let output = PollEvents::OUT.with(PollEvents::WRNORM);
@@ -146,7 +149,7 @@ impl Sockets {
         }
         let watched = match self.files.get_mut(&epoll) {
             Some(File::Epoll(watched)) => watched,
-            Some(File::Socket(_)) => return Err(Errno::Invalid),
+            Some(_) => return Err(Errno::Invalid),
             None => return Err(Errno::BadFd),
         };
         let known = watched.iter().position(|watch| watch.entry.fd == entry.fd);
@@ -167,7 +170,7 @@ impl Sockets {
     pub(super) fn epoll_poll(&mut self, host: &Host, fd: Fd, most: usize) -> Result<Vec<PollEntry>, Errno> {
         let mut watched = match self.files.get(&fd) {
             Some(File::Epoll(watched)) => watched.clone(),
-            Some(File::Socket(_)) => return Err(Errno::Invalid),
+            Some(_) => return Err(Errno::Invalid),
             None => return Err(Errno::BadFd),
         };
         let mut ready = Vec::new();

@@ -83,6 +83,21 @@ impl Runner<'_> {
                 self.fds.insert(fd, Opened::File);
                 Ok(None)
             }
+            "pipe" => self.pipe(call),
+            "splice" => {
+                let (from, to) = (self.fd(&arguments[0])?, self.fd(&arguments[2])?);
+                for at in [1, 3] {
+                    if optional(&arguments[at])?.is_some_and(|offset| offset != 0) {
+                        return Err(Complaint::new("pipes and sockets have no offset", "write NULL"));
+                    }
+                }
+                let len = length(&arguments[4])?;
+                let bits = optional(&arguments[5])?.unwrap_or_default();
+                let has = |name| constant(name).is_some_and(|bit| bits & bit != 0);
+                let (dont_wait, more) = (has("SPLICE_F_NONBLOCK"), has("SPLICE_F_MORE"));
+                let flags = Flags { dont_wait, more, ..Flags::default() };
+                self.hand_over(SocketCall::Splice { from, to, len, flags })
+            }
             "fcntl" => self.fcntl(call),
             "ioctl" => self.ioctl(call),
             "poll" => self.poll(call),
@@ -228,6 +243,20 @@ impl Runner<'_> {
                 immediate(call, Ok(0))
             }
         }
+    }
+
+    fn pipe(&mut self, call: &Call) -> Begun {
+        let numbers = match &call.arguments[0] {
+            Expression::Array(items) => items.iter().map(number).collect::<Result<Vec<_>, _>>()?,
+            _ => Vec::new(),
+        };
+        let [read, write] = numbers[..] else {
+            return Err(Complaint::new("a pipe has two ends", "write their numbers: [5, 6]"));
+        };
+        let ends = self.sockets.pipe();
+        self.fds.insert(read, Opened::Socket(ends.0));
+        self.fds.insert(write, Opened::Socket(ends.1));
+        immediate(call, Ok(0))
     }
 
     fn poll(&mut self, call: &Call) -> Begun {
