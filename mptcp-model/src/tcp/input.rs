@@ -61,6 +61,11 @@ impl Flow {
         // A size of nothing says nothing.
         self.peer_mss = options.mss.filter(|mss| *mss > 0).unwrap_or(536).min(self.path_mss);
         let space = recv.window_clamp;
+        if self.mtu_probe.is_some() && !passive {
+            self.begin_mtu_search();
+            self.sync_mss();
+        }
+        let recv = &mut self.recv;
         self.sack_ok &= options.sack;
         self.ts_ok &= options.timestamp.is_some();
         recv.ts_recent = options.timestamp.unwrap_or(0);
@@ -91,6 +96,9 @@ impl Flow {
     fn establish(&mut self, now: Instant, options: &ParsedOptions) {
         self.state = TcpState::Established;
         self.judge_handshake(options);
+        if self.mtu_probe.is_some() {
+            self.begin_mtu_search();
+        }
         // The SYN or SYN/ACK.
         self.delivered += 1;
         self.rto_stats.repaired(now);

@@ -5,6 +5,7 @@
 use sim_core::{Duration, Instant};
 
 use super::chrono::Limit;
+use super::mtu_probe::Verdict;
 use super::sendq::{Chunk, Mapping, Resent, SegFlags, TxSeg};
 use super::{Flow, Forced, Plan, PlanKind, Push, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
@@ -459,6 +460,9 @@ impl Flow {
         if self.watch.is_some() {
             self.note_resent(now, &seg);
         }
+        if let Some(search) = &mut self.mtu_probe {
+            search.give_up();
+        }
         let rank = self.queue.rank.unwrap_or(order);
         self.queue.retransmitted.push_back(Resent { start: seg.start, order, rank });
         self.queue.retransmitted_to = self.queue.retransmitted_to.max(seg.end());
@@ -531,6 +535,13 @@ impl Flow {
                     None
                 };
             };
+            if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
+                match self.probe_mtu(now) {
+                    Verdict::Probe(plan) => return Some(plan),
+                    Verdict::Wait => return None,
+                    Verdict::Usual => {}
+                }
+            }
             if !self.begin_burst(now, mss, push, &chunk) {
                 return None;
             }
@@ -717,7 +728,7 @@ impl Flow {
     }
 
     #[inline(always)]
-    fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
+    pub(super) fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
         let left = self.burst_end - self.snd_nxt;
         let start = self.snd_nxt;
         let Some(chunk) = self.queue.unsent.front_mut() else {

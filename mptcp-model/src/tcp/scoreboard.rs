@@ -245,6 +245,9 @@ impl Flow {
             }
         }
         let una = self.snd_una;
+        if self.mtu_probe.is_some() {
+            self.check_probe_success(now);
+        }
         if self.watch.is_some() {
             self.note_acknowledged(now);
         }

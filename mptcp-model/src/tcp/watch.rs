@@ -186,6 +186,10 @@ impl Watch {
         self.records.contains(&boundary) || self.loans.iter().any(|loan| loan.start < end && start < loan.end)
     }
 
+    pub(super) fn has_keys(&self, start: u64, end: u64) -> bool {
+        self.keys.iter().any(|key| (start..end).contains(&key.at))
+    }
+
     pub(super) fn ends_record(&self, end: u64) -> bool {
         self.records.contains(&end)
     }
