@@ -235,10 +235,10 @@ impl Flow {
                     rate.acknowledged(seg.order);
                 }
             }
-            if let Some(watch) = &mut self.watch
-                && !seg.flags.has(SegFlags::MORE)
+            if !seg.flags.has(SegFlags::MORE)
+                && let Some(watch) = &mut self.watch
             {
-                watch.freed = end;
+                watch.buffer_freed(now, end);
             }
             if seg.flags.has(SegFlags::LOST) {
                 self.queue.lost_out -= 1;

@@ -172,6 +172,23 @@ impl Watch {
         }
     }
 
+    fn tell_acknowledged(&mut self, now: Instant, una: u64) {
+        while let Some(key) = self.keys.front().copied().filter(|key| key.at < una) {
+            self.keys.pop_front();
+            if key.times & TX_ACK != 0 {
+                self.tell_time(now, key, ACK, key.len);
+            }
+        }
+    }
+
+    /// The buffer that ends at `end` was acknowledged as a whole.
+    #[cold]
+    pub(super) fn buffer_freed(&mut self, now: Instant, end: u64) {
+        self.tell_acknowledged(now, end);
+        self.freed = end;
+        self.return_loans();
+    }
+
     /// The flow ended: nothing is kept any more.
     pub(super) fn flow_ended(&mut self) {
         self.freed = u64::MAX;
@@ -297,10 +314,14 @@ impl Flow {
     /// `octets` of a write were taken, up to the end of what is queued.
     pub(crate) fn note_taken(&mut self, notes: &mut WriteNotes, octets: u32) {
         let (end, tail) = (self.queue.write_end, self.queue.unsent.back().map_or(0, |tail| tail.start));
-        let (Some(watch), Some(lent)) = (&mut self.watch, &mut notes.lent) else { return };
-        if let Some(loan) = watch.loans.back_mut() {
+        let Some(watch) = &mut self.watch else { return };
+        if let Some(loan) = watch.loans.back_mut()
+            && (notes.lent.is_some() || loan.end > tail)
+        {
+            // Other octets in the same buffer hold it, too.
             loan.end = end;
         }
+        let Some(lent) = &mut notes.lent else { return };
         if watch.pieces.0 != tail {
             watch.pieces = (tail, 0);
         }
@@ -404,13 +425,9 @@ impl Flow {
         if self.queue.sent.is_empty() && self.queue.unsent.is_empty() && let Some(watch) = &mut self.watch {
             watch.freed = watch.freed.max(una);
         }
-        let Some(watch) = &mut self.watch else { return };
-        while let Some(key) = watch.keys.front().copied().filter(|key| key.at < una) {
-            watch.keys.pop_front();
-            if key.times & TX_ACK != 0 {
-                watch.tell_time(now, key, ACK, key.len);
-            }
+        if let Some(watch) = &mut self.watch {
+            watch.tell_acknowledged(now, una);
+            watch.return_loans();
         }
-        watch.return_loans();
     }
 }
