@@ -4,8 +4,8 @@
 use sim_core::Instant;
 
 use super::{Connection, Mode, State};
-use crate::tcp::Mapping;
-use crate::tcp::watch::{Watch, WriteNotes};
+use crate::tcp::watch::{ErrorEntry, Watch, WriteNotes};
+use crate::tcp::{Mapping, TcpState};
 
 impl Connection {
     /// The watch of a socket of TCP, made if there is none.
@@ -32,6 +32,20 @@ impl Connection {
     pub(crate) fn lend_with_syn(&mut self, len: u64, sent: u64, open: bool) {
         if let Some(watch) = self.watch_mut() {
             watch.lend_with_syn(len, sent, open);
+        }
+    }
+
+    /// An error of ICMP about the SYN of a socket of TCP goes into the error queue: of IPv4 always, of IPv6 if that was
+    /// asked for (`ip_icmp_error`, `ipv6_icmp_error`).
+    pub(crate) fn tell_icmp(&mut self, (ipv4, kind, code): (bool, u8, u8), quoted: u32) {
+        let Some(first) = self.subflows.first() else { return };
+        let opening = self.mode == Mode::Plain && first.flow.state() == TcpState::SynSent;
+        if opening
+            && self.options.mptcp.is_none()
+            && (ipv4 || first.flow.config.tells_soft_errors)
+            && let Some(watch) = self.watch_mut()
+        {
+            watch.tell(ErrorEntry::of_icmp(ipv4, kind, code, quoted));
         }
     }
 

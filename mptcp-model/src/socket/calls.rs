@@ -280,7 +280,8 @@ impl Sockets {
         socket.connecting = false;
         if readiness.closed {
             socket.state = State::Fresh;
-            return Some(Err(Errno::ConnectionRefused));
+            // The error was told before.
+            return Some(Err(Errno::ConnectionAborted));
         }
         Some(Ok(0))
     }

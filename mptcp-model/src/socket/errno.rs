@@ -45,6 +45,7 @@ errnos! {
     AddressInUse EADDRINUSE "address already in use",
     AddressNotAvailable EADDRNOTAVAIL "cannot assign requested address",
     ConnectionRefused ECONNREFUSED "connection refused",
+    ConnectionAborted ECONNABORTED "software caused connection abort",
     ConnectionReset ECONNRESET "connection reset by peer",
     TimedOut ETIMEDOUT "connection timed out",
     NetworkUnreachable ENETUNREACH "network is unreachable",

@@ -1,7 +1,7 @@
-//! The error queue of a socket (`recvmsg` with `MSG_ERRQUEUE`), and what fills it: `SO_TIMESTAMPING` and
-//! `MSG_ZEROCOPY`. On Linux 6.18 sockets of MPTCP know the call, and nothing ever comes to their queue.
+//! The error queue of a socket (`recvmsg` with `MSG_ERRQUEUE`), and what fills it: `SO_TIMESTAMPING`, `MSG_ZEROCOPY`,
+//! and errors of ICMP about a SYN. On Linux 6.18 sockets of MPTCP know the call, and nothing ever comes to their queue.
 //!
-//! Left out: errors of ICMP in the queue, statistics with timestamps (`OPT_STATS`).
+//! Left out: statistics with timestamps (`OPT_STATS`), and the address that errors come with.
 
 use std::collections::VecDeque;
 
@@ -14,6 +14,9 @@ use crate::mptcp::Connection;
 pub use crate::tcp::watch::ErrorEntry;
 use crate::tcp::watch::{OPT_ID, TX_ACK, TX_SCHED, TX_SOFTWARE, WriteNotes};
 
+/// `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ICMP6: u8 = 3;
 /// All bits of `SO_TIMESTAMPING` (`SOF_TIMESTAMPING_MASK` of Linux 6.18).
 const KNOWN: i64 = (1 << 19) - 1;
 /// `SOF_TIMESTAMPING_SOFTWARE`: times of the kernel's clock are told.
@@ -52,6 +55,10 @@ impl Sockets {
             }
         });
         let mut entry = found.ok_or(Errno::Again)?;
+        if matches!(entry.origin, ORIGIN_ICMP | ORIGIN_ICMP6) {
+            // The error is told by this (`sock_dequeue_err_skb`).
+            self.get_mut(fd)?.error_told = true;
+        }
         entry.at = entry.at.filter(|_| tells_times);
         let len = u32::try_from(most).unwrap_or(u32::MAX).min(entry.len);
         Ok(ErrorMessage { entry, len, truncated: len < entry.len })

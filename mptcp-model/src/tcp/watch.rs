@@ -60,6 +60,29 @@ pub struct ErrorEntry {
     pub at: Option<Instant>,
 }
 
+impl ErrorEntry {
+    /// An error of ICMP that quotes so many octets of a segment, with the number that Linux gives it
+    /// (`icmp_err_convert`, `icmpv6_err_convert`).
+    pub(crate) const fn of_icmp(ipv4: bool, kind: u8, code: u8, quoted: u32) -> Self {
+        const NET: u32 = 101;
+        const REFUSED: u32 = 111;
+        const HOST: u32 = 113;
+        let errno = match (ipv4, code) {
+            (true, 0 | 6 | 9 | 11) | (false, 0) => NET,
+            (true, 2) => 92,
+            (true, 3) | (false, 4) => REFUSED,
+            (true, 5) => 95,
+            (true, 7) => 112,
+            (true, 8) => 64,
+            // Prohibited by policy.
+            (false, 1 | 5 | 6) => 13,
+            _ => HOST,
+        };
+        let origin = if ipv4 { 2 } else { 3 };
+        Self { errno, origin, kind, code, info: 0, data: 0, len: quoted, at: None }
+    }
+}
+
 /// What a write asks for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteNotes {
@@ -118,7 +141,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    fn tell(&mut self, entry: ErrorEntry) {
+    pub(crate) fn tell(&mut self, entry: ErrorEntry) {
         self.told += 1;
         if entry.origin == ORIGIN_ZEROCOPY
             && let Some(last) = self.errors.back_mut()

@@ -10,7 +10,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// The options that are simulated: level, name, option.
-const OPTIONS: [(&str, &str, SocketOption); 43] = [
+const OPTIONS: [(&str, &str, SocketOption); 44] = [
     ("SOL_SOCKET", "SO_REUSEADDR", SocketOption::ReuseAddress),
     ("SOL_SOCKET", "SO_ERROR", SocketOption::Error),
     ("SOL_SOCKET", "SO_SNDBUF", SocketOption::SendBuffer),
@@ -53,6 +53,7 @@ const OPTIONS: [(&str, &str, SocketOption); 43] = [
     ("SOL_IP", "IP_TTL", SocketOption::Plain(PlainOption::Ttl)),
     ("SOL_IP", "IP_FREEBIND", SocketOption::Plain(PlainOption::FreeBind)),
     ("SOL_IP", "IP_RECVERR", SocketOption::Plain(PlainOption::ReceiveErrors)),
+    ("SOL_IPV6", "IPV6_RECVERR", SocketOption::Plain(PlainOption::ReceiveErrors)),
     ("SOL_IP", "IP_MTU_DISCOVER", SocketOption::Plain(PlainOption::MtuDiscover)),
 ];
 
