@@ -85,6 +85,13 @@ impl Caller<'_> {
                 let (fd, how) = (fd(0)?, int(1)?);
                 Box::new(move || sys::shutdown(fd, how))
             }
+            "read" | "write" | "send" | "recv" | "recvfrom" | "sendto" if has_no_buffer(&arguments[1]) => {
+                let (fd, len) = (fd(0)?, len(2)?);
+                let reads = matches!(call.name.as_str(), "read" | "recv" | "recvfrom");
+                let flags = if arguments.len() > 3 { int(3)? } else { 0 };
+                let to = self.destination(flags, arguments.get(4))?;
+                Box::new(move || sys::without_buffer(fd, len, flags, reads, &to))
+            }
             "read" => {
                 let (fd, len) = (fd(0)?, len(2)?);
                 Box::new(move || sys::read(fd, len))
@@ -142,7 +149,10 @@ impl Caller<'_> {
             "pipe" => Box::new(sys::pipe),
             "splice" => {
                 let (from, to, len, flags) = (fd(0)?, fd(2)?, len(4)?, int(5)? as u32);
-                if [1, 3].iter().any(|at| optional(&arguments[*at]).is_ok_and(|of| of.is_some_and(|at| at != 0))) {
+                if [1, 3]
+                    .iter()
+                    .any(|at| optional(&arguments[*at]).is_ok_and(|of| of.is_some_and(|at| at != 0)))
+                {
                     return Err("neither end has an offset".to_owned());
                 }
                 Box::new(move || sys::splice(from, to, len, flags))
@@ -212,6 +222,11 @@ impl Caller<'_> {
         let entries = items.iter().map(|item| entry(item).ok_or_else(|| format!("`{item}` is no entry")));
         entries.collect()
     }
+}
+
+/// Whether a call is to be given no memory (`NULL`).
+fn has_no_buffer(expression: &Expression) -> bool {
+    optional(expression).is_ok_and(|address| address.is_some())
 }
 
 fn sizes(lens: &[u64]) -> Vec<usize> {

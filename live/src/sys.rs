@@ -65,11 +65,7 @@ pub(crate) fn open_tun(name: &str) -> io::Result<File> {
         libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) == 0
             && libc::ioctl(file.as_raw_fd(), TUNSETOFFLOAD, OPEN_CHECKSUMS) == 0
     };
-    if made {
-        Ok(file)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if made { Ok(file) } else { Err(io::Error::last_os_error()) }
 }
 
 pub(crate) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> Returned {
@@ -219,6 +215,21 @@ pub(crate) fn pipe() -> Returned {
 pub(crate) fn splice(from: c_int, to: c_int, len: usize, flags: u32) -> Returned {
     // SAFETY: null stands for no offset.
     Returned::of(unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), len, flags) } as i64)
+}
+
+/// Sends or receives where there is no memory.
+pub(crate) fn without_buffer(fd: c_int, len: usize, flags: c_int, reads: bool, address: &[u8]) -> Returned {
+    let to = if address.is_empty() { ptr::null() } else { address.as_ptr().cast() };
+    let flags = flags | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel finds out that there is nothing at address 0.
+    let moved = unsafe {
+        if reads {
+            libc::recv(fd, ptr::null_mut(), len, flags)
+        } else {
+            libc::sendto(fd, ptr::null(), len, flags, to, address.len() as u32)
+        }
+    };
+    Returned::of(moved as i64)
 }
 
 /// Writes zeros.

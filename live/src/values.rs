@@ -71,7 +71,8 @@ pub(crate) fn option_value(level: i64, name: i64, value: &Expression) -> Result<
 
 /// A control message of these level and type; times count from `began`, nanoseconds of the wall clock.
 pub(crate) fn control((level, kind): (i32, i32), octets: &[u8], began: i64) -> Control {
-    let long = |at: usize| octets.get(at..at + 8).and_then(|octets| octets.try_into().ok()).map(i64::from_ne_bytes);
+    let long =
+        |at: usize| octets.get(at..at + 8).and_then(|octets| octets.try_into().ok()).map(i64::from_ne_bytes);
     let (level, kind) = (i64::from(level), i64::from(kind));
     let is_error = [false, true].map(error_kind).contains(&(level, kind));
     let data = if is_error && octets.len() >= 16 {

@@ -466,5 +466,11 @@ fn quoted_flow(quote: &[u8]) -> Option<Quoted> {
     let port = |at: usize| Some(u16::from_be_bytes(header.get(at..at + 2)?.try_into().ok()?));
     let (local, remote) = (SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?));
     let seq = Seq(u32::from_be_bytes(header.get(4..8)?.try_into().ok()?));
-    matches!(protocol, TCP | UDP).then_some(Quoted { protocol, local, remote, seq, segment_len: header.len() as u32 })
+    matches!(protocol, TCP | UDP).then_some(Quoted {
+        protocol,
+        local,
+        remote,
+        seq,
+        segment_len: header.len() as u32,
+    })
 }

@@ -25,6 +25,8 @@ pub struct Flags {
     pub zero_copy: bool,
     /// Times to tell of the last octet, instead of those of the socket (`SO_TIMESTAMPING` in a control message).
     pub times: Option<u32>,
+    /// There is no memory where the data is said to be (`NULL`).
+    pub no_memory: bool,
     /// Connect to this address, with data in the SYN if possible (`MSG_FASTOPEN`).
     pub fast_open: Option<SocketAddr>,
 }
@@ -318,6 +320,9 @@ impl Sockets {
         let finishes = readiness.finished || readiness.ended || readiness.error.is_some() || readiness.closed;
         let enough = readiness.readable >= socket.read_target(len - *moved);
         if readiness.readable > 0 && (enough || finishes || !waits) {
+            if flags.no_memory && len > 0 {
+                return Some(Err(Errno::Fault));
+            }
             if flags.peek {
                 return Some(Ok(readiness.readable.min(len)));
             }
@@ -369,7 +374,8 @@ impl Sockets {
         if matches!(socket.state, State::Fresh)
             && let Some(to) = flags.fast_open.or(socket.deferred)
         {
-            return match socket.connect_fast(now, host, to, len) {
+            let octets = if flags.no_memory { 0 } else { len };
+            return match socket.connect_fast(now, host, to, octets) {
                 Ok(sent) => {
                     *moved = sent;
                     socket.lend_with_syn(host, &flags, len, sent, waits);
@@ -392,6 +398,9 @@ impl Sockets {
         }
         if readiness.closed || socket.write_shut {
             return Some(partial(Errno::BrokenPipe, *moved));
+        }
+        if flags.no_memory && len > 0 {
+            return Some(Err(Errno::Fault));
         }
         // A thread that waits for room is woken when a third of the buffer is free.
         if *moved > 0 && !readiness.writable {

@@ -34,6 +34,7 @@ errnos! {
     Already EALREADY "operation already in progress",
     IsConnected EISCONN "is connected already",
     NotConnected ENOTCONN "not connected",
+    Fault EFAULT "bad address",
     Invalid EINVAL "invalid argument",
     MessageTooLong EMSGSIZE "message too long",
     BrokenPipe EPIPE "broken pipe",

@@ -153,7 +153,8 @@ impl Sockets {
             None => return Err(Errno::BadFd),
         };
         let known = watched.iter().position(|watch| watch.entry.fd == entry.fd);
-        let fresh = Watch { entry, told: PollEvents::default(), told_stamp: 0, told_space: 0, disarmed: false };
+        let fresh =
+            Watch { entry, told: PollEvents::default(), told_stamp: 0, told_space: 0, disarmed: false };
         match (change, known) {
             (EpollChange::Add, Some(_)) => return Err(Errno::Exists),
             (EpollChange::Add, None) => watched.push(fresh),

@@ -49,7 +49,16 @@ pub(super) enum Verdict {
 
 impl MtuProbe {
     pub(super) fn new(settings: MtuProbing, now: Instant) -> Self {
-        Self { settings, enabled: settings.always, low: 0, high: 0, probe: None, clamp: 0, began: now, asked: (Instant::ZERO, 0, 0) }
+        Self {
+            settings,
+            enabled: settings.always,
+            low: 0,
+            high: 0,
+            probe: None,
+            clamp: 0,
+            began: now,
+            asked: (Instant::ZERO, 0, 0),
+        }
     }
 
     /// A router said how much passes.
@@ -163,7 +172,10 @@ impl Flow {
             octets += chunk.len;
             let end = chunk.start + u64::from(chunk.len);
             let apart = self.watch.as_ref().is_some_and(|watch| watch.separates(start, end, end + 1));
-            if chunk.map.len > 0 || apart || self.watch.as_ref().is_some_and(|watch| watch.has_keys(start, end)) {
+            if chunk.map.len > 0
+                || apart
+                || self.watch.as_ref().is_some_and(|watch| watch.has_keys(start, end))
+            {
                 return false;
             }
         }

@@ -180,7 +180,8 @@ impl Watch {
 
     /// Buffers that nothing uses any more are told back.
     fn return_loans(&mut self) {
-        while let Some(loan) = self.loans.front().copied().filter(|loan| !loan.open && loan.end <= self.freed) {
+        while let Some(loan) = self.loans.front().copied().filter(|loan| !loan.open && loan.end <= self.freed)
+        {
             self.loans.pop_front();
             self.tell(ErrorEntry {
                 errno: 0,
@@ -408,8 +409,7 @@ impl Flow {
     }
 
     fn note_leaving(&mut self, now: Instant, start: u64, end: u64, mss: u32) {
-        let headers =
-            if self.params.local.is_ipv4() { 40 } else { 60 } + if self.ts_ok { 12 } else { 0 };
+        let headers = if self.params.local.is_ipv4() { 40 } else { 60 } + if self.ts_ok { 12 } else { 0 };
         let copies = self.config.frame_memory == FrameMemory::Tun;
         let Some(watch) = &mut self.watch else { return };
         for loan in &mut watch.loans {
@@ -445,7 +445,10 @@ impl Flow {
     #[cold]
     pub(super) fn note_acknowledged(&mut self, now: Instant) {
         let una = self.snd_una;
-        if self.queue.sent.is_empty() && self.queue.unsent.is_empty() && let Some(watch) = &mut self.watch {
+        if self.queue.sent.is_empty()
+            && self.queue.unsent.is_empty()
+            && let Some(watch) = &mut self.watch
+        {
             watch.freed = watch.freed.max(una);
         }
         if let Some(watch) = &mut self.watch {

@@ -77,7 +77,10 @@ impl Runner<'_> {
             "send" => self.write(arguments, length(&arguments[2])?, arguments.get(3)),
             "sendto" => self.write_to(arguments, length(&arguments[2])?, &arguments[3], arguments.get(4)),
             "sendmsg" => self.send_message(arguments),
-            "sendfile" => self.write(arguments, length(&arguments[3])?, None),
+            "sendfile" => {
+                let (fd, len) = (self.fd(&arguments[0])?, length(&arguments[3])?);
+                self.hand_over(SocketCall::Write { fd, len, flags: Flags::default() })
+            }
             "open" => {
                 let fd = number(&call.result)?;
                 self.fds.insert(fd, Opened::File);
@@ -171,13 +174,13 @@ impl Runner<'_> {
 
     fn read(&mut self, arguments: &[Expression], len: u64, flags: Option<&Expression>) -> Begun {
         let fd = self.fd(&arguments[0])?;
-        let flags = message_flags(flags, &RECEIVE_FLAGS)?;
+        let flags = Flags { no_memory: has_no_memory(arguments)?, ..message_flags(flags, &RECEIVE_FLAGS)? };
         self.hand_over(SocketCall::Read { fd, len, flags })
     }
 
     fn write(&mut self, arguments: &[Expression], len: u64, flags: Option<&Expression>) -> Begun {
         let fd = self.fd(&arguments[0])?;
-        let flags = message_flags(flags, &SEND_FLAGS)?;
+        let flags = Flags { no_memory: has_no_memory(arguments)?, ..message_flags(flags, &SEND_FLAGS)? };
         self.hand_over(SocketCall::Write { fd, len, flags })
     }
 
@@ -195,13 +198,18 @@ impl Runner<'_> {
         if bits & fast_open == 0 {
             return self.write(arguments, len, Some(flags));
         }
+        let no_memory = has_no_memory(arguments)?;
         let rest = Expression::Integer { value: i128::from(bits & !fast_open), hex: true };
         let flags = message_flags(Some(&rest), &SEND_FLAGS)?;
         let to = match to.map(words::address).transpose()?.flatten() {
             Some(Some(address)) => address,
             _ => self.peer(),
         };
-        self.hand_over(SocketCall::Write { fd, len, flags: Flags { fast_open: Some(to), ..flags } })
+        self.hand_over(SocketCall::Write {
+            fd,
+            len,
+            flags: Flags { fast_open: Some(to), no_memory, ..flags },
+        })
     }
 
     fn fcntl(&mut self, call: &Call) -> Begun {
@@ -405,6 +413,14 @@ fn timeout(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
+/// Whether a call is given a number where its data should be; `...` and vectors are memory.
+fn has_no_memory(arguments: &[Expression]) -> Result<bool, Complaint> {
+    match arguments.get(1) {
+        None | Some(Expression::Array(_) | Expression::Text(_)) => Ok(false),
+        Some(address) => Ok(optional(address)?.is_some()),
+    }
+}
+
 /// Flags of a write that are simulated.
 pub(super) const SEND_FLAGS: [&str; 5] =
     ["MSG_DONTWAIT", "MSG_MORE", "MSG_EOR", "MSG_ZEROCOPY", "MSG_NOSIGNAL"];
@@ -428,6 +444,7 @@ pub(super) fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Resul
         ends_record: has("MSG_EOR"),
         zero_copy: has("MSG_ZEROCOPY"),
         times: None,
+        no_memory: false,
         fast_open: None,
     };
     has("MSG_NOSIGNAL");

@@ -33,8 +33,8 @@ impl Runner<'_> {
             });
         }
         for control in message.control.unwrap_or_default() {
-            let timestamping =
-                (constant("SOL_SOCKET"), constant("SO_TIMESTAMPING")) == (Some(control.level), Some(control.kind));
+            let timestamping = (constant("SOL_SOCKET"), constant("SO_TIMESTAMPING"))
+                == (Some(control.level), Some(control.kind));
             match control.data {
                 Data::Number(times) if timestamping => flags.times = Some(times as u32),
                 _ => {
@@ -86,14 +86,8 @@ impl Runner<'_> {
             });
         }
         let (level, kind) = error_kind(self.has_ipv6_sockets());
-        let values = [
-            entry.errno,
-            entry.origin.into(),
-            entry.kind.into(),
-            entry.code.into(),
-            entry.info,
-            entry.data,
-        ];
+        let values =
+            [entry.errno, entry.origin.into(), entry.kind.into(), entry.code.into(), entry.info, entry.data];
         seen.push(Control { level, kind, data: Data::Error(values.map(|value| Some(value.into()))) });
         message.check(flags, &seen, self.script.tolerance().as_nanos())
     }
