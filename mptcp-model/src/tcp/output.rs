@@ -724,7 +724,8 @@ impl Flow {
         }
         // A FIN or an end of record will not be followed by more.
         let end = chunk.start + u64::from(chunk.len);
-        !(is_last && self.fin_wanted) && !self.watch.as_ref().is_some_and(|watch| watch.ends_record(end))
+        let ends_record = self.watch.as_ref().is_some_and(|watch| watch.ends_record(end));
+        !(ends_record || is_last && self.fin_wanted)
     }
 
     #[inline(always)]
