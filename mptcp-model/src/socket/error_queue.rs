@@ -1,7 +1,7 @@
 //! The error queue of a socket (`recvmsg` with `MSG_ERRQUEUE`), and what fills it: `SO_TIMESTAMPING`, `MSG_ZEROCOPY`,
 //! and errors of ICMP about a SYN. On Linux 6.18 sockets of MPTCP know the call, and nothing ever comes to their queue.
 //!
-//! Left out: statistics with timestamps (`OPT_STATS`), and the address that errors come with.
+//! Left out: times of data that is read in parts, which are those of the last that arrived; statistics with timestamps (`OPT_STATS`), and the address that errors come with.
 
 use std::collections::VecDeque;
 
@@ -21,6 +21,8 @@ const ORIGIN_ICMP6: u8 = 3;
 const KNOWN: i64 = (1 << 19) - 1;
 /// `SOF_TIMESTAMPING_SOFTWARE`: times of the kernel's clock are told.
 const SOFTWARE: i64 = 1 << 4;
+/// `SOF_TIMESTAMPING_RX_SOFTWARE`
+const RX_SOFTWARE: i64 = 1 << 3;
 /// `SOF_TIMESTAMPING_OPT_STATS`
 const OPT_STATS: i64 = 1 << 12;
 /// `SOF_TIMESTAMPING_OPT_ID_TCP`
@@ -62,6 +64,23 @@ impl Sockets {
         entry.at = entry.at.filter(|_| tells_times);
         let len = u32::try_from(most).unwrap_or(u32::MAX).min(entry.len);
         Ok(ErrorMessage { entry, len, truncated: len < entry.len })
+    }
+}
+
+impl Sockets {
+    /// When the last data arrived, if the socket is to tell (`SCM_TIMESTAMPING` of what is read).
+    #[must_use]
+    pub fn received_at(&self, host: &Host, fd: Fd) -> Option<Instant> {
+        let asked = self.get(fd).ok()?.timestamping();
+        let told = asked & SOFTWARE != 0 && asked & RX_SOFTWARE != 0;
+        let connection = self.connection(host, fd).filter(|_| told)?;
+        connection.subflows().iter().map(|subflow| subflow.flow.recv.last_data()).max()
+    }
+
+    /// Whether reads tell how much is left (`TCP_INQ`).
+    #[must_use]
+    pub fn tells_left(&self, fd: Fd) -> bool {
+        self.get(fd).is_ok_and(|socket| socket.numbers.get(&PlainOption::Inq).is_some_and(|on| *on != 0))
     }
 }
 

@@ -2,7 +2,7 @@
 //! (`SO_TIMESTAMPING`), which buffers were lent (`MSG_ZEROCOPY`), where records end (`MSG_EOR`), and the entries of
 //! the error queue that tell of them. A flow has a watch only when something was asked for.
 //!
-//! Left out: timestamps of hardware and of received data, statistics with timestamps (`OPT_STATS`).
+//! Left out: timestamps of hardware, statistics with timestamps (`OPT_STATS`).
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,7 @@
 //! `sendmsg` and `recvmsg` of scripts, and what control messages and the error queue have to tell.
 
 use mptcp_model::socket::{Call as SocketCall, ErrorMessage};
+use sim_core::Instant;
 
 use super::calls::{Begun, RECEIVE_FLAGS, SEND_FLAGS, immediate, message_flags};
 use super::message::{Control, Data, Message, error_kind};
@@ -78,12 +79,7 @@ impl Runner<'_> {
         let entry = &found.entry;
         let mut seen = Vec::new();
         if let Some(at) = entry.at {
-            let nanos = at.saturating_since(self.start).as_nanos();
-            seen.push(Control {
-                level: constant("SOL_SOCKET").unwrap_or_default(),
-                kind: constant("SCM_TIMESTAMPING").unwrap_or_default(),
-                data: Data::Time(i64::try_from(nanos).unwrap_or(i64::MAX)),
-            });
+            seen.push(self.time(at));
         }
         let (level, kind) = error_kind(self.has_ipv6_sockets());
         let values =
@@ -92,23 +88,39 @@ impl Runner<'_> {
         message.check(flags, &seen, self.script.tolerance().as_nanos())
     }
 
-    /// What comes with data: how much is left to be read (`tcp_inq_hint`), one more if only the end is.
+    /// What comes with data: when the last of it arrived (`tcp_recv_timestamp`), and how much is left to be read
+    /// (`tcp_inq_hint`), one more if only the end is.
     pub(super) fn check_received(&self, call: &Call) -> Result<(), Complaint> {
         let message = self.message(&call.arguments[1])?;
         if message.control.as_ref().is_none_or(Vec::is_empty) {
             return message.check(0, &[], 0);
         }
         let fd = self.fd(&call.arguments[0])?;
-        let connection = self.sockets.connection(&self.stack.host, fd);
-        let left = connection.map_or(0, |connection| {
-            let readiness = connection.readiness();
-            readiness.readable.max(readiness.finished.into())
-        });
-        let seen = Control {
-            level: constant("SOL_TCP").unwrap_or_default(),
-            kind: constant("TCP_CM_INQ").unwrap_or_default(),
-            data: Data::Number(i64::try_from(left).unwrap_or(i64::MAX)),
+        let Some(connection) = self.sockets.connection(&self.stack.host, fd) else {
+            return message.check(0, &[], 0);
         };
-        message.check(0, &[seen], 0)
+        let mut seen = Vec::new();
+        if let Some(at) = self.sockets.received_at(&self.stack.host, fd) {
+            seen.push(self.time(at));
+        }
+        if self.sockets.tells_left(fd) {
+            let readiness = connection.readiness();
+            let left = readiness.readable.max(readiness.finished.into());
+            seen.push(Control {
+                level: constant("SOL_TCP").unwrap_or_default(),
+                kind: constant("TCP_CM_INQ").unwrap_or_default(),
+                data: Data::Number(i64::try_from(left).unwrap_or(i64::MAX)),
+            });
+        }
+        message.check(0, &seen, self.script.tolerance().as_nanos())
+    }
+
+    fn time(&self, at: Instant) -> Control {
+        let nanos = at.saturating_since(self.start).as_nanos();
+        Control {
+            level: constant("SOL_SOCKET").unwrap_or_default(),
+            kind: constant("SCM_TIMESTAMPING").unwrap_or_default(),
+            data: Data::Time(i64::try_from(nanos).unwrap_or(i64::MAX)),
+        }
     }
 }
