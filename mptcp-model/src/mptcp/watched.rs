@@ -4,6 +4,7 @@
 use sim_core::Instant;
 
 use super::{Connection, Mode, State};
+use crate::tcp::urgent::Urgent;
 use crate::tcp::watch::{ErrorEntry, Watch, WriteNotes};
 use crate::tcp::{Mapping, TcpState};
 
@@ -17,6 +18,39 @@ impl Connection {
     /// The watch, if there is one.
     pub(crate) fn watch(&self) -> Option<&Watch> {
         self.subflows.first()?.flow.watch.as_deref()
+    }
+
+    /// Octets that can be read before the urgent one, if that is among those that can; and what became of it.
+    pub(crate) fn urgent_mark(&self) -> (Option<u64>, Option<Urgent>) {
+        let Some((flow, watch)) =
+            self.subflows.first().and_then(|first| Some((&first.flow, first.flow.watch.as_deref()?)))
+        else {
+            return (None, None);
+        };
+        let Some((at, state)) = watch.urgent.filter(|_| self.mode == Mode::Plain) else {
+            return (None, None);
+        };
+        let fin = u64::from(flow.recv.fin_at == Some(u64::MAX));
+        let copied = flow.recv.rcv_nxt - fin - self.recv.unread;
+        ((at >= copied && at < copied + self.recv.unread).then(|| at - copied), Some(state))
+    }
+
+    /// The urgent octet is read beside the stream.
+    pub(crate) fn read_urgent(&mut self) {
+        if let Some((_, state)) = self.watch_mut().and_then(|watch| watch.urgent.as_mut()) {
+            *state = Urgent::Read;
+        }
+    }
+
+    /// Something was read: the urgent octet may lie behind.
+    pub(crate) fn pass_urgent(&mut self) {
+        let unread = self.recv.unread;
+        if let Some(flow) = self.subflows.first_mut().map(|first| &mut first.flow)
+            && let Some(watch) = &mut flow.watch
+        {
+            let fin = u64::from(flow.recv.fin_at == Some(u64::MAX));
+            watch.read_to(flow.recv.rcv_nxt - fin - unread);
+        }
     }
 
     /// What the next write asks for.
@@ -84,7 +118,7 @@ impl Connection {
             };
             flow.note_taken(&mut notes, taken);
             accepted += u64::from(taken);
-            if accepted < len && self.subflows[0].flow.plain_tail_room(goal) == 0 {
+            if accepted < len && !notes.urgent && self.subflows[0].flow.plain_tail_room(goal) == 0 {
                 self.push_full_chunk(now, mss);
             }
         }

@@ -7,6 +7,7 @@ use sim_core::{Duration, Instant};
 use super::{Errno, Fd, File, PollEntry, Socket, Sockets, State};
 use crate::host::{Host, SocketId};
 use crate::mptcp::Connection;
+use crate::tcp::urgent::Urgent;
 
 /// Flags of one read or write (`MSG_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Flags {
     pub zero_copy: bool,
     /// Times to tell of the last octet, instead of those of the socket (`SO_TIMESTAMPING` in a control message).
     pub times: Option<u32>,
+    /// Urgent data (`MSG_OOB`).
+    pub urgent: bool,
     /// There is no memory where the data is said to be (`NULL`).
     pub no_memory: bool,
     /// Connect to this address, with data in the SYN if possible (`MSG_FASTOPEN`).
@@ -313,11 +316,37 @@ impl Sockets {
             let shut = socket.read_shut && matches!(socket.state, State::Fresh);
             return Some(if shut { Ok(0) } else { Err(Errno::NotConnected) });
         };
-        let readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
+        let mut readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
+        let (mark, urgent) = host.connection(id).map(Connection::urgent_mark).unwrap_or_default();
+        let urgent_inline = socket.has_urgent_inline();
+        if flags.urgent && socket.options.mptcp.is_none() {
+            return Some(match urgent.filter(|_| !urgent_inline) {
+                None | Some(Urgent::Read) => Err(Errno::Invalid),
+                Some(Urgent::Awaited) => Err(Errno::Again),
+                Some(Urgent::Here) => {
+                    if !flags.peek {
+                        host.configure_later(id, Connection::read_urgent);
+                    }
+                    Ok(len.min(1))
+                }
+            });
+        }
+        if mark == Some(0) && !urgent_inline {
+            // It is not part of the stream.
+            readiness.readable -= 1;
+            if !flags.peek
+                && let Err(error) = host.read(now, id, 1)
+            {
+                return Some(Err(error.into()));
+            }
+        }
+        let mark = mark.filter(|before| *before > 0);
+        readiness.readable = mark.unwrap_or(readiness.readable);
         if readiness.opening && readiness.error.is_none() {
             return (!waits).then_some(Err(Errno::Again));
         }
-        let finishes = readiness.finished || readiness.ended || readiness.error.is_some() || readiness.closed;
+        let ends = readiness.finished || readiness.ended || readiness.error.is_some() || readiness.closed;
+        let finishes = ends || mark.is_some();
         let enough = readiness.readable >= socket.read_target(len - *moved);
         if readiness.readable > 0 && (enough || finishes || !waits) {
             if flags.no_memory && len > 0 {
@@ -326,12 +355,15 @@ impl Sockets {
             if flags.peek {
                 return Some(Ok(readiness.readable.min(len)));
             }
-            let read = match host.read(now, id, len - *moved) {
+            let read = match host.read(now, id, (len - *moved).min(readiness.readable)) {
                 Ok(outcome) => outcome.len,
                 Err(error) => return Some(Err(error.into())),
             };
             *moved += read;
-            if *moved >= len || !flags.wait_all || !waits {
+            if urgent.is_some() {
+                host.configure_later(id, Connection::pass_urgent);
+            }
+            if *moved >= len || !flags.wait_all || !waits || mark.is_some() {
                 return Some(Ok(*moved));
             }
         }

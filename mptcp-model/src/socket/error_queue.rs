@@ -172,7 +172,7 @@ impl Socket {
         let lends = self.lends(flags);
         let State::Connection(id) = self.state else { return Ok(()) };
         let watched = host.connection(id).is_some_and(|connection| connection.watch().is_some());
-        if !(watched || lends || flags.ends_record || times != 0) {
+        if !(watched || lends || flags.ends_record || flags.urgent || times != 0) {
             return Ok(());
         }
         let lent = lends.then(|| {
@@ -185,7 +185,14 @@ impl Socket {
             }
             left
         });
-        let notes = WriteNotes { lent, begins: moved == 0, waits, ends_record: flags.ends_record, times };
+        let notes = WriteNotes {
+            lent,
+            begins: moved == 0,
+            waits,
+            ends_record: flags.ends_record,
+            urgent: flags.urgent,
+            times,
+        };
         let timestamping = self.timestamping() as u32;
         host.configure_later(id, |connection| {
             connection.announce_write(notes);

@@ -255,7 +255,10 @@ impl Sockets {
             return Err(Errno::Invalid);
         }
         Ok(self.connection(host, fd).map_or((0, 0), |connection| {
-            (connection.readable_bytes(), connection.bytes_written().saturating_sub(connection.bytes_acked()))
+            let mark =
+                connection.urgent_mark().0.filter(|_| !self.get(fd).is_ok_and(Socket::has_urgent_inline));
+            let readable = mark.unwrap_or(connection.readable_bytes());
+            (readable, connection.bytes_written().saturating_sub(connection.bytes_acked()))
         }))
     }
 }
@@ -282,6 +285,11 @@ impl Socket {
             numbers: BTreeMap::new(),
             options,
         }
+    }
+
+    /// Whether urgent data is read with the rest (`SO_OOBINLINE`).
+    fn has_urgent_inline(&self) -> bool {
+        self.numbers.get(&PlainOption::UrgentInline).is_some_and(|on| *on != 0)
     }
 
     /// The error to report, once (`sock_error`).

@@ -31,6 +31,8 @@ pub enum PlainOption {
     ZeroCopy,
     /// `SO_TIMESTAMPING`: bits of `SOF_TIMESTAMPING_...`.
     Timestamping,
+    /// `SO_OOBINLINE`: urgent data is data.
+    UrgentInline,
     /// `TCP_LINGER2`: seconds in FIN_WAIT_2 after the application closed.
     Linger2,
     /// `TCP_DEFER_ACCEPT`: seconds that a listener waits for data after the third ACK.
@@ -117,6 +119,7 @@ impl PlainOption {
             Self::BusyPoll => {
                 rule(0, |value| if value < 0 { Err(Errno::Invalid) } else { Ok(value) }, Users::All)
             }
+            Self::UrgentInline => rule(0, switch, Users::ReadOnlyForMptcp),
             Self::ReusePort | Self::FreeBind => rule(0, switch, Users::All),
             Self::ReceiveLowWater => {
                 rule(1, |value| Ok(if value < 0 { i32::MAX as i64 } else { value.max(1) }), Users::All)

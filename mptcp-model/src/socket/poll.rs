@@ -3,6 +3,7 @@
 use super::{Errno, Fd, File, Sockets, State, error_queue};
 use crate::host::Host;
 use crate::mptcp::Connection;
+use crate::tcp::urgent::Urgent;
 
 /// A set of poll events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +115,11 @@ impl Sockets {
                 events.add(readiness.closed || both_shut, PollEvents::HUP);
                 events.add(ended, input.with(PollEvents::RDHUP));
                 if !readiness.opening {
-                    events.add(readiness.readable >= socket.read_target(u64::MAX), input);
+                    let (mark, urgent) = connection.urgent_mark();
+                    let beside = mark == Some(0) && !socket.has_urgent_inline();
+                    let readable = readiness.readable - u64::from(beside);
+                    events.add(readable >= socket.read_target(u64::MAX), input);
+                    events.add(urgent == Some(Urgent::Here), PollEvents::PRI);
                     let write_shut = socket.write_shut || readiness.closed;
                     events.add(write_shut || readiness.writable, output);
                 }

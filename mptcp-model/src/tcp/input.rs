@@ -402,6 +402,9 @@ impl Flow {
                 self.recv.ack_immediately();
                 return false;
             }
+            if self.watch.is_some() || flags.contains(crate::wire::TcpFlags::URG) {
+                self.take_urgent(segment, start as u64);
+            }
             if matches!(self.state, TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2) {
                 let arrival = Arrival {
                     start: start as u64,

@@ -5,7 +5,7 @@
 //! or an MPTCP connection) writes the options and the header. Streams are counted with 64-bit offsets:
 //! 0 is the SYN, 1 the first octet of data, as the relative sequence numbers of MPTCP mappings are.
 //!
-//! Left out: urgent data and Accurate ECN.
+//! Left out: Accurate ECN.
 
 pub(crate) mod chrono;
 mod collapse;
@@ -29,6 +29,7 @@ mod scoreboard;
 pub(crate) mod sendq;
 mod timers;
 mod undo;
+pub(crate) mod urgent;
 pub(crate) mod watch;
 
 use std::net::SocketAddr;

@@ -569,7 +569,7 @@ impl Flow {
             // At least two bursts are in flight, for the clock of ACKs (`tcp_cwnd_test`).
             room => room.min((self.window.cwnd >> 1).max(1)),
         };
-        let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
+        let most = if probe | self.ecn.urgent { 1 } else { self.burst_segments(mss).min(quota) };
         let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
         let window_end = self.snd_una + self.snd_wnd;
         if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
@@ -668,6 +668,7 @@ impl Flow {
         partial
             && !self.subordinate
             && !self.push_small
+            && !self.ecn.urgent
             && (self.config.cork
                 || self.config.nagle
                     && !self.queue.sent.is_empty()
@@ -939,6 +940,10 @@ impl Flow {
                 self.note_burst(now, mss);
             }
             return self.next_of_burst(now, mss);
+        }
+        if self.probes_urgent() {
+            self.force(Forced::Probe);
+            return self.plain(PlanKind::Probe, self.snd_una, TcpFlags::ACK);
         }
         self.plain(PlanKind::Probe, self.snd_una.saturating_sub(1), TcpFlags::ACK)
     }

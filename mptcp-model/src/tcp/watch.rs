@@ -10,6 +10,7 @@ use sim_core::Instant;
 
 use super::Flow;
 use super::sendq::TxSeg;
+use super::urgent::Urgent;
 use crate::config::FrameMemory;
 
 /// `SOF_TIMESTAMPING_TX_SOFTWARE`: when the driver took the packet.
@@ -94,6 +95,8 @@ pub(crate) struct WriteNotes {
     pub(crate) waits: bool,
     /// The write ends a record (`MSG_EOR`).
     pub(crate) ends_record: bool,
+    /// The last octet is urgent (`MSG_OOB`).
+    pub(crate) urgent: bool,
     /// Which times to tell of the last octet.
     pub(crate) times: u32,
 }
@@ -138,6 +141,11 @@ pub(crate) struct Watch {
     /// Where the last buffer with lent pieces begins, and how many it has.
     pieces: (u64, u32),
     keys: VecDeque<Key>,
+    /// Offset behind the last urgent octet sent, and whether a probe told of it just now.
+    pub(super) urgent_end: u64,
+    pub(super) urgent_probed: bool,
+    /// The urgent octet that the peer announced last.
+    pub(crate) urgent: Option<(u64, Urgent)>,
 }
 
 impl Watch {
@@ -370,6 +378,9 @@ impl Flow {
             return self.abort_loan(len);
         }
         let over = accepted == len || !notes.waits;
+        if notes.urgent && accepted > 0 {
+            self.mark_urgent();
+        }
         let una = self.snd_una;
         let Some(watch) = &mut self.watch else { return };
         if !over {
@@ -445,6 +456,7 @@ impl Flow {
     #[cold]
     pub(super) fn note_acknowledged(&mut self, now: Instant) {
         let una = self.snd_una;
+        self.urgent_acknowledged();
         if self.queue.sent.is_empty()
             && self.queue.unsent.is_empty()
             && let Some(watch) = &mut self.watch

@@ -422,10 +422,11 @@ fn has_no_memory(arguments: &[Expression]) -> Result<bool, Complaint> {
 }
 
 /// Flags of a write that are simulated.
-pub(super) const SEND_FLAGS: [&str; 5] =
-    ["MSG_DONTWAIT", "MSG_MORE", "MSG_EOR", "MSG_ZEROCOPY", "MSG_NOSIGNAL"];
+pub(super) const SEND_FLAGS: [&str; 6] =
+    ["MSG_DONTWAIT", "MSG_OOB", "MSG_MORE", "MSG_EOR", "MSG_ZEROCOPY", "MSG_NOSIGNAL"];
 /// Flags of a read that are.
-pub(super) const RECEIVE_FLAGS: [&str; 4] = ["MSG_DONTWAIT", "MSG_PEEK", "MSG_WAITALL", "MSG_NOSIGNAL"];
+pub(super) const RECEIVE_FLAGS: [&str; 5] =
+    ["MSG_DONTWAIT", "MSG_OOB", "MSG_PEEK", "MSG_WAITALL", "MSG_NOSIGNAL"];
 
 /// The flags of a read or write, all of which must be known.
 pub(super) fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Result<Flags, Complaint> {
@@ -444,6 +445,7 @@ pub(super) fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Resul
         ends_record: has("MSG_EOR"),
         zero_copy: has("MSG_ZEROCOPY"),
         times: None,
+        urgent: has("MSG_OOB"),
         no_memory: false,
         fast_open: None,
     };
