@@ -5,13 +5,14 @@ use std::ffi::c_int;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use scenarios::script::ast::{Call, Expression};
+use scenarios::script::run::message::{Control, Data, Message, buffers};
 use scenarios::script::run::words::{
-    address, constant, events, length, member, members, message_length, number, optional, vector_length,
+    address, constant, events, length, member, members, number, optional, vector_length,
 };
 use scenarios::units::Complaint;
 
 use crate::sys::{self, Returned};
-use crate::values::{option_value, socket_address, word};
+use crate::values::{control, option_value, socket_address, word};
 
 /// A call ready to be made; it may wait.
 pub(crate) type Job = Box<dyn FnOnce() -> Returned + Send>;
@@ -84,6 +85,13 @@ impl Caller<'_> {
                 let (fd, how) = (fd(0)?, int(1)?);
                 Box::new(move || sys::shutdown(fd, how))
             }
+            "read" | "write" | "send" | "recv" | "recvfrom" | "sendto" if has_no_buffer(&arguments[1]) => {
+                let (fd, len) = (fd(0)?, len(2)?);
+                let reads = matches!(call.name.as_str(), "read" | "recv" | "recvfrom");
+                let flags = if arguments.len() > 3 { int(3)? } else { 0 };
+                let to = self.destination(flags, arguments.get(4))?;
+                Box::new(move || sys::without_buffer(fd, len, flags, reads, &to))
+            }
             "read" => {
                 let (fd, len) = (fd(0)?, len(2)?);
                 Box::new(move || sys::read(fd, len))
@@ -98,16 +106,25 @@ impl Caller<'_> {
             }
             "recvmsg" => {
                 let (fd, flags) = (fd(0)?, int(2)?);
-                let len = message_length(&arguments[1]).map_err(text)? as usize;
-                Box::new(move || sys::receive(fd, len, flags))
+                let message = Message::read(&arguments[1], self.ipv6).map_err(text)?;
+                let lens = sizes(&message.buffers);
+                let with_control = message.control.is_some();
+                Box::new(move || sys::receive_message(fd, &lens, flags, with_control))
             }
-            "write" | "send" => {
+            "write" => {
+                let (fd, len) = (fd(0)?, len(2)?);
+                Box::new(move || {
+                    let sent = sys::send(fd, len, 0, &[]);
+                    if sent.errno == libc::ENOTSOCK { sys::write(fd, len) } else { sent }
+                })
+            }
+            "send" => {
                 let (fd, len, flags) = (fd(0)?, len(2)?, int(3)?);
                 Box::new(move || sys::send(fd, len, flags, &[]))
             }
             "writev" => {
-                let (fd, len) = (fd(0)?, vector_length(&arguments[1]).map_err(text)? as usize);
-                Box::new(move || sys::send(fd, len, 0, &[]))
+                let (fd, lens) = (fd(0)?, sizes(&buffers(&arguments[1]).map_err(text)?));
+                Box::new(move || sys::send_message(fd, &lens, 0, &[], None))
             }
             "sendto" => {
                 let (fd, len, flags) = (fd(0)?, len(2)?, int(3)?);
@@ -116,10 +133,29 @@ impl Caller<'_> {
             }
             "sendmsg" => {
                 let (fd, flags) = (fd(0)?, int(2)?);
-                let len = message_length(&arguments[1]).map_err(text)? as usize;
+                let message = Message::read(&arguments[1], self.ipv6).map_err(text)?;
                 let name = members(&arguments[1]).and_then(|fields| member(fields, "msg_name"));
                 let to = self.destination(flags, name)?;
-                Box::new(move || sys::send(fd, len, flags, &to))
+                let lens = sizes(&message.buffers);
+                let control = match &message.control.unwrap_or_default()[..] {
+                    [] => None,
+                    [Control { level, kind, data: Data::Number(value) }] => {
+                        Some((*level as c_int, *kind as c_int, *value as u32))
+                    }
+                    _ => return Err("of control messages, one with a number can be sent".to_owned()),
+                };
+                Box::new(move || sys::send_message(fd, &lens, flags, &to, control))
+            }
+            "pipe" => Box::new(sys::pipe),
+            "splice" => {
+                let (from, to, len, flags) = (fd(0)?, fd(2)?, len(4)?, int(5)? as u32);
+                if [1, 3]
+                    .iter()
+                    .any(|at| optional(&arguments[*at]).is_ok_and(|of| of.is_some_and(|at| at != 0)))
+                {
+                    return Err("neither end has an offset".to_owned());
+                }
+                Box::new(move || sys::splice(from, to, len, flags))
             }
             "sendfile" => {
                 let (fd, from, len) = (fd(0)?, fd(1)?, len(3)?);
@@ -188,8 +224,27 @@ impl Caller<'_> {
     }
 }
 
+/// Whether a call is to be given no memory (`NULL`).
+fn has_no_buffer(expression: &Expression) -> bool {
+    optional(expression).is_ok_and(|address| address.is_some())
+}
+
+fn sizes(lens: &[u64]) -> Vec<usize> {
+    lens.iter().map(|len| *len as usize).collect()
+}
+
+/// What results are compared with besides what is written in the call.
+pub(crate) struct Expected {
+    /// Sockets are of IPv6.
+    pub(crate) ipv6: bool,
+    /// When the script began, in nanoseconds of the wall clock.
+    pub(crate) began: i64,
+    /// How far off a time may be, in nanoseconds.
+    pub(crate) tolerance: u64,
+}
+
 /// Whether a call returned what the script says.
-pub(crate) fn check(call: &Call, returned: &Returned) -> Result<(), String> {
+pub(crate) fn check(call: &Call, returned: &Returned, around: &Expected) -> Result<(), String> {
     let Some(expected) = optional(&call.result).map_err(text)? else { return Ok(()) };
     let errno = call.errno.as_deref().map(|name| if name == "EWOULDBLOCK" { "EAGAIN" } else { name });
     let agrees = returned.result == expected
@@ -211,6 +266,16 @@ pub(crate) fn check(call: &Call, returned: &Returned) -> Result<(), String> {
             compare(stated, word(&returned.written, 0).map(i64::from))
         }
         "poll" => check_poll(call, &returned.written),
+        "recvmsg" => {
+            let message = Message::read(&call.arguments[1], around.ipv6).map_err(text)?;
+            let found = &returned.message;
+            let seen: Vec<_> = found
+                .control
+                .iter()
+                .map(|(level, kind, octets)| control((*level, *kind), octets, around.began))
+                .collect();
+            message.check(found.flags.into(), &seen, around.tolerance).map_err(text)
+        }
         "epoll_wait" => {
             let fields = call.arguments.get(1).and_then(members).unwrap_or_default();
             let stated = member(fields, "events").map(events).transpose().map_err(text)?.flatten();

@@ -9,14 +9,14 @@ use std::thread;
 use std::time::{self, Duration as Span};
 
 use mptcp_model::wire::{Body, Packet, Payload};
-use scenarios::script::ast::{Action, BodySpec, Call, Code, Event, PacketSpec, Time};
+use scenarios::script::ast::{Action, BodySpec, Call, Code, Event, Expression, PacketSpec, Time};
 use scenarios::script::run::Variant;
 use scenarios::script::run::words::number;
 use scenarios::script::{Direction, Due, Environment, Script, Timeline, describe};
 use sim_core::random::Streams;
 use sim_core::{Duration, Instant};
 
-use crate::calls::{self, Caller, Job};
+use crate::calls::{self, Caller, Expected, Job};
 use crate::network::Network;
 use crate::sys::{self, Returned};
 use crate::{tcp_info, values};
@@ -50,6 +50,8 @@ pub(crate) struct Runner<'a> {
     environment: Environment,
     timeline: Timeline,
     epoch: time::Instant,
+    /// The same on the wall clock, which timestamps of the kernel are of.
+    wall: time::SystemTime,
     sent: VecDeque<(Instant, Packet)>,
     fds: BTreeMap<i64, c_int>,
     jobs: Sender<Job>,
@@ -74,6 +76,7 @@ pub(crate) fn run(script: &Script, variant: Variant) -> Result<(), (usize, Strin
         environment: Environment::new(setup, Streams::new(1)),
         timeline: Timeline::new(START, script.tolerance()),
         epoch: time::Instant::now(),
+        wall: time::SystemTime::now(),
         sent: VecDeque::new(),
         fds: BTreeMap::new(),
         jobs,
@@ -315,6 +318,19 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// The ends of a pipe get the numbers of the script.
+    fn keep_pipe(&mut self, call: &Call, ends: &[u8]) -> Result<(), String> {
+        let Expression::Array(numbers) = &call.arguments[0] else {
+            return Err("write the numbers of both ends: [5, 6]".to_owned());
+        };
+        for (index, script_fd) in numbers.iter().enumerate() {
+            let script_fd = number(script_fd).map_err(|wrong| wrong.to_string())?;
+            let fd = values::word(ends, index).ok_or("a pipe has two ends")?;
+            self.fds.insert(script_fd, fd);
+        }
+        Ok(())
+    }
+
     /// A waiting call comes to its end before anything else is called.
     fn finish_call(&mut self) -> Result<(), (usize, String)> {
         let Some(waiting) = &self.waiting else { return Ok(()) };
@@ -344,7 +360,16 @@ impl Runner<'_> {
             }
             self.fds.insert(script_fd, fd);
         } else {
-            calls::check(&call, returned).map_err(wrong)?;
+            let began = self.wall.duration_since(time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+            let around = Expected {
+                ipv6: self.variant != Variant::Ipv4,
+                began: i64::try_from(began).unwrap_or(i64::MAX),
+                tolerance: self.script.tolerance().as_nanos(),
+            };
+            calls::check(&call, returned, &around).map_err(wrong)?;
+        }
+        if call.name == "pipe" && returned.result == 0 {
+            self.keep_pipe(&call, &returned.written).map_err(wrong)?;
         }
         if call.name == "close" {
             self.fds.retain(|fd, _| Ok(*fd) != number(&call.arguments[0]));

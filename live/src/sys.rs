@@ -13,8 +13,13 @@ use std::ptr;
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 /// A device of IP packets without a header of its own (`IFF_TUN | IFF_NO_PI`).
 const TUN_WITHOUT_HEADER: u16 = 0x1001;
+/// `TUNSETOFFLOAD` of `linux/if_tun.h`, and that checksums may be left open, as what is sent without copying needs.
+const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
+const OPEN_CHECKSUMS: libc::c_ulong = 1;
 /// Room for the value of any socket option that scripts ask for.
 const OPTION_ROOM: usize = 512;
+/// Room for the control messages of one call, aligned as their headers are.
+const CONTROL_ROOM: usize = 64;
 
 /// What a call gave back: its result or the number of the error, and what it wrote.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +27,20 @@ pub(crate) struct Returned {
     pub(crate) result: i64,
     pub(crate) errno: i32,
     pub(crate) written: Vec<u8>,
+    pub(crate) message: Received,
+}
+
+/// What `recvmsg` tells besides the data: `msg_flags`, and the control messages by level, type and octets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) flags: i32,
+    pub(crate) control: Vec<(c_int, c_int, Vec<u8>)>,
 }
 
 impl Returned {
     fn of(result: i64) -> Self {
         let errno = if result < 0 { io::Error::last_os_error().raw_os_error().unwrap_or(0) } else { 0 };
-        Self { result, errno, written: Vec::new() }
+        Self { result, errno, ..Self::default() }
     }
 
     fn with(self, written: Vec<u8>) -> Self {
@@ -47,12 +60,12 @@ pub(crate) fn open_tun(name: &str) -> io::Result<File> {
     let mut request = [0_u8; 40];
     request[..name.len()].copy_from_slice(name.as_bytes());
     request[16..18].copy_from_slice(&TUN_WITHOUT_HEADER.to_ne_bytes());
-    // SAFETY: the kernel reads and writes a `struct ifreq`, which is 40 octets long.
-    if unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) } == 0 {
-        Ok(file)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    // SAFETY: the kernel reads and writes a `struct ifreq`, which is 40 octets long, and takes a number.
+    let made = unsafe {
+        libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) == 0
+            && libc::ioctl(file.as_raw_fd(), TUNSETOFFLOAD, OPEN_CHECKSUMS) == 0
+    };
+    if made { Ok(file) } else { Err(io::Error::last_os_error()) }
 }
 
 pub(crate) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> Returned {
@@ -110,6 +123,120 @@ pub(crate) fn send(fd: c_int, len: usize, flags: c_int, address: &[u8]) -> Retur
     // SAFETY: buffer and address go with their lengths.
     let sent = unsafe { libc::sendto(fd, buffer.as_ptr().cast(), len, flags, to, address.len() as u32) };
     Returned::of(sent as i64)
+}
+
+/// Buffers of zeros, each of its own, and what points to them.
+fn buffers(lens: &[usize]) -> (Vec<Vec<u8>>, Vec<libc::iovec>) {
+    let mut buffers: Vec<_> = lens.iter().map(|len| vec![0_u8; *len]).collect();
+    let pointers = buffers
+        .iter_mut()
+        .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() })
+        .collect();
+    (buffers, pointers)
+}
+
+fn message(pointers: &mut [libc::iovec], control: &mut [u64]) -> libc::msghdr {
+    // SAFETY: a message of nothing but zeros is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = pointers.as_mut_ptr();
+    message.msg_iovlen = pointers.len();
+    if !control.is_empty() {
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(control);
+    }
+    message
+}
+
+/// Sends zeros from buffers of these sizes, with a control message of 32 bits if there is one: level, type, value.
+pub(crate) fn send_message(
+    fd: c_int,
+    lens: &[usize],
+    flags: c_int,
+    address: &[u8],
+    control: Option<(c_int, c_int, u32)>,
+) -> Returned {
+    let (_buffers, mut pointers) = buffers(lens);
+    let mut room = [0_u64; 3];
+    let room: &mut [u64] = if control.is_some() { &mut room } else { &mut [] };
+    let mut message = message(&mut pointers, room);
+    let mut address = address.to_vec();
+    if !address.is_empty() {
+        message.msg_name = address.as_mut_ptr().cast();
+        message.msg_namelen = address.len() as u32;
+    }
+    if let Some((level, kind, value)) = control {
+        // SAFETY: the room has place for one header and eight octets.
+        unsafe {
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            (*header).cmsg_len = libc::CMSG_LEN(4) as usize;
+            libc::CMSG_DATA(header).cast::<u32>().write_unaligned(value);
+        }
+    }
+    // SAFETY: everything the message points to lives until the call returns.
+    Returned::of(unsafe { libc::sendmsg(fd, &message, flags | libc::MSG_NOSIGNAL) } as i64)
+}
+
+/// Receives into buffers of these sizes, with control messages if there is to be room for them.
+pub(crate) fn receive_message(fd: c_int, lens: &[usize], flags: c_int, with_control: bool) -> Returned {
+    let (_buffers, mut pointers) = buffers(lens);
+    let mut room = [0_u64; CONTROL_ROOM];
+    let room: &mut [u64] = if with_control { &mut room } else { &mut [] };
+    let mut message = message(&mut pointers, room);
+    // SAFETY: everything the message points to lives until the call returns.
+    let mut returned = Returned::of(unsafe { libc::recvmsg(fd, &mut message, flags) } as i64);
+    returned.message.flags = message.msg_flags;
+    if returned.result < 0 {
+        return returned;
+    }
+    // SAFETY: the kernel wrote headers with their lengths into the room.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&message);
+        while let Some(found) = header.as_ref() {
+            let len = found.cmsg_len - libc::CMSG_LEN(0) as usize;
+            let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), len).to_vec();
+            returned.message.control.push((found.cmsg_level, found.cmsg_type, data));
+            header = libc::CMSG_NXTHDR(&message, header);
+        }
+    }
+    returned
+}
+
+/// A pipe; the descriptors of its ends are written as 32 bits each.
+pub(crate) fn pipe() -> Returned {
+    let mut ends: [c_int; 2] = [0; 2];
+    // SAFETY: the kernel writes two descriptors.
+    let result = unsafe { libc::pipe(ends.as_mut_ptr()) };
+    Returned::of(result.into()).with(ends.iter().flat_map(|fd| fd.to_ne_bytes()).collect())
+}
+
+/// Moves data between a pipe and a socket.
+pub(crate) fn splice(from: c_int, to: c_int, len: usize, flags: u32) -> Returned {
+    // SAFETY: null stands for no offset.
+    Returned::of(unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), len, flags) } as i64)
+}
+
+/// Sends or receives where there is no memory.
+pub(crate) fn without_buffer(fd: c_int, len: usize, flags: c_int, reads: bool, address: &[u8]) -> Returned {
+    let to = if address.is_empty() { ptr::null() } else { address.as_ptr().cast() };
+    let flags = flags | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel finds out that there is nothing at address 0.
+    let moved = unsafe {
+        if reads {
+            libc::recv(fd, ptr::null_mut(), len, flags)
+        } else {
+            libc::sendto(fd, ptr::null(), len, flags, to, address.len() as u32)
+        }
+    };
+    Returned::of(moved as i64)
+}
+
+/// Writes zeros.
+pub(crate) fn write(fd: c_int, len: usize) -> Returned {
+    let buffer = vec![0_u8; len];
+    // SAFETY: the buffer has `len` octets.
+    Returned::of(unsafe { libc::write(fd, buffer.as_ptr().cast(), len) } as i64)
 }
 
 /// Opens a file to send from, whatever its name in the script.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use scenarios::script::ast::Expression;
+use scenarios::script::run::message::{Control, Data, error_kind};
 use scenarios::script::run::words::{constant, member, members, number};
 
 /// The wire form of an address for sockets of IPv4 or IPv6; without one, `AF_UNSPEC`.
@@ -66,6 +67,26 @@ pub(crate) fn option_value(level: i64, name: i64, value: &Expression) -> Result<
         octets.extend((numbered(item)? as i32).to_ne_bytes());
     }
     Ok(octets)
+}
+
+/// A control message of these level and type; times count from `began`, nanoseconds of the wall clock.
+pub(crate) fn control((level, kind): (i32, i32), octets: &[u8], began: i64) -> Control {
+    let long =
+        |at: usize| octets.get(at..at + 8).and_then(|octets| octets.try_into().ok()).map(i64::from_ne_bytes);
+    let (level, kind) = (i64::from(level), i64::from(kind));
+    let is_error = [false, true].map(error_kind).contains(&(level, kind));
+    let data = if is_error && octets.len() >= 16 {
+        let octet = |at: usize| octets.get(at).map(|octet| i64::from(*octet));
+        let number = |index| word(octets, index).map(|number| i64::from(number as u32));
+        Data::Error([number(0), octet(4), octet(5), octet(6), number(2), number(3)])
+    } else if level == 1 && Some(kind) == constant("SCM_TIMESTAMPING") {
+        // The first of three is that of the kernel's clock.
+        let time = long(0).zip(long(8)).map(|(seconds, nanos)| seconds * 1_000_000_000 + nanos - began);
+        time.map_or(Data::Any, Data::Time)
+    } else {
+        word(octets, 0).map_or(Data::Any, |number| Data::Number(number.into()))
+    };
+    Control { level, kind, data }
 }
 
 /// The number at a place in an array of 32 bits each.

@@ -16,6 +16,27 @@ pub enum Profile {
     Rfc,
 }
 
+/// How a larger packet that passes is searched for (RFC 4821).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MtuProbing {
+    /// From the beginning (`tcp_mtu_probing` 2), not only when nothing long seems to pass.
+    pub always: bool,
+    /// Octets of a segment to begin with, without options (`tcp_base_mss`).
+    pub base_mss: u16,
+    /// Octets of the least segment to fall back to (`tcp_mtu_probe_floor`).
+    pub floor: u16,
+    /// The search is over when fewer octets are left (`tcp_probe_threshold`).
+    pub threshold: u16,
+    /// When it begins anew (`tcp_probe_interval`).
+    pub interval: Duration,
+}
+
+impl Default for MtuProbing {
+    fn default() -> Self {
+        Self { always: false, base_mss: 1024, floor: 48, threshold: 8, interval: Duration::from_secs(600) }
+    }
+}
+
 /// How memory is charged for a received frame (`skb->truesize`). The share of payload in it decides how much window
 /// a buffer backs, and how fast the window grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +121,8 @@ pub struct TcpConfig {
     pub ttl: u8,
     /// Packets are not to be fragmented on the way, and errors that say so are heeded (`IP_MTU_DISCOVER`).
     pub path_mtu_discovery: bool,
+    /// Searching for a larger packet that passes (`tcp_mtu_probing`, RFC 4821); `None` is off.
+    pub mtu_probing: Option<MtuProbing>,
     /// Errors that a synchronised flow would only note are told to the application, once each (`IP_RECVERR`).
     pub tells_soft_errors: bool,
     /// Octets not yet sent above which no more are taken from the application (`TCP_NOTSENT_LOWAT`).
@@ -307,6 +330,7 @@ impl TcpConfig {
             dscp: 0,
             ttl: 64,
             path_mtu_discovery: true,
+            mtu_probing: None,
             tells_soft_errors: false,
             not_sent_low_water: None,
             keepalive: None,

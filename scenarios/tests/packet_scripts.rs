@@ -81,7 +81,10 @@ fn what_differs_is_told_with_its_line() {
 fn what_is_not_simulated_is_an_error() {
     assert!(fails("+0 `sysctl -q net.ipv4.tcp_tso_win_divisor=4`").contains("is not simulated"));
     assert!(fails("+0 setsockopt(3, SOL_TCP, TCP_MD5SIG, [1], 4) = 0").contains("is not simulated"));
-    assert!(fails("+0 send(3, ..., 10, MSG_ZEROCOPY) = 10").contains("not simulated"));
+    let statistics = "[SOF_TIMESTAMPING_OPT_STATS|SOF_TIMESTAMPING_OPT_TSONLY]";
+    let statistics = format!("+0 setsockopt(3, SOL_SOCKET, SO_TIMESTAMPING, {statistics}, 4) = 0");
+    assert!(fails(&statistics).contains("not simulated"));
+    assert!(fails("+0 send(3, ..., 10, MSG_TRUNC) = 10").contains("not simulated"));
     assert!(
         fails("+0 %{ assert tcpi_accecn_fail_mode == 0 }%").contains("unknown name `tcpi_accecn_fail_mode`")
     );

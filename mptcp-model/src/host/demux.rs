@@ -421,6 +421,8 @@ impl Host {
         if let Some(connection) = self.connection_mut(socket)
             && connection.state() != State::Closed
         {
+            let quoted_segment = quoted.segment_len;
+            connection.tell_icmp((is_ipv4, message.kind, message.code), quoted_segment);
             connection.unreachable(now, subflow as usize, reason);
             self.collect_events(socket);
             self.activate(socket);
@@ -442,6 +444,8 @@ pub(super) struct Quoted {
     pub(super) remote: SocketAddr,
     /// Sequence number of a segment.
     pub(super) seq: Seq,
+    /// Octets quoted behind the header of IP.
+    segment_len: u32,
 }
 
 fn quoted_flow(quote: &[u8]) -> Option<Quoted> {
@@ -462,5 +466,11 @@ fn quoted_flow(quote: &[u8]) -> Option<Quoted> {
     let port = |at: usize| Some(u16::from_be_bytes(header.get(at..at + 2)?.try_into().ok()?));
     let (local, remote) = (SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?));
     let seq = Seq(u32::from_be_bytes(header.get(4..8)?.try_into().ok()?));
-    matches!(protocol, TCP | UDP).then_some(Quoted { protocol, local, remote, seq })
+    matches!(protocol, TCP | UDP).then_some(Quoted {
+        protocol,
+        local,
+        remote,
+        seq,
+        segment_len: header.len() as u32,
+    })
 }

@@ -28,6 +28,7 @@ mod send;
 mod subflow;
 mod timers;
 mod transmit;
+mod watched;
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -164,7 +164,11 @@ impl Connection {
 
     /// What is written next is held back if it fills no segment (`MSG_MORE`), or is not any more.
     pub(crate) fn expect_more(&mut self, more: bool) {
-        self.change_tcp(|tcp| tcp.cork = more);
+        Arc::make_mut(&mut self.options.tcp).cork = more;
+        for subflow in &mut self.subflows {
+            // What is held back does not leave because of this.
+            subflow.flow.config = Arc::clone(&self.options.tcp);
+        }
         self.send.more_follows = more;
     }
 

@@ -160,6 +160,9 @@ impl Connection {
         if self.state == State::Opening || self.subflows.is_empty() {
             return 0;
         }
+        if self.subflows[0].flow.watch.is_some() {
+            return self.write_watched(now, len);
+        }
         let mss = self.subflows[0].flow.mss_now(0);
         let goal = self.subflows[0].flow.size_goal(mss);
         let mut accepted = 0;
@@ -194,7 +197,7 @@ impl Connection {
 
     /// The chunk at the tail is full: half the largest window after the last PSH, everything is pushed; before that,
     /// one burst of a chunk that is the only one.
-    fn push_full_chunk(&mut self, now: Instant, mss: u32) {
+    pub(super) fn push_full_chunk(&mut self, now: Instant, mss: u32) {
         let flow = &mut self.subflows[0].flow;
         let push = if flow.push_is_due() {
             flow.mark_push();

@@ -5,7 +5,7 @@ use sim_core::Instant;
 
 use super::{Connection, Mode, Stage};
 use crate::tcp::{Plan, PlanKind, Push};
-use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpOptions, TcpSegment};
+use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
 
 impl Connection {
     /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
@@ -95,6 +95,8 @@ impl Connection {
             subflow.ip_id
         };
         let (marks, ecn) = flow.ecn_marks(plan);
+        let urgent = if marks.contains(TcpFlags::URG) { flow.urgent_pointer(plan.start) } else { None };
+        let urgent = urgent.unwrap_or(0);
         let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
         let segment = TcpSegment {
             src_port: flow.params.local.port(),
@@ -103,7 +105,7 @@ impl Connection {
             ack,
             flags: plan.flags.with(marks),
             window,
-            urgent: 0,
+            urgent,
             options,
             payload,
         };

@@ -7,6 +7,7 @@ use sim_core::{Duration, Instant};
 use super::{Errno, Fd, File, PollEntry, Socket, Sockets, State};
 use crate::host::{Host, SocketId};
 use crate::mptcp::Connection;
+use crate::tcp::urgent::Urgent;
 
 /// Flags of one read or write (`MSG_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,16 @@ pub struct Flags {
     pub wait_all: bool,
     /// More will be written: hold back what does not fill a segment (`MSG_MORE`).
     pub more: bool,
+    /// The last octet ends a record: what follows begins a segment (`MSG_EOR`).
+    pub ends_record: bool,
+    /// Lend the buffers, if `SO_ZEROCOPY` is set (`MSG_ZEROCOPY`).
+    pub zero_copy: bool,
+    /// Times to tell of the last octet, instead of those of the socket (`SO_TIMESTAMPING` in a control message).
+    pub times: Option<u32>,
+    /// Urgent data (`MSG_OOB`).
+    pub urgent: bool,
+    /// There is no memory where the data is said to be (`NULL`).
+    pub no_memory: bool,
     /// Connect to this address, with data in the SYN if possible (`MSG_FASTOPEN`).
     pub fast_open: Option<SocketAddr>,
 }
@@ -56,6 +67,26 @@ pub enum Call {
         /// Octets.
         len: u64,
         /// Flags.
+        flags: Flags,
+    },
+    /// `sendmsg` and `writev`; returns the number of octets.
+    SendMessage {
+        /// The socket.
+        fd: Fd,
+        /// Octets of each buffer.
+        buffers: Vec<u64>,
+        /// Flags.
+        flags: Flags,
+    },
+    /// `splice` between a pipe and a socket or another pipe; returns the number of octets.
+    Splice {
+        /// Where from.
+        from: Fd,
+        /// Where to.
+        to: Fd,
+        /// Octets at most.
+        len: u64,
+        /// Flags: whether to wait for the pipe, and whether more follows.
         flags: Flags,
     },
     /// `close`
@@ -105,18 +136,22 @@ pub enum Progress {
 }
 
 /// A call cannot go on: `None`, or it returns.
-type Step = Option<Result<u64, Errno>>;
+pub(super) type Step = Option<Result<u64, Errno>>;
 
 impl Sockets {
     /// Carry out a call as far as possible.
     pub fn begin(&mut self, now: Instant, host: &mut Host, call: Call) -> Progress {
         let timeout = match &call {
             Call::Poll { timeout, .. } | Call::EpollWait { timeout, .. } => *timeout,
-            Call::Connect { fd, .. } | Call::Write { fd, .. } => {
+            Call::Connect { fd, .. } | Call::Write { fd, .. } | Call::SendMessage { fd, .. } => {
                 self.timeout(*fd, |socket| socket.send_timeout)
             }
             Call::Accept { fd, .. } | Call::Read { fd, .. } => {
                 self.timeout(*fd, |socket| socket.receive_timeout)
+            }
+            Call::Splice { from, to, .. } => {
+                let sends = self.timeout(*to, |socket| socket.send_timeout);
+                sends.or(self.timeout(*from, |socket| socket.receive_timeout))
             }
             Call::Close { fd } => {
                 self.get(*fd).ok().and_then(|socket| socket.linger).map(|linger| linger.time)
@@ -136,7 +171,13 @@ impl Sockets {
             Call::Accept { fd, nonblocking } => self.accept(host, fd, nonblocking),
             Call::Connect { fd, to } => self.connect(now, host, fd, to),
             Call::Read { fd, len, flags } => self.read(now, host, fd, len, flags, &mut pending.moved),
-            Call::Write { fd, len, flags } => self.write(now, host, fd, len, flags, &mut pending.moved),
+            Call::Write { fd, len, flags } => self.write(now, host, fd, &[len], flags, &mut pending.moved),
+            Call::SendMessage { fd, buffers, flags } => {
+                self.write(now, host, fd, &buffers, flags, &mut pending.moved)
+            }
+            Call::Splice { from, to, len, flags } => {
+                self.splice(now, host, (from, to), len, flags, &mut pending.moved)
+            }
             Call::Close { fd } => self.close(now, host, fd, &mut pending.lingering),
             Call::Poll { entries, .. } => {
                 pending.found = self.poll(host, &entries);
@@ -244,12 +285,13 @@ impl Sockets {
         socket.connecting = false;
         if readiness.closed {
             socket.state = State::Fresh;
-            return Some(Err(Errno::ConnectionRefused));
+            // The error was told before.
+            return Some(Err(Errno::ConnectionAborted));
         }
         Some(Ok(0))
     }
 
-    fn read(
+    pub(super) fn read(
         &mut self,
         now: Instant,
         host: &mut Host,
@@ -258,6 +300,9 @@ impl Sockets {
         flags: Flags,
         moved: &mut u64,
     ) -> Step {
+        if let Some(end) = self.pipe_end(fd) {
+            return self.use_pipe(end, len, false, true);
+        }
         let socket = match self.get_mut(fd) {
             Ok(socket) => socket,
             Err(error) => return Some(Err(error)),
@@ -271,22 +316,54 @@ impl Sockets {
             let shut = socket.read_shut && matches!(socket.state, State::Fresh);
             return Some(if shut { Ok(0) } else { Err(Errno::NotConnected) });
         };
-        let readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
+        let mut readiness = host.connection(id).map(Connection::readiness).unwrap_or_default();
+        let (mark, urgent) = host.connection(id).map(Connection::urgent_mark).unwrap_or_default();
+        let urgent_inline = socket.has_urgent_inline();
+        if flags.urgent && socket.options.mptcp.is_none() {
+            return Some(match urgent.filter(|_| !urgent_inline) {
+                None | Some(Urgent::Read) => Err(Errno::Invalid),
+                Some(Urgent::Awaited) => Err(Errno::Again),
+                Some(Urgent::Here) => {
+                    if !flags.peek {
+                        host.configure_later(id, Connection::read_urgent);
+                    }
+                    Ok(len.min(1))
+                }
+            });
+        }
+        if mark == Some(0) && !urgent_inline {
+            // It is not part of the stream.
+            readiness.readable -= 1;
+            if !flags.peek
+                && let Err(error) = host.read(now, id, 1)
+            {
+                return Some(Err(error.into()));
+            }
+        }
+        let mark = mark.filter(|before| *before > 0);
+        readiness.readable = mark.unwrap_or(readiness.readable);
         if readiness.opening && readiness.error.is_none() {
             return (!waits).then_some(Err(Errno::Again));
         }
-        let finishes = readiness.finished || readiness.ended || readiness.error.is_some() || readiness.closed;
+        let ends = readiness.finished || readiness.ended || readiness.error.is_some() || readiness.closed;
+        let finishes = ends || mark.is_some();
         let enough = readiness.readable >= socket.read_target(len - *moved);
         if readiness.readable > 0 && (enough || finishes || !waits) {
+            if flags.no_memory && len > 0 {
+                return Some(Err(Errno::Fault));
+            }
             if flags.peek {
                 return Some(Ok(readiness.readable.min(len)));
             }
-            let read = match host.read(now, id, len - *moved) {
+            let read = match host.read(now, id, (len - *moved).min(readiness.readable)) {
                 Ok(outcome) => outcome.len,
                 Err(error) => return Some(Err(error.into())),
             };
             *moved += read;
-            if *moved >= len || !flags.wait_all || !waits {
+            if urgent.is_some() {
+                host.configure_later(id, Connection::pass_urgent);
+            }
+            if *moved >= len || !flags.wait_all || !waits || mark.is_some() {
                 return Some(Ok(*moved));
             }
         }
@@ -308,15 +385,19 @@ impl Sockets {
         (!waits).then_some(Err(Errno::Again))
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         now: Instant,
         host: &mut Host,
         fd: Fd,
-        len: u64,
+        buffers: &[u64],
         flags: Flags,
         moved: &mut u64,
     ) -> Step {
+        let len: u64 = buffers.iter().sum();
+        if let Some(end) = self.pipe_end(fd) {
+            return self.use_pipe(end, len, true, true);
+        }
         let socket = match self.get_mut(fd) {
             Ok(socket) => socket,
             Err(error) => return Some(Err(error)),
@@ -325,9 +406,11 @@ impl Sockets {
         if matches!(socket.state, State::Fresh)
             && let Some(to) = flags.fast_open.or(socket.deferred)
         {
-            return match socket.connect_fast(now, host, to, len) {
+            let octets = if flags.no_memory { 0 } else { len };
+            return match socket.connect_fast(now, host, to, octets) {
                 Ok(sent) => {
                     *moved = sent;
+                    socket.lend_with_syn(host, &flags, len, sent, waits);
                     let result = if sent > 0 { Ok(sent) } else { Err(Errno::InProgress) };
                     (!waits).then_some(result)
                 }
@@ -348,6 +431,9 @@ impl Sockets {
         if readiness.closed || socket.write_shut {
             return Some(partial(Errno::BrokenPipe, *moved));
         }
+        if flags.no_memory && len > 0 {
+            return Some(Err(Errno::Fault));
+        }
         // A thread that waits for room is woken when a third of the buffer is free.
         if *moved > 0 && !readiness.writable {
             return None;
@@ -355,6 +441,9 @@ impl Sockets {
         let corks = flags.more && !socket.options.tcp.cork;
         if corks {
             host.configure(now, id, |connection| connection.expect_more(true));
+        }
+        if let Err(error) = socket.announce_write(host, &flags, buffers, *moved, waits) {
+            return Some(Err(error));
         }
         let written = host.write(now, id, len - *moved);
         if corks {
@@ -364,6 +453,11 @@ impl Sockets {
         match written {
             Ok(written) => *moved += written,
             Err(error) => return Some(partial(error.into(), *moved)),
+        }
+        if *moved < len
+            && let Ok(socket) = self.get_mut(fd)
+        {
+            socket.found_no_room += 1;
         }
         match *moved {
             all if all >= len => Some(Ok(all)),

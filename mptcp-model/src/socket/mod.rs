@@ -6,13 +6,14 @@
 //! seen something; [`Pending::deadline`] says when it ends by itself. A caller that never resumes a call is a
 //! thread that sleeps for ever; nothing here keeps time.
 //!
-//! Left out: datagram and raw sockets, ancillary data, the error queue, urgent data, pipes. Octets have no
-//! contents: reads and writes count.
+//! Left out: datagram and raw sockets. Octets have no contents: reads and writes count.
 
 mod calls;
 mod errno;
+mod error_queue;
 mod mptcp;
 mod options;
+mod pipe;
 mod plain;
 mod poll;
 mod tcp_info;
@@ -24,6 +25,7 @@ use sim_core::{Duration, Instant};
 
 pub use self::calls::{Call, Flags, Pending, Progress};
 pub use self::errno::Errno;
+pub use self::error_queue::{ErrorEntry, ErrorMessage};
 pub use self::mptcp::{MptcpInfo, OPTION_NUMBERS, SubflowData};
 pub use self::options::{Linger, OptionValue, SocketOption};
 pub use self::plain::PlainOption;
@@ -67,6 +69,8 @@ struct Socket {
     error_told: bool,
     /// How many errors that its connection outlived were told.
     soft_errors_told: u32,
+    /// How often a write that may not wait found no room.
+    found_no_room: u64,
     reuse_address: bool,
     linger: Option<Linger>,
     /// Where the first write connects to.
@@ -84,12 +88,16 @@ enum File {
     Socket(Box<Socket>),
     /// Watched descriptors with the events asked for, the user's data, and edge-triggered state.
     Epoll(Vec<poll::Watch>),
+    Pipe(pipe::PipeEnd),
 }
 
 /// The open files of one process.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
     files: BTreeMap<Fd, File>,
+    /// Octets in each pipe.
+    pipes: BTreeMap<u32, u64>,
+    next_pipe: u32,
 }
 
 impl Sockets {
@@ -118,7 +126,7 @@ impl Sockets {
     fn get(&self, fd: Fd) -> Result<&Socket, Errno> {
         match self.files.get(&fd) {
             Some(File::Socket(socket)) => Ok(socket),
-            Some(File::Epoll(_)) => Err(Errno::NotSocket),
+            Some(_) => Err(Errno::NotSocket),
             None => Err(Errno::BadFd),
         }
     }
@@ -126,7 +134,7 @@ impl Sockets {
     fn get_mut(&mut self, fd: Fd) -> Result<&mut Socket, Errno> {
         match self.files.get_mut(&fd) {
             Some(File::Socket(socket)) => Ok(socket),
-            Some(File::Epoll(_)) => Err(Errno::NotSocket),
+            Some(_) => Err(Errno::NotSocket),
             None => Err(Errno::BadFd),
         }
     }
@@ -247,7 +255,10 @@ impl Sockets {
             return Err(Errno::Invalid);
         }
         Ok(self.connection(host, fd).map_or((0, 0), |connection| {
-            (connection.readable_bytes(), connection.bytes_written().saturating_sub(connection.bytes_acked()))
+            let mark =
+                connection.urgent_mark().0.filter(|_| !self.get(fd).is_ok_and(Socket::has_urgent_inline));
+            let readable = mark.unwrap_or(connection.readable_bytes());
+            (readable, connection.bytes_written().saturating_sub(connection.bytes_acked()))
         }))
     }
 }
@@ -264,6 +275,7 @@ impl Socket {
             pending_error: None,
             error_told: false,
             soft_errors_told: 0,
+            found_no_room: 0,
             reuse_address: false,
             linger: None,
             deferred: None,
@@ -273,6 +285,11 @@ impl Socket {
             numbers: BTreeMap::new(),
             options,
         }
+    }
+
+    /// Whether urgent data is read with the rest (`SO_OOBINLINE`).
+    fn has_urgent_inline(&self) -> bool {
+        self.numbers.get(&PlainOption::UrgentInline).is_some_and(|on| *on != 0)
     }
 
     /// The error to report, once (`sock_error`).

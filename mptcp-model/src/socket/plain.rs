@@ -1,7 +1,7 @@
 //! Socket options that are a number with a default, a range and, for some, an effect on packets or calls. The
 //! table holds what Linux 6.18 answers, for TCP and for MPTCP sockets.
 //!
-//! Left out: options whose effect is not modelled, such as `SO_TIMESTAMPING`.
+//! Left out: options whose effect is not modelled.
 
 use sim_core::{Duration, Instant};
 
@@ -29,6 +29,10 @@ pub enum PlainOption {
     ReceiveLowWater,
     /// `SO_ZEROCOPY`
     ZeroCopy,
+    /// `SO_TIMESTAMPING`: bits of `SOF_TIMESTAMPING_...`.
+    Timestamping,
+    /// `SO_OOBINLINE`: urgent data is data.
+    UrgentInline,
     /// `TCP_LINGER2`: seconds in FIN_WAIT_2 after the application closed.
     Linger2,
     /// `TCP_DEFER_ACCEPT`: seconds that a listener waits for data after the third ACK.
@@ -115,12 +119,14 @@ impl PlainOption {
             Self::BusyPoll => {
                 rule(0, |value| if value < 0 { Err(Errno::Invalid) } else { Ok(value) }, Users::All)
             }
+            Self::UrgentInline => rule(0, switch, Users::ReadOnlyForMptcp),
             Self::ReusePort | Self::FreeBind => rule(0, switch, Users::All),
             Self::ReceiveLowWater => {
                 rule(1, |value| Ok(if value < 0 { i32::MAX as i64 } else { value.max(1) }), Users::All)
             }
             Self::ZeroCopy => rule(0, bit, Users::ReadOnlyForMptcp),
             Self::Inq => rule(0, bit, Users::All),
+            Self::Timestamping => rule(0, any, Users::All),
             Self::Linger2 => rule(
                 60,
                 |value| {
@@ -184,12 +190,16 @@ impl Socket {
             // More than half of the largest buffer could never be met (`tcp_set_rcvlowat`).
             value = value.min(i64::from(self.options.tcp.rmem[2] / 2));
         }
+        if option == PlainOption::Timestamping {
+            self.check_timestamping(host, value)?;
+        }
         if option == PlainOption::WindowClamp && value == 0 && !matches!(self.state, State::Fresh) {
             return Err(Errno::Invalid);
         }
-        self.numbers.insert(option, value);
+        let before = self.numbers.insert(option, value).unwrap_or(0);
         let octet = u8::try_from(value).unwrap_or(0);
         match option {
+            PlainOption::Timestamping | PlainOption::ZeroCopy => self.watch_sending(now, host, before),
             PlainOption::Tos => self.change_tcp(now, host, move |tcp| tcp.dscp = octet >> 2),
             PlainOption::Ttl => self.change_tcp(now, host, move |tcp| tcp.ttl = octet),
             PlainOption::ReceiveErrors => {

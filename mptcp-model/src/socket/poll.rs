@@ -1,8 +1,9 @@
 //! Poll events (`tcp_poll`, `mptcp_poll`) and epoll.
 
-use super::{Errno, Fd, File, Sockets, State};
+use super::{Errno, Fd, File, Sockets, State, error_queue};
 use crate::host::Host;
 use crate::mptcp::Connection;
+use crate::tcp::urgent::Urgent;
 
 /// A set of poll events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub(super) struct Watch {
     /// Told, and nothing new since.
     told: PollEvents,
     told_stamp: u64,
+    /// How often a write had found no room.
+    told_space: u64,
     disarmed: bool,
 }
 
@@ -92,6 +95,9 @@ impl Sockets {
     /// Events of one descriptor, whether asked for or not.
     fn events(&self, host: &Host, fd: Fd) -> PollEvents {
         let mut events = PollEvents::default();
+        if let Some(end) = self.pipe_end(fd) {
+            return self.pipe_events(end);
+        }
         let Ok(socket) = self.get(fd) else { return PollEvents::NVAL };
         let input = PollEvents::IN.with(PollEvents::RDNORM);
         let output = PollEvents::OUT.with(PollEvents::WRNORM);
@@ -109,13 +115,17 @@ impl Sockets {
                 events.add(readiness.closed || both_shut, PollEvents::HUP);
                 events.add(ended, input.with(PollEvents::RDHUP));
                 if !readiness.opening {
-                    events.add(readiness.readable >= socket.read_target(u64::MAX), input);
+                    let (mark, urgent) = connection.urgent_mark();
+                    let beside = mark == Some(0) && !socket.has_urgent_inline();
+                    let readable = readiness.readable - u64::from(beside);
+                    events.add(readable >= socket.read_target(u64::MAX), input);
+                    events.add(urgent == Some(Urgent::Here), PollEvents::PRI);
                     let write_shut = socket.write_shut || readiness.closed;
                     events.add(write_shut || readiness.writable, output);
                 }
                 events.add(readiness.error.is_some() && !socket.error_told, PollEvents::ERR);
                 let soft = connection.soft_error.is_some_and(|(count, _)| count != socket.soft_errors_told);
-                events.add(soft, PollEvents::ERR);
+                events.add(soft || error_queue::state_of(connection).0, PollEvents::ERR);
             }
         }
         events.add(socket.pending_error.is_some(), PollEvents::ERR);
@@ -144,11 +154,12 @@ impl Sockets {
         }
         let watched = match self.files.get_mut(&epoll) {
             Some(File::Epoll(watched)) => watched,
-            Some(File::Socket(_)) => return Err(Errno::Invalid),
+            Some(_) => return Err(Errno::Invalid),
             None => return Err(Errno::BadFd),
         };
         let known = watched.iter().position(|watch| watch.entry.fd == entry.fd);
-        let fresh = Watch { entry, told: PollEvents::default(), told_stamp: 0, disarmed: false };
+        let fresh =
+            Watch { entry, told: PollEvents::default(), told_stamp: 0, told_space: 0, disarmed: false };
         match (change, known) {
             (EpollChange::Add, Some(_)) => return Err(Errno::Exists),
             (EpollChange::Add, None) => watched.push(fresh),
@@ -165,32 +176,34 @@ impl Sockets {
     pub(super) fn epoll_poll(&mut self, host: &Host, fd: Fd, most: usize) -> Result<Vec<PollEntry>, Errno> {
         let mut watched = match self.files.get(&fd) {
             Some(File::Epoll(watched)) => watched.clone(),
-            Some(File::Socket(_)) => return Err(Errno::Invalid),
+            Some(_) => return Err(Errno::Invalid),
             None => return Err(Errno::BadFd),
         };
         let mut ready = Vec::new();
         for watch in &mut watched {
             let [entry] = self.poll(host, &[watch.entry])[..] else { continue };
             let edge = watch.entry.wanted.and(PollEvents::EDGE).any();
-            let stamp = self.activity(host, entry.fd);
-            let news = !edge || entry.found != watch.told || stamp != watch.told_stamp;
+            let (stamp, space) = self.activity(host, entry.fd);
+            watch.told = watch.told.and(entry.found);
+            let room = entry.found.and(PollEvents::OUT).any() && space != watch.told_space;
+            let news = !edge || entry.found != watch.told || stamp != watch.told_stamp || room;
             if entry.found.any() && news && !watch.disarmed && ready.len() < most {
                 watch.disarmed = watch.entry.wanted.and(PollEvents::ONE_SHOT).any();
-                (watch.told, watch.told_stamp) = (entry.found, stamp);
+                (watch.told, watch.told_stamp, watch.told_space) = (entry.found, stamp, space);
                 ready.push(entry);
-            } else if !entry.found.any() {
-                watch.told = entry.found;
             }
         }
         self.files.insert(fd, File::Epoll(watched));
         Ok(ready)
     }
 
-    /// Grows with everything that wakes an edge-triggered waiter: data that arrived, data that was acknowledged.
-    fn activity(&self, host: &Host, fd: Fd) -> u64 {
-        self.connection(host, fd).map_or(0, |connection: &Connection| {
-            let info = connection.info();
-            info.bytes_received + info.bytes_acked + u64::from(connection.readiness().ended)
-        })
+    /// Grows with everything that wakes an edge-triggered waiter: data that arrived, entries of the error queue; and
+    /// how often a write found no room, since only then is a waiter woken when there is some.
+    fn activity(&self, host: &Host, fd: Fd) -> (u64, u64) {
+        let stamp = self.connection(host, fd).map_or(0, |connection: &Connection| {
+            let told = error_queue::state_of(connection).1;
+            connection.info().bytes_received + told + u64::from(connection.readiness().ended)
+        });
+        (stamp, self.get(fd).map_or(0, |socket| socket.found_no_room))
     }
 }

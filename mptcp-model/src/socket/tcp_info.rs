@@ -93,6 +93,7 @@ impl<'a> TcpInfo<'a> {
                     | u64::from(fast_open.accepted) << 5
                     | u64::from(fast_open.child) << 7
             }
+            "fastopen_client_fail" => flow.fast_open.failure.into(),
             "snd_wscale" => flow.snd_wscale.into(),
             "rcv_wscale" => flow.rcv_wscale.into(),
             "rto" => in_ticks(flow.rtt.rto()),

@@ -24,6 +24,12 @@ impl Flow {
             if !room || !continues || next.end() > window_end || seg.flags.has(SegFlags::FIN) {
                 return;
             }
+            if let Some(watch) = &mut self.watch {
+                if watch.separates(seg.start, next.start, next.end()) {
+                    return;
+                }
+                watch.merge_keys(seg.start, next.end());
+            }
             self.queue.sent.remove(index + 1);
             self.queue.lost_out -= u32::from(next.flags.has(SegFlags::LOST));
             self.queue.retrans_out -= u32::from(next.flags.has(SegFlags::RETRANS));

@@ -28,6 +28,8 @@ pub(crate) struct EcnState {
     pub(crate) received_ce: u64,
     /// The segment in hand came with CE.
     pub(crate) marked: bool,
+    /// Urgent data is not acknowledged: asked with what else marks segments, as rare as this.
+    pub(crate) urgent: bool,
     /// ACKs echo until the peer says that it has reduced its window.
     demand_cwr: bool,
     /// The next new data says that the window was reduced.
@@ -56,6 +58,8 @@ impl Flow {
             PlanKind::Syn => (plain, self.ecn.of_all()),
             PlanKind::SynAck if self.ecn.ok => (TcpFlags::ECE, self.ecn.of_all()),
             PlanKind::SynAck | PlanKind::Reset => (plain, Ecn::NotEct),
+            _ if !(self.ecn.ok | self.ecn.urgent) => (plain, Ecn::NotEct),
+            _ if self.ecn.urgent && self.urgent_pointer(plan.start).is_some() => (TcpFlags::URG, Ecn::NotEct),
             _ if !self.ecn.ok => (plain, Ecn::NotEct),
             _ => {
                 let echo = if self.ecn.demand_cwr { TcpFlags::ECE } else { plain };

@@ -27,6 +27,9 @@ pub(crate) struct FastOpen {
     pub(crate) accepted: bool,
     /// The passive end took the connection with the SYN.
     pub(crate) child: bool,
+    /// Why data did not come through with the SYN (`fastopen_client_fail`): 0 for no reason, 1 no cookie, 2 the
+    /// SYN/ACK did not acknowledge it, 3 nor the SYN before it was repeated.
+    pub(crate) failure: u8,
     /// The cookie of the SYN/ACK, and the largest segment announced there.
     pub(crate) learnt: Option<(Bytes, u16)>,
 }
@@ -42,6 +45,7 @@ pub(crate) fn option_of(segment: &TcpSegment) -> Option<Bytes> {
 impl Flow {
     /// The SYN to come carries `octets` of data and this option.
     pub(crate) fn offer_fast_open(&mut self, option: Option<Bytes>, octets: u32) {
+        self.fast_open.failure = option.as_ref().is_some_and(Bytes::is_empty).into();
         self.fast_open.option = option;
         self.fast_open.octets = octets;
         self.queue.write_end = 1 + u64::from(octets);
@@ -91,6 +95,7 @@ impl Flow {
         if self.queue.sent.is_empty() {
             self.fast_open.accepted = true;
         } else {
+            self.fast_open.failure = if self.stats.retransmitted > 0 { 3 } else { 2 };
             self.force(super::Forced::Head);
             self.arm_rto(now);
         }

@@ -61,6 +61,11 @@ impl Flow {
         // A size of nothing says nothing.
         self.peer_mss = options.mss.filter(|mss| *mss > 0).unwrap_or(536).min(self.path_mss);
         let space = recv.window_clamp;
+        if self.mtu_probe.is_some() && !passive {
+            self.begin_mtu_search();
+            self.sync_mss();
+        }
+        let recv = &mut self.recv;
         self.sack_ok &= options.sack;
         self.ts_ok &= options.timestamp.is_some();
         recv.ts_recent = options.timestamp.unwrap_or(0);
@@ -91,6 +96,9 @@ impl Flow {
     fn establish(&mut self, now: Instant, options: &ParsedOptions) {
         self.state = TcpState::Established;
         self.judge_handshake(options);
+        if self.mtu_probe.is_some() {
+            self.begin_mtu_search();
+        }
         // The SYN or SYN/ACK.
         self.delivered += 1;
         self.rto_stats.repaired(now);
@@ -196,6 +204,9 @@ impl Flow {
             self.queue.lost_out = 0;
             let una = self.snd_una;
             self.queue.sent.retain(|seg| seg.end() > una);
+            if self.watch.is_some() {
+                self.note_syn_acknowledged(now);
+            }
             if !first.flags.has(super::sendq::SegFlags::EVER_RETRANS) {
                 let rtt = now.saturating_since(first.sent_at);
                 self.rtt.sample_min(now, rtt);
@@ -390,6 +401,9 @@ impl Flow {
             if start < 0 {
                 self.recv.ack_immediately();
                 return false;
+            }
+            if self.watch.is_some() || flags.contains(crate::wire::TcpFlags::URG) {
+                self.take_urgent(segment, start as u64);
             }
             if matches!(self.state, TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2) {
                 let arrival = Arrival {

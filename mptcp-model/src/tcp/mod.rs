@@ -5,7 +5,7 @@
 //! or an MPTCP connection) writes the options and the header. Streams are counted with 64-bit offsets:
 //! 0 is the SYN, 1 the first octet of data, as the relative sequence numbers of MPTCP mappings are.
 //!
-//! Left out: urgent data, Accurate ECN, and probing for a larger path MTU (RFC 4821).
+//! Left out: Accurate ECN.
 
 pub(crate) mod chrono;
 mod collapse;
@@ -15,6 +15,7 @@ mod info;
 pub(crate) mod input;
 mod keepalive;
 mod limits;
+mod mtu_probe;
 mod output;
 mod path_mtu;
 mod predicted;
@@ -28,6 +29,8 @@ mod scoreboard;
 pub(crate) mod sendq;
 mod timers;
 mod undo;
+pub(crate) mod urgent;
+pub(crate) mod watch;
 
 use std::net::SocketAddr;
 
@@ -356,6 +359,10 @@ pub struct Flow {
     pub(crate) chrono: chrono::Chrono,
     pub(crate) rto_stats: rto_stats::RtoStats,
     pub(crate) fast_open: fast_open::FastOpen,
+    /// What the application wants to know of its data.
+    pub(crate) watch: Option<Box<watch::Watch>>,
+    /// The search for a larger packet.
+    mtu_probe: Option<Box<mtu_probe::MtuProbe>>,
 
     /// Segments asked for that are not data: SYN, reset.
     pub(crate) handshake_due: bool,
@@ -407,7 +414,8 @@ impl Flow {
         let reordering = config.reordering;
         let controls = cc.controls();
         let ecn = ecn::EcnState::new(&*cc);
-        let samples = controls || config.rate_samples;
+        // With samples of the rate, or a search for a larger packet, every acknowledgment takes the long way.
+        let samples = controls || config.rate_samples || config.mtu_probing.is_some();
         Self {
             peer_mss: config.user_mss.unwrap_or(536),
             path_mss: u16::MAX,
@@ -494,6 +502,8 @@ impl Flow {
             chrono: chrono::Chrono::default(),
             rto_stats: rto_stats::RtoStats::default(),
             fast_open: fast_open::FastOpen::default(),
+            watch: None,
+            mtu_probe: config.mtu_probing.map(|settings| Box::new(mtu_probe::MtuProbe::new(settings, now))),
             handshake_due: true,
             bare_ack_due: false,
             ack_after_fin: false,
@@ -696,6 +706,9 @@ impl Flow {
         self.rexmit = Rexmit::None;
         self.handshake_due = false;
         self.queue = SendQueue::default();
+        if let Some(watch) = &mut self.watch {
+            watch.flow_ended();
+        }
         self.rtt.reset_backoff();
     }
 }

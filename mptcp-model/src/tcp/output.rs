@@ -5,6 +5,7 @@
 use sim_core::{Duration, Instant};
 
 use super::chrono::Limit;
+use super::mtu_probe::Verdict;
 use super::sendq::{Chunk, Mapping, Resent, SegFlags, TxSeg};
 use super::{Flow, Forced, Plan, PlanKind, Push, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
@@ -456,6 +457,12 @@ impl Flow {
         seg.sent_at = now;
         seg.order = order;
         let seg = *seg;
+        if self.watch.is_some() {
+            self.note_resent(now, &seg);
+        }
+        if let Some(search) = &mut self.mtu_probe {
+            search.give_up();
+        }
         let rank = self.queue.rank.unwrap_or(order);
         self.queue.retransmitted.push_back(Resent { start: seg.start, order, rank });
         self.queue.retransmitted_to = self.queue.retransmitted_to.max(seg.end());
@@ -528,6 +535,13 @@ impl Flow {
                     None
                 };
             };
+            if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
+                match self.probe_mtu(now) {
+                    Verdict::Probe(plan) => return Some(plan),
+                    Verdict::Wait => return None,
+                    Verdict::Usual => {}
+                }
+            }
             if !self.begin_burst(now, mss, push, &chunk) {
                 return None;
             }
@@ -555,7 +569,7 @@ impl Flow {
             // At least two bursts are in flight, for the clock of ACKs (`tcp_cwnd_test`).
             room => room.min((self.window.cwnd >> 1).max(1)),
         };
-        let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
+        let most = if probe | self.ecn.urgent { 1 } else { self.burst_segments(mss).min(quota) };
         let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
         let window_end = self.snd_una + self.snd_wnd;
         if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
@@ -587,6 +601,9 @@ impl Flow {
         self.burst_end = chunk.start + u64::from(limit);
         // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
         self.burst_push = limit > mss || (limit == chunk.len && chunk.push);
+        if self.watch.is_some() {
+            self.note_burst(now, mss);
+        }
         true
     }
 
@@ -598,6 +615,15 @@ impl Flow {
             return *chunk;
         }
         let moved = (wanted - chunk.len).min(unsent[1].len);
+        if let Some(watch) = &mut self.watch {
+            let (start, end) = (chunk.start, unsent[1].start + u64::from(unsent[1].len));
+            if watch.separates(start, unsent[1].start, end) {
+                return *chunk;
+            }
+            if moved == unsent[1].len {
+                watch.merge_keys(start, end);
+            }
+        }
         let (next, next_push) = (unsent[1].len - moved, unsent[1].push);
         if next == 0 {
             unsent.remove(1);
@@ -642,6 +668,7 @@ impl Flow {
         partial
             && !self.subordinate
             && !self.push_small
+            && !self.ecn.urgent
             && (self.config.cork
                 || self.config.nagle
                     && !self.queue.sent.is_empty()
@@ -697,11 +724,13 @@ impl Flow {
             return true;
         }
         // A FIN or an end of record will not be followed by more.
-        !(is_last && self.fin_wanted)
+        let end = chunk.start + u64::from(chunk.len);
+        let ends_record = self.watch.as_ref().is_some_and(|watch| watch.ends_record(end));
+        !(ends_record || is_last && self.fin_wanted)
     }
 
     #[inline(always)]
-    fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
+    pub(super) fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
         let left = self.burst_end - self.snd_nxt;
         let start = self.snd_nxt;
         let Some(chunk) = self.queue.unsent.front_mut() else {
@@ -907,7 +936,14 @@ impl Flow {
             self.burst_start = chunk.start;
             self.burst_end = chunk.start + limit;
             self.burst_push = true;
+            if self.watch.is_some() {
+                self.note_burst(now, mss);
+            }
             return self.next_of_burst(now, mss);
+        }
+        if self.probes_urgent() {
+            self.force(Forced::Probe);
+            return self.plain(PlanKind::Probe, self.snd_una, TcpFlags::ACK);
         }
         self.plain(PlanKind::Probe, self.snd_una.saturating_sub(1), TcpFlags::ACK)
     }

@@ -31,12 +31,16 @@ impl Flow {
         }
         self.path_mss = mss;
         self.peer_mss = self.peer_mss.min(mss);
+        let headers = if self.params.local.is_ipv4() { 40 } else { 60 };
+        if let Some(search) = &mut self.mtu_probe {
+            search.limit(mss + headers);
+        }
         if self.state != TcpState::SynSent {
             self.repeat_too_long();
         }
     }
 
-    fn repeat_too_long(&mut self) {
+    pub(super) fn repeat_too_long(&mut self) {
         let most = self.mss_now(0);
         let lost = self.queue.lost_out;
         let mut index = 0;

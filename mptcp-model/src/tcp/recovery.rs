@@ -186,6 +186,9 @@ impl Flow {
             tally.window_update = true;
             if window != self.snd_wnd {
                 self.snd_wnd = window;
+                if self.mtu_probe.is_some() && window > self.max_window {
+                    self.sync_mss();
+                }
                 self.max_window = self.max_window.max(window);
             }
         }
@@ -331,6 +334,9 @@ impl Flow {
         if self.queue.lost_out == 0 {
             self.enter_cwr(now, tally, around.me, around.paths);
             self.try_to_open();
+            return;
+        }
+        if self.mtu_probe.is_some() && self.ca_state < CaState::Cwr && self.probe_failed() {
             return;
         }
         self.enter_recovery(now, tally.echo_congestion, around.me, around.paths);

@@ -235,11 +235,22 @@ impl Flow {
                     rate.acknowledged(seg.order);
                 }
             }
+            if !seg.flags.has(SegFlags::MORE)
+                && let Some(watch) = &mut self.watch
+            {
+                watch.buffer_freed(now, end);
+            }
             if seg.flags.has(SegFlags::LOST) {
                 self.queue.lost_out -= 1;
             }
         }
         let una = self.snd_una;
+        if self.mtu_probe.is_some() {
+            self.check_probe_success(now);
+        }
+        if self.watch.is_some() {
+            self.note_acknowledged(now);
+        }
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(una);
         self.queue.rack_hint = self.queue.rack_hint.max(una);
         if self.queue.sent.is_empty() {

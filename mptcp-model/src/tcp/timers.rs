@@ -111,6 +111,9 @@ impl Flow {
             outcome.closed = true;
             return outcome;
         }
+        if self.mtu_probe.is_some() {
+            self.suspect_path(now);
+        }
         self.enter_loss(now, me, paths);
         self.rto_stats.expired(now, self.retries == 0);
         if self.retries == 0 {

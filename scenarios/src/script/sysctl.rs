@@ -37,13 +37,14 @@ enum Form {
 const INT: Form = Form::Number(i32::MAX as u64);
 const SWITCH: Form = Form::Number(1);
 
-const NAMES: [(&str, Form); 41] = [
+const NAMES: [(&str, Form); 46] = [
     ("net.core.default_qdisc", Form::Text),
     ("net.core.rmem_default", INT),
     ("net.core.rmem_max", INT),
     ("net.core.wmem_default", INT),
     ("net.core.wmem_max", INT),
     ("net.ipv4.tcp_autocorking", SWITCH),
+    ("net.ipv4.tcp_base_mss", INT),
     ("net.ipv4.tcp_congestion_control", Form::Text),
     ("net.ipv4.tcp_dsack", SWITCH),
     ("net.ipv4.tcp_early_retrans", Form::Number(4)),
@@ -56,13 +57,17 @@ const NAMES: [(&str, Form); 41] = [
     ("net.ipv4.tcp_mem", Form::Triple),
     ("net.ipv4.tcp_min_tso_segs", INT),
     ("net.ipv4.tcp_moderate_rcvbuf", SWITCH),
+    ("net.ipv4.tcp_mtu_probe_floor", INT),
     ("net.ipv4.tcp_mtu_probing", Form::Number(2)),
     ("net.ipv4.tcp_no_metrics_save", SWITCH),
     ("net.ipv4.tcp_notsent_lowat", Form::Number(u32::MAX as u64)),
     ("net.ipv4.tcp_pacing_ca_ratio", INT),
     ("net.ipv4.tcp_pacing_ss_ratio", INT),
+    ("net.ipv4.tcp_probe_interval", INT),
+    ("net.ipv4.tcp_probe_threshold", INT),
     ("net.ipv4.tcp_recovery", INT),
     ("net.ipv4.tcp_reordering", INT),
+    ("net.ipv4.tcp_retries1", Form::Number(255)),
     ("net.ipv4.tcp_retries2", INT),
     ("net.ipv4.tcp_rmem", Form::Triple),
     ("net.ipv4.tcp_sack", SWITCH),

@@ -116,9 +116,7 @@ fn direction(
         delay: context.read_or(&delay_path, delay, Duration::ZERO),
         queue: QueueLimit::Unlimited,
         random_drop: random_drop.and_then(|drop| self::random_drop(context, &random_drop_path, drop, size)),
-        ecn_threshold: threshold
-            .and_then(|count| context.count(&threshold_path, count, 1, 1_000_000))
-            .and_then(|count| u32::try_from(count).ok()),
+        ecn_threshold: threshold.and_then(|count| context.count(&threshold_path, count, 1, 1_000_000)),
         loss: losses.map(|losses| loss(context, &loss_path, losses)).unwrap_or_default(),
         jitter: context.read_or(&jitter_path, jitter, Duration::ZERO),
         reorder: context.read_or(&reorder_path, reorder, false),

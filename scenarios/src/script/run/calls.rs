@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use mptcp_model::socket::{Call as SocketCall, EpollChange, Errno, Fd, Flags, PollEntry, Progress};
 use sim_core::Duration;
 
+use super::message;
 use super::words::{self, constant, length, member, members, number, optional};
 use super::{Failure, Opened, Runner, Variant};
 use crate::script::Position;
@@ -12,7 +13,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// What a call became: done and checked already, or in the hands of the socket layer.
-type Begun = Result<Option<Progress>, Complaint>;
+pub(super) type Begun = Result<Option<Progress>, Complaint>;
 
 impl Runner<'_> {
     /// Carries out a call as far as it goes. `None` if its result was checked here.
@@ -66,20 +67,39 @@ impl Runner<'_> {
             "read" => self.read(arguments, length(&arguments[2])?, None),
             "readv" => self.read(arguments, words::vector_length(&arguments[1])?, None),
             "recv" | "recvfrom" => self.read(arguments, length(&arguments[2])?, arguments.get(3)),
-            "recvmsg" => self.read(arguments, words::message_length(&arguments[1])?, arguments.get(2)),
+            "recvmsg" => self.receive_message(call),
             "write" => self.write(arguments, length(&arguments[2])?, None),
-            "writev" => self.write(arguments, words::vector_length(&arguments[1])?, None),
+            "writev" => {
+                let fd = self.fd(&arguments[0])?;
+                let buffers = message::buffers(&arguments[1])?;
+                self.hand_over(SocketCall::SendMessage { fd, buffers, flags: Flags::default() })
+            }
             "send" => self.write(arguments, length(&arguments[2])?, arguments.get(3)),
             "sendto" => self.write_to(arguments, length(&arguments[2])?, &arguments[3], arguments.get(4)),
-            "sendmsg" if words::stated_inq(&arguments[1])?.is_some() => {
-                Err(Complaint::new("`TCP_CM_INQ` is for recvmsg", "leave it out"))
+            "sendmsg" => self.send_message(arguments),
+            "sendfile" => {
+                let (fd, len) = (self.fd(&arguments[0])?, length(&arguments[3])?);
+                self.hand_over(SocketCall::Write { fd, len, flags: Flags::default() })
             }
-            "sendmsg" => self.write(arguments, words::message_length(&arguments[1])?, arguments.get(2)),
-            "sendfile" => self.write(arguments, length(&arguments[3])?, None),
             "open" => {
                 let fd = number(&call.result)?;
                 self.fds.insert(fd, Opened::File);
                 Ok(None)
+            }
+            "pipe" => self.pipe(call),
+            "splice" => {
+                let (from, to) = (self.fd(&arguments[0])?, self.fd(&arguments[2])?);
+                for at in [1, 3] {
+                    if optional(&arguments[at])?.is_some_and(|offset| offset != 0) {
+                        return Err(Complaint::new("pipes and sockets have no offset", "write NULL"));
+                    }
+                }
+                let len = length(&arguments[4])?;
+                let bits = optional(&arguments[5])?.unwrap_or_default();
+                let has = |name| constant(name).is_some_and(|bit| bits & bit != 0);
+                let (dont_wait, more) = (has("SPLICE_F_NONBLOCK"), has("SPLICE_F_MORE"));
+                let flags = Flags { dont_wait, more, ..Flags::default() };
+                self.hand_over(SocketCall::Splice { from, to, len, flags })
             }
             "fcntl" => self.fcntl(call),
             "ioctl" => self.ioctl(call),
@@ -102,7 +122,7 @@ impl Runner<'_> {
         }
     }
 
-    fn hand_over(&mut self, call: SocketCall) -> Begun {
+    pub(super) fn hand_over(&mut self, call: SocketCall) -> Begun {
         Ok(Some(self.sockets.begin(self.now, &mut self.stack.host, call)))
     }
 
@@ -124,7 +144,7 @@ impl Runner<'_> {
     }
 
     /// Where `connect(fd, ..., ...)` goes, in the family of the sockets.
-    fn peer(&self) -> SocketAddr {
+    pub(super) fn peer(&self) -> SocketAddr {
         let ip = match (self.variant, self.setup.remote) {
             (Variant::Mapped, IpAddr::V4(address)) => address.to_ipv6_mapped().into(),
             (_, address) => address,
@@ -154,13 +174,13 @@ impl Runner<'_> {
 
     fn read(&mut self, arguments: &[Expression], len: u64, flags: Option<&Expression>) -> Begun {
         let fd = self.fd(&arguments[0])?;
-        let flags = message_flags(flags, &["MSG_DONTWAIT", "MSG_PEEK", "MSG_WAITALL", "MSG_NOSIGNAL"])?;
+        let flags = Flags { no_memory: has_no_memory(arguments)?, ..message_flags(flags, &RECEIVE_FLAGS)? };
         self.hand_over(SocketCall::Read { fd, len, flags })
     }
 
     fn write(&mut self, arguments: &[Expression], len: u64, flags: Option<&Expression>) -> Begun {
         let fd = self.fd(&arguments[0])?;
-        let flags = message_flags(flags, &["MSG_DONTWAIT", "MSG_MORE", "MSG_NOSIGNAL"])?;
+        let flags = Flags { no_memory: has_no_memory(arguments)?, ..message_flags(flags, &SEND_FLAGS)? };
         self.hand_over(SocketCall::Write { fd, len, flags })
     }
 
@@ -178,13 +198,18 @@ impl Runner<'_> {
         if bits & fast_open == 0 {
             return self.write(arguments, len, Some(flags));
         }
+        let no_memory = has_no_memory(arguments)?;
         let rest = Expression::Integer { value: i128::from(bits & !fast_open), hex: true };
-        let flags = message_flags(Some(&rest), &["MSG_DONTWAIT", "MSG_MORE", "MSG_NOSIGNAL"])?;
+        let flags = message_flags(Some(&rest), &SEND_FLAGS)?;
         let to = match to.map(words::address).transpose()?.flatten() {
             Some(Some(address)) => address,
             _ => self.peer(),
         };
-        self.hand_over(SocketCall::Write { fd, len, flags: Flags { fast_open: Some(to), ..flags } })
+        self.hand_over(SocketCall::Write {
+            fd,
+            len,
+            flags: Flags { fast_open: Some(to), no_memory, ..flags },
+        })
     }
 
     fn fcntl(&mut self, call: &Call) -> Begun {
@@ -226,6 +251,20 @@ impl Runner<'_> {
                 immediate(call, Ok(0))
             }
         }
+    }
+
+    fn pipe(&mut self, call: &Call) -> Begun {
+        let numbers = match &call.arguments[0] {
+            Expression::Array(items) => items.iter().map(number).collect::<Result<Vec<_>, _>>()?,
+            _ => Vec::new(),
+        };
+        let [read, write] = numbers[..] else {
+            return Err(Complaint::new("a pipe has two ends", "write their numbers: [5, 6]"));
+        };
+        let ends = self.sockets.pipe();
+        self.fds.insert(read, Opened::Socket(ends.0));
+        self.fds.insert(write, Opened::Socket(ends.1));
+        immediate(call, Ok(0))
     }
 
     fn poll(&mut self, call: &Call) -> Begun {
@@ -287,7 +326,7 @@ impl Runner<'_> {
         check(call, *result).map_err(|complaint| wrong(complaint.to_string()))?;
         match call.name.as_str() {
             "poll" => check_poll(call, found),
-            "recvmsg" if result.is_ok() => self.check_inq(call),
+            "recvmsg" if result.is_ok() => self.check_received(call),
             "epoll_wait" => check_epoll(call, found),
             _ => Ok(()),
         }
@@ -295,24 +334,7 @@ impl Runner<'_> {
     }
 }
 
-impl Runner<'_> {
-    /// What is left to be read is as the ancillary data says (`tcp_inq_hint`): one more, if only the end is.
-    fn check_inq(&self, call: &Call) -> Result<(), Complaint> {
-        let Some(stated) = words::stated_inq(&call.arguments[1])? else { return Ok(()) };
-        let fd = self.fd(&call.arguments[0])?;
-        let connection = self.sockets.connection(&self.stack.host, fd);
-        let seen = connection.map_or(0, |connection| {
-            let readiness = connection.readiness();
-            readiness.readable.max(readiness.finished.into())
-        });
-        if seen == stated {
-            return Ok(());
-        }
-        Err(Complaint::new(format!("TCP_CM_INQ is {seen}"), format!("expected {stated}")))
-    }
-}
-
-fn immediate(call: &Call, result: Result<u64, Errno>) -> Begun {
+pub(super) fn immediate(call: &Call, result: Result<u64, Errno>) -> Begun {
     check(call, result)?;
     Ok(None)
 }
@@ -391,8 +413,23 @@ fn timeout(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
+/// Whether a call is given a number where its data should be; `...` and vectors are memory.
+fn has_no_memory(arguments: &[Expression]) -> Result<bool, Complaint> {
+    match arguments.get(1) {
+        None | Some(Expression::Array(_) | Expression::Text(_)) => Ok(false),
+        Some(address) => Ok(optional(address)?.is_some()),
+    }
+}
+
+/// Flags of a write that are simulated.
+pub(super) const SEND_FLAGS: [&str; 6] =
+    ["MSG_DONTWAIT", "MSG_OOB", "MSG_MORE", "MSG_EOR", "MSG_ZEROCOPY", "MSG_NOSIGNAL"];
+/// Flags of a read that are.
+pub(super) const RECEIVE_FLAGS: [&str; 5] =
+    ["MSG_DONTWAIT", "MSG_OOB", "MSG_PEEK", "MSG_WAITALL", "MSG_NOSIGNAL"];
+
 /// The flags of a read or write, all of which must be known.
-fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Result<Flags, Complaint> {
+pub(super) fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Result<Flags, Complaint> {
     let Some(mut bits) = flags.map(optional).transpose()?.flatten() else { return Ok(Flags::default()) };
     let mut has = |name: &str| {
         let bit = constant(name).filter(|_| known.contains(&name)).unwrap_or_default();
@@ -405,6 +442,11 @@ fn message_flags(flags: Option<&Expression>, known: &[&str]) -> Result<Flags, Co
         peek: has("MSG_PEEK"),
         wait_all: has("MSG_WAITALL"),
         more: has("MSG_MORE"),
+        ends_record: has("MSG_EOR"),
+        zero_copy: has("MSG_ZEROCOPY"),
+        times: None,
+        urgent: has("MSG_OOB"),
+        no_memory: false,
         fast_open: None,
     };
     has("MSG_NOSIGNAL");

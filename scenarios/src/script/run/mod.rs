@@ -8,6 +8,8 @@
 //! last line are not looked at.
 
 mod calls;
+pub mod message;
+mod messages;
 mod options;
 mod stack;
 pub mod words;

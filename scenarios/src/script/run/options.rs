@@ -10,7 +10,7 @@ use crate::script::ast::{Call, Expression};
 use crate::units::Complaint;
 
 /// The options that are simulated: level, name, option.
-const OPTIONS: [(&str, &str, SocketOption); 42] = [
+const OPTIONS: [(&str, &str, SocketOption); 45] = [
     ("SOL_SOCKET", "SO_REUSEADDR", SocketOption::ReuseAddress),
     ("SOL_SOCKET", "SO_ERROR", SocketOption::Error),
     ("SOL_SOCKET", "SO_SNDBUF", SocketOption::SendBuffer),
@@ -41,6 +41,8 @@ const OPTIONS: [(&str, &str, SocketOption); 42] = [
     ("SOL_SOCKET", "SO_REUSEPORT", SocketOption::Plain(PlainOption::ReusePort)),
     ("SOL_SOCKET", "SO_RCVLOWAT", SocketOption::Plain(PlainOption::ReceiveLowWater)),
     ("SOL_SOCKET", "SO_ZEROCOPY", SocketOption::Plain(PlainOption::ZeroCopy)),
+    ("SOL_SOCKET", "SO_OOBINLINE", SocketOption::Plain(PlainOption::UrgentInline)),
+    ("SOL_SOCKET", "SO_TIMESTAMPING", SocketOption::Plain(PlainOption::Timestamping)),
     ("SOL_TCP", "TCP_LINGER2", SocketOption::Plain(PlainOption::Linger2)),
     ("SOL_TCP", "TCP_DEFER_ACCEPT", SocketOption::Plain(PlainOption::DeferAccept)),
     ("SOL_TCP", "TCP_WINDOW_CLAMP", SocketOption::Plain(PlainOption::WindowClamp)),
@@ -52,6 +54,7 @@ const OPTIONS: [(&str, &str, SocketOption); 42] = [
     ("SOL_IP", "IP_TTL", SocketOption::Plain(PlainOption::Ttl)),
     ("SOL_IP", "IP_FREEBIND", SocketOption::Plain(PlainOption::FreeBind)),
     ("SOL_IP", "IP_RECVERR", SocketOption::Plain(PlainOption::ReceiveErrors)),
+    ("SOL_IPV6", "IPV6_RECVERR", SocketOption::Plain(PlainOption::ReceiveErrors)),
     ("SOL_IP", "IP_MTU_DISCOVER", SocketOption::Plain(PlainOption::MtuDiscover)),
 ];
 
@@ -69,6 +72,13 @@ impl Runner<'_> {
         }
         let option = find(call, level, name)?;
         let value = value(option, &call.arguments[3])?;
+        let statistics = constant("SOF_TIMESTAMPING_OPT_STATS").unwrap_or_default()
+            | constant("SOF_TIMESTAMPING_OPT_TSONLY").unwrap_or_default();
+        if let (SocketOption::Plain(PlainOption::Timestamping), OptionValue::Number(bits)) = (option, &value)
+            && bits & statistics == statistics
+        {
+            return Err(Complaint::new("SOF_TIMESTAMPING_OPT_STATS is not simulated", "leave it out"));
+        }
         let result = self.sockets.set_option(self.now, &mut self.stack.host, fd, option, &value);
         check(call, result.map(|()| 0))?;
         Ok(None)

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mptcp_model::config::{FrameMemory, MptcpConfig, Profile, TcpConfig};
+use mptcp_model::config::{FrameMemory, MptcpConfig, MtuProbing, Profile, TcpConfig};
 use mptcp_model::host::Host;
 use mptcp_model::mptcp::{ConnectionStats, Content, EndpointChange, SocketOptions};
 use mptcp_model::net::InterfaceId;
@@ -47,6 +47,7 @@ pub(super) struct Stack {
     tcp: TcpConfig,
     mptcp: MptcpConfig,
     mptcp_enabled: bool,
+    probing: MtuProbing,
     congestion: String,
     scheduler: &'static str,
     endpoints: EndpointTable,
@@ -83,6 +84,7 @@ impl Stack {
             tcp,
             mptcp: MptcpConfig::new(Profile::LinuxUpstream),
             mptcp_enabled: true,
+            probing: MtuProbing::default(),
             congestion: "cubic".to_owned(),
             scheduler: "default",
             endpoints: EndpointTable::default(),
@@ -315,6 +317,29 @@ impl Stack {
             ("net.ipv4.tcp_syncookies", SysctlValue::Number(value)) => tcp.syn_cookies = small(*value),
             ("net.ipv4.tcp_ecn", SysctlValue::Number(value @ 0..=2)) => tcp.ecn = small(*value),
             ("net.ipv4.tcp_min_tso_segs", SysctlValue::Number(value)) => tcp.min_burst = bytes(*value).max(1),
+            ("net.ipv4.tcp_mtu_probing", SysctlValue::Number(value)) => {
+                self.probing.always = *value == 2;
+                tcp.mtu_probing = (*value > 0).then_some(self.probing);
+            }
+            (
+                "net.ipv4.tcp_base_mss"
+                | "net.ipv4.tcp_mtu_probe_floor"
+                | "net.ipv4.tcp_probe_interval"
+                | "net.ipv4.tcp_probe_threshold",
+                SysctlValue::Number(value),
+            ) => {
+                let octets = u16::try_from(*value).unwrap_or(u16::MAX);
+                let probing = &mut self.probing;
+                match setting.name {
+                    "net.ipv4.tcp_base_mss" => probing.base_mss = octets,
+                    "net.ipv4.tcp_mtu_probe_floor" => probing.floor = octets,
+                    "net.ipv4.tcp_probe_interval" => probing.interval = Duration::from_secs(*value),
+                    _ => probing.threshold = octets,
+                }
+                tcp.mtu_probing = tcp.mtu_probing.map(|_| *probing);
+            }
+            // By which time a path is suspected.
+            ("net.ipv4.tcp_retries1", SysctlValue::Number(3)) => {}
             ("net.ipv4.tcp_fin_timeout", SysctlValue::Number(value)) => {
                 tcp.fin_timeout = Duration::from_secs(*value);
             }
@@ -333,8 +358,7 @@ impl Stack {
             ("net.mptcp.checksum_enabled", SysctlValue::Number(value)) => self.mptcp.checksum = *value != 0,
             ("net.mptcp.enabled", SysctlValue::Number(value)) => self.mptcp_enabled = *value != 0,
             // These choose what the stack does anyway.
-            ("net.ipv4.tcp_mtu_probing", SysctlValue::Number(0))
-            | ("net.ipv4.tcp_tso_win_divisor", SysctlValue::Number(3)) => {}
+            ("net.ipv4.tcp_tso_win_divisor", SysctlValue::Number(3)) => {}
             // These concern what does not exist here, or cannot be told apart.
             (
                 "net.core.default_qdisc"

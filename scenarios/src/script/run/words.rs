@@ -8,7 +8,7 @@ use crate::script::ast::{Expression, Field};
 use crate::units::Complaint;
 
 /// Constants of system calls, with their values in Linux.
-const CONSTANTS: [(&str, i64); 154] = [
+const CONSTANTS: [(&str, i64); 198] = [
     ("AF_UNSPEC", 0),
     ("AF_INET", 2),
     ("AF_INET6", 10),
@@ -163,6 +163,50 @@ const CONSTANTS: [(&str, i64); 154] = [
     ("ENOPROTOOPT", 92),
     ("EOPNOTSUPP", 95),
     ("EPROTONOSUPPORT", 93),
+    ("MSG_CTRUNC", 8),
+    ("EPOLLEXCLUSIVE", 1 << 28),
+    ("SO_OOBINLINE", 10),
+    ("SO_TIMESTAMP", 29),
+    ("SCM_TIMESTAMPING", 37),
+    ("SCM_TSTAMP_SND", 0),
+    ("SCM_TSTAMP_SCHED", 1),
+    ("SCM_TSTAMP_ACK", 2),
+    ("SOF_TIMESTAMPING_TX_HARDWARE", 1),
+    ("SOF_TIMESTAMPING_TX_SOFTWARE", 2),
+    ("SOF_TIMESTAMPING_RX_HARDWARE", 4),
+    ("SOF_TIMESTAMPING_RX_SOFTWARE", 8),
+    ("SOF_TIMESTAMPING_SOFTWARE", 16),
+    ("SOF_TIMESTAMPING_SYS_HARDWARE", 32),
+    ("SOF_TIMESTAMPING_RAW_HARDWARE", 64),
+    ("SOF_TIMESTAMPING_OPT_ID", 128),
+    ("SOF_TIMESTAMPING_TX_SCHED", 256),
+    ("SOF_TIMESTAMPING_TX_ACK", 512),
+    ("SOF_TIMESTAMPING_OPT_CMSG", 1024),
+    ("SOF_TIMESTAMPING_OPT_TSONLY", 2048),
+    ("SOF_TIMESTAMPING_OPT_STATS", 4096),
+    ("SOF_TIMESTAMPING_OPT_PKTINFO", 8192),
+    ("SOF_TIMESTAMPING_OPT_TX_SWHW", 16384),
+    ("SOF_TIMESTAMPING_BIND_PHC", 32768),
+    ("SOF_TIMESTAMPING_OPT_ID_TCP", 65536),
+    ("SOF_TIMESTAMPING_OPT_RX_FILTER", 131_072),
+    ("SO_EE_ORIGIN_NONE", 0),
+    ("SO_EE_ORIGIN_LOCAL", 1),
+    ("SO_EE_ORIGIN_ICMP", 2),
+    ("SO_EE_ORIGIN_ICMP6", 3),
+    ("SO_EE_ORIGIN_TXSTATUS", 4),
+    ("SO_EE_ORIGIN_TIMESTAMPING", 4),
+    ("SO_EE_ORIGIN_ZEROCOPY", 5),
+    ("SO_EE_CODE_ZEROCOPY_COPIED", 1),
+    ("ENOMSG", 42),
+    ("ENOBUFS", 105),
+    ("ESPIPE", 29),
+    ("SPLICE_F_MOVE", 1),
+    ("SPLICE_F_NONBLOCK", 2),
+    ("SPLICE_F_MORE", 4),
+    ("SPLICE_F_GIFT", 8),
+    ("IPV6_RECVERR", 25),
+    ("IPV6_MTU_DISCOVER", 23),
+    ("NULL", 0),
 ];
 
 /// The number of a constant.
@@ -236,56 +280,7 @@ pub fn events(expression: &Expression) -> Result<Option<PollEvents>, Complaint> 
 
 /// Octets of a vector of buffers: `[{..., 100}, {..., 200}]`.
 pub fn vector_length(expression: &Expression) -> Result<u64, Complaint> {
-    let Expression::Array(items) = expression else { return Err(not_a_number(expression)) };
-    let mut total = 0;
-    for item in items {
-        let Expression::Struct(fields) = item else { return Err(not_a_number(item)) };
-        let len = member(fields, "iov_len").or(fields.last().map(|field| &field.value));
-        total += length(len.ok_or_else(|| not_a_number(item))?)?;
-    }
-    Ok(total)
-}
-
-/// Octets of a message: the vector in it.
-pub fn message_length(expression: &Expression) -> Result<u64, Complaint> {
-    let fields = members(expression).unwrap_or_default();
-    let plain = member(fields, "msg_flags")
-        .is_none_or(|value| matches!(value, Expression::Ellipsis) || number(value) == Ok(0));
-    if !plain {
-        return Err(Complaint::new("`msg_flags` is not simulated", "leave it out"));
-    }
-    match member(fields, "msg_iov") {
-        Some(vector) => vector_length(vector),
-        None => Err(Complaint::new(format!("`{expression}` has no msg_iov"), "give it one")),
-    }
-}
-
-/// The octets that a message says are left to be read (`TCP_CM_INQ`), the one kind of ancillary data there is.
-pub fn stated_inq(expression: &Expression) -> Result<Option<u64>, Complaint> {
-    let Some(control) = member(members(expression).unwrap_or_default(), "msg_control") else {
-        return Ok(None);
-    };
-    let items = match control {
-        Expression::Array(items) => &items[..],
-        Expression::Ellipsis => return Ok(None),
-        other if number(other) == Ok(0) => return Ok(None),
-        other => return Err(Complaint::new(format!("`{other}` is no ancillary data"), "write [{...}]")),
-    };
-    let mut stated = None;
-    for item in items {
-        let fields = members(item).unwrap_or_default();
-        let is = |name: &str, constant_name: &str| {
-            member(fields, name).is_some_and(|value| number(value).ok() == constant(constant_name))
-        };
-        if !is("cmsg_level", "SOL_TCP") || !is("cmsg_type", "TCP_CM_INQ") {
-            return Err(Complaint::new(
-                format!("`{item}` is not simulated"),
-                "of ancillary data there is {cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=N}",
-            ));
-        }
-        stated = member(fields, "cmsg_data").map(length).transpose()?;
-    }
-    Ok(stated)
+    super::message::buffers(expression).map(|buffers| buffers.iter().sum())
 }
 
 /// A socket address; `None` for `...`, and `Some(None)` for `AF_UNSPEC`.
