@@ -39,8 +39,9 @@ impl Flow {
             // A SYN that is repeated does not ask again (section 6.1.1.1).
             PlanKind::Syn if self.config.ecn == 1 && !plan.retransmission => (BOTH, Ecn::NotEct),
             PlanKind::SynAck if self.ecn.ok => (TcpFlags::ECE, Ecn::NotEct),
-            PlanKind::Syn | PlanKind::SynAck | PlanKind::Reset => (plain, Ecn::NotEct),
+            PlanKind::Syn | PlanKind::SynAck => (plain, Ecn::NotEct),
             _ if !self.ecn.ok => (plain, Ecn::NotEct),
+            PlanKind::Reset if self.reset_bare => (plain, Ecn::NotEct),
             _ => {
                 let echo = if self.ecn.demand_cwr { TcpFlags::ECE } else { plain };
                 if plan.len == 0 || plan.retransmission {

@@ -5,7 +5,7 @@ use sim_core::{Duration, Instant};
 
 use super::receive::{Arrival, ReceiveSpace};
 use super::{Flow, SynOptions, TcpState, XmitTimer};
-use crate::congestion::PathView;
+use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 use crate::wire::DssMapping;
 use crate::wire::options::ParsedOptions;
@@ -69,6 +69,7 @@ impl Flow {
             None => {
                 self.snd_wscale = 0;
                 self.rcv_wscale = 0;
+                self.scales = false;
                 recv.window_clamp = recv.window_clamp.min(65_535);
             }
         }
@@ -158,11 +159,11 @@ impl Flow {
             if ack < 1 || ack > self.snd_nxt as i64 || self.snd_nxt == 0 {
                 if !flags.rst() {
                     self.answer_with_reset(ack.max(0) as u64);
-                    if self.retries == 0 && self.xmit_timer.is_some() {
-                        // The reset clears the way for the SYN, which goes again at once.
-                        let soon = self.config.timer_tick.unwrap_or(Duration::from_millis(1)) * 2;
-                        self.xmit_timer = Some((self.config.expiry(now, soon), XmitTimer::Retransmit));
-                    }
+                }
+                if self.retries == 0 && self.xmit_timer.is_some() {
+                    // The reset, be it the peer's, clears the way for the SYN, which goes again at once.
+                    let soon = self.config.timer_tick.unwrap_or(Duration::from_millis(1)) * 2;
+                    self.xmit_timer = Some((self.config.expiry(now, soon), XmitTimer::Retransmit));
                 }
                 return Outcome::default();
             }
@@ -209,7 +210,15 @@ impl Flow {
         }
         self.xmit_timer = None;
         self.received_at = now;
+        let timed_out = self.retries > 0;
         self.establish(now, options);
+        if timed_out && !self.sack_ok {
+            // The timeout was a loss like any other; without SACK it is over when more than the SYN is acknowledged
+            // (`tcp_is_non_sack_preventing_reopen`).
+            self.ca_state = CaState::Loss;
+            self.high_seq = self.snd_nxt;
+            self.frto = self.config.frto;
+        }
         self.take_fast_open_answer(now, segment);
         self.recv.ack_now = true;
         Outcome { acceptable: true, established: true, acked: true, ..Outcome::default() }
@@ -247,6 +256,19 @@ impl Flow {
             && self.is_in_window(start, end)
     }
 
+    /// Whether a segment brings data not seen yet to a flow that has sent its FIN.
+    pub(crate) fn is_new_behind_fin(&self, segment: &TcpSegment) -> bool {
+        let (start, _) = self.span_of(segment);
+        matches!(self.state, TcpState::FinWait1 | TcpState::FinWait2)
+            && start + i64::from(segment.payload.len()) > self.recv.rcv_nxt as i64
+    }
+
+    /// Whether a reset has the number of the peer's FIN, which some send after it (`tcp_reset_check`).
+    const fn resets_behind_fin(&self, start: i64) -> bool {
+        start + 1 == self.recv.rcv_nxt as i64
+            && matches!(self.state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing)
+    }
+
     fn handle_synchronized(
         &mut self,
         around: &Surroundings<'_>,
@@ -264,7 +286,7 @@ impl Flow {
             return Outcome::default();
         }
         let timestamps = options.timestamps.filter(|_| self.ts_ok);
-        if !self.is_in_window(start, end) {
+        if !(self.is_in_window(start, end) || flags.rst() && self.resets_behind_fin(start)) {
             if !flags.rst() {
                 if flags.syn() && self.state == TcpState::SynReceived {
                     self.handshake_due = true;
@@ -282,7 +304,7 @@ impl Flow {
             return Outcome::default();
         }
         if flags.rst() {
-            if start == rcv_nxt {
+            if start == rcv_nxt || self.resets_behind_fin(start) || self.recv.highest_sack() == Some(start) {
                 let reason = if self.state == TcpState::SynReceived && self.passive {
                     CloseReason::Refused
                 } else {

@@ -239,6 +239,8 @@ pub struct Flow {
     pub(crate) ts_ok: bool,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
+    /// Both ends scale, be it by nothing.
+    pub(crate) scales: bool,
 
     // Sender.
     pub(crate) queue: SendQueue,
@@ -415,6 +417,7 @@ impl Flow {
             ts_ok: config.timestamps,
             snd_wscale: 0,
             rcv_wscale: recv.wanted_scale(&config),
+            scales: config.window_scaling,
             queue: SendQueue { write_end: 1, ..SendQueue::default() },
             snd_una: 0,
             snd_nxt: 0,
