@@ -522,11 +522,14 @@ impl Flow {
         if self.burst_end <= self.snd_nxt {
             let Some(&chunk) = self.queue.unsent.front() else {
                 let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
-                return if self.fin_wanted && (has_room || push == Push::Probe) {
-                    self.bare_fin(now)
-                } else {
-                    None
-                };
+                if !self.fin_waits() || !(has_room || push == Push::Probe) {
+                    return None;
+                }
+                if !self.window_allows_next() {
+                    self.blocked_by_window(now);
+                    return None;
+                }
+                return Some(self.bare_fin(now));
             };
             if !self.begin_burst(now, mss, push, &chunk) {
                 return None;
@@ -558,13 +561,15 @@ impl Flow {
         let most = if probe { 1 } else { self.burst_segments(mss).min(quota) };
         let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
         let window_end = self.snd_una + self.snd_wnd;
-        if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
+        let is_last = self.queue.unsent.len() == 1;
+        // A FIN that goes along needs room too.
+        let fin = u64::from(is_last & self.fin_wanted & (chunk.len <= mss));
+        if chunk.start + u64::from(chunk.len.min(mss)) + fin > window_end {
             self.window_limited = true;
             self.chrono.start(now, Limit::Window);
             self.blocked_by_window(now);
             return false;
         }
-        let is_last = self.queue.unsent.len() == 1;
         let limit = if chunk.len <= mss {
             if nagle && is_last && self.nagle_holds(chunk.len < mss) {
                 self.blocked_by_window(now);
@@ -754,17 +759,19 @@ impl Flow {
         }
     }
 
-    fn bare_fin(&mut self, now: Instant) -> Option<Plan> {
-        if !self.fin_wanted || self.fin_sent || self.snd_nxt < self.queue.write_end {
-            return None;
-        }
+    /// Whether the FIN is all that is left to send.
+    pub(super) fn fin_waits(&self) -> bool {
+        self.fin_wanted && !self.fin_sent && self.snd_nxt >= self.queue.write_end
+    }
+
+    fn bare_fin(&mut self, now: Instant) -> Plan {
         let start = self.snd_nxt;
         self.send_fin();
         let order = self.queue.next_order();
         let flags = SegFlags(SegFlags::FIN);
         self.record(now, TxSeg { start, sent_at: now, map: Mapping::default(), order, len: 0, flags });
         self.burst_end = self.snd_nxt;
-        Some(self.plain(PlanKind::Data, start, TcpFlags::FIN.with(TcpFlags::ACK)))
+        self.plain(PlanKind::Data, start, TcpFlags::FIN.with(TcpFlags::ACK))
     }
 
     fn send_fin(&mut self) {

@@ -235,7 +235,8 @@ impl Flow {
     }
 
     fn persist_timeout(&mut self, now: Instant) -> TimeoutOutcome {
-        if self.queue.unsent.is_empty() || !self.queue.sent.is_empty() {
+        let waits = !self.queue.unsent.is_empty() || self.fin_waits();
+        if !waits || !self.queue.sent.is_empty() {
             return TimeoutOutcome::default();
         }
         let head = self.queue.unsent.front().map_or(0, |chunk| chunk.start);
