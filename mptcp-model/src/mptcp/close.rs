@@ -265,6 +265,14 @@ impl Connection {
         }
     }
 
+    /// Whether this is TCP below a socket of MPTCP: it turned in the middle, or its request was answered without
+    /// MPTCP. A passive open of TCP has a socket of TCP.
+    pub(super) fn turned(&self) -> bool {
+        let asked =
+            self.options.mptcp.is_some() && self.subflows.first().is_some_and(|first| first.initiated);
+        self.mode == Mode::Plain && (self.keys.remote.is_some() || asked) && !self.out_of_tree
+    }
+
     /// The application closes the socket. Unread data means an abort (CLOSE-17).
     pub fn close(&mut self, now: Instant) {
         if self.orphaned {
@@ -272,7 +280,7 @@ impl Connection {
         }
         // What arrived before a connection turned TCP in the middle is forgotten without a reset: Linux no longer
         // finds it in the queue of the connection.
-        let turned = self.mode == Mode::Plain && self.keys.remote.is_some() && !self.out_of_tree;
+        let turned = self.turned();
         if self.recv.unread > 0 && !turned {
             self.abort();
             self.orphaned = true;

@@ -138,6 +138,10 @@ impl Connection {
 
     /// What is written next is held back if it fills no segment (`MSG_MORE`), or is not any more.
     pub(crate) fn expect_more(&mut self, more: bool) {
+        if self.mode == Mode::Multipath || self.turned() {
+            // An MPTCP socket passes it to no subflow.
+            return;
+        }
         self.change_tcp(|tcp| tcp.cork = more);
         self.send.more_follows = more;
     }

@@ -218,10 +218,12 @@ impl Connection {
         while accepted < len {
             // Room for one octet is room for a fragment (`sk_stream_memory_free`).
             let low = self.options.tcp.not_sent_low_water;
-            if send.memory() >= send.sndbuf || low.is_some_and(|low| send.not_sent() >= u64::from(low)) {
+            // No more than to the mark itself (`mptcp_send_limit`).
+            let limit = low.map_or(u64::MAX, |low| u64::from(low).saturating_sub(send.not_sent()));
+            if send.memory() >= send.sndbuf || limit == 0 {
                 break;
             }
-            let left = len - accepted;
+            let left = (len - accepted).min(limit);
             let room = if send.segment == 0 { send.fragment_room() } else { send.segment_room() };
             let Some(last) = send.fragments.back_mut() else { break };
             let take = left.min(u64::from(room));
@@ -345,6 +347,10 @@ impl Connection {
         let most = if room > 0 { room } else { goal };
         let window = self.send.window_end.saturating_sub(data);
         let len = u64::from(len.min(most)).min(window) as u32;
+        if flow.snd_wnd < window && self.mode == Mode::Multipath && !self.out_of_tree {
+            // The window is the connection's: what one subflow was granted counts on all (`mptcp_check_allowed_size`).
+            flow.snd_wnd = window;
+        }
         if len == 0 {
             return 0;
         }
