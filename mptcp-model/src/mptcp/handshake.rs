@@ -355,6 +355,11 @@ impl Connection {
                 true
             }
             Stage::Unconfirmed if !segment.flags.syn() => {
+                let start = segment.seq.to_offset(subflow.flow.recv.irs, subflow.flow.recv.rcv_nxt);
+                if start != 1 && subflow.role == Role::Initial && !self.out_of_tree {
+                    // What comes before the first segment confirms nothing (`check_fully_established`).
+                    return true;
+                }
                 let acked = parsed.dss.is_some_and(|dss| dss.data_ack.is_some());
                 let added = parsed.mptcp_other
                     && segment
