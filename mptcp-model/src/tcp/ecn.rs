@@ -62,8 +62,8 @@ impl Flow {
         };
     }
 
-    /// Data arrived (`tcp_ecn_accept_cwr`, `tcp_check_ecn`).
-    pub(super) fn take_ecn_of_data(&mut self, segment: &TcpSegment) {
+    /// Data arrived (`tcp_ecn_accept_cwr`, `tcp_data_ecn_check`). A mark of data that is not `new` says nothing.
+    pub(super) fn take_ecn_of_data(&mut self, segment: &TcpSegment, new: bool) {
         if !self.ecn.ok {
             return;
         }
@@ -72,7 +72,7 @@ impl Flow {
             // The sender's window may be as small as one segment.
             self.recv.ack_immediately();
         }
-        if self.ecn.marked {
+        if self.ecn.marked && new {
             self.ecn.seen = true;
             if !self.ecn.demand_cwr {
                 self.ecn.demand_cwr = true;
