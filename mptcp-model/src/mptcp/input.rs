@@ -80,6 +80,9 @@ impl Connection {
             if outcome.established {
                 alive = self.subflow_synchronized(now, index, segment);
             }
+            if alive && self.mode == Mode::Multipath && !self.out_of_tree {
+                alive = self.check_confirmation(now, index, segment, &parsed);
+            }
             if alive && self.mode == Mode::Multipath {
                 if parsed_mptcp(&parsed) {
                     let undelivered = deliveries
@@ -90,7 +93,7 @@ impl Connection {
                     self.subflows[index].stripped_at = Some(now);
                 }
             }
-            if alive && self.mode == Mode::Multipath {
+            if alive && self.mode == Mode::Multipath && self.out_of_tree {
                 alive = self.check_confirmation(now, index, segment, &parsed);
             }
             if alive {
