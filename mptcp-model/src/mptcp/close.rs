@@ -282,6 +282,10 @@ impl Connection {
         // finds it in the queue of the connection.
         let turned = self.turned();
         if self.recv.unread > 0 && !turned {
+            if self.mode != Mode::Multipath {
+                // What nobody read is gone when the reset leaves.
+                self.subflows[0].flow.recv.unread_truesize = 0;
+            }
             self.abort();
             self.orphaned = true;
             return;

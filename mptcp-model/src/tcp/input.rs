@@ -91,6 +91,10 @@ impl Flow {
 
     fn establish(&mut self, now: Instant, options: &ParsedOptions) {
         self.state = TcpState::Established;
+        if self.passive {
+            // The timeouts were those of the request.
+            self.rtt.forget_backoff();
+        }
         self.judge_handshake(options);
         // The SYN or SYN/ACK.
         self.delivered += 1;
@@ -178,10 +182,13 @@ impl Flow {
         if !flags.syn() {
             return Outcome::default();
         }
+        let offered = (self.rcv_wscale, self.recv.window_clamp);
         self.take_syn(segment.seq, segment.window, SynOptions::from_parsed(options), false);
         self.negotiate_ecn(flags);
         if !flags.ack() {
-            // Simultaneous open (RFC 9293, figure 8).
+            // Simultaneous open (RFC 9293, figure 8). Linux scales its windows as it offered, whatever the peer's SYN
+            // lacks.
+            (self.rcv_wscale, self.recv.window_clamp) = offered;
             self.state = TcpState::SynReceived;
             self.handshake_due = true;
             if self.fast_open.octets == 0 {
@@ -408,7 +415,7 @@ impl Flow {
         let rcv_nxt = self.recv.rcv_nxt as i64;
         if len > 0 {
             self.stats.data_segs_in += 1;
-            self.take_ecn_of_data(segment);
+            self.take_ecn_of_data(segment, start + i64::from(len) > rcv_nxt);
             if start < 0 {
                 self.recv.ack_immediately();
                 return false;
@@ -470,7 +477,11 @@ impl Flow {
         self.recv.drop_old_ranges();
         // It waited behind the last hole, which is filled (RFC 5681, section 4.2).
         self.recv.ack_now |= waited && !self.recv.has_holes();
-        if self.state == TcpState::Established {
+        if self.state == TcpState::Established && self.fin_wanted {
+            // Our own FIN, which only waits for its turn, has closed this end: both do so at once.
+            self.fins_cross = true;
+            self.bare_ack_due = true;
+        } else if self.state == TcpState::Established {
             // The application may close as well: its FIN takes the ACK along (`tcp_fin`).
             self.recv.expect_answer();
         } else {

@@ -255,6 +255,8 @@ pub struct Flow {
     pub(crate) snd_sml: u64,
     pub(crate) fin_wanted: bool,
     pub(crate) fin_sent: bool,
+    /// The peer's FIN came while ours waited for its turn.
+    fins_cross: bool,
     /// Nothing was received that was sent after this (`lsndtime`).
     pub(crate) last_send: Instant,
     pub(crate) burst_start: u64,
@@ -427,6 +429,7 @@ impl Flow {
             snd_sml: 0,
             fin_wanted: false,
             fin_sent: false,
+            fins_cross: false,
             last_send: now,
             burst_start: 0,
             burst_end: 0,
@@ -614,6 +617,12 @@ impl Flow {
         let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
         // Nearly always; a division is dear.
         if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { unsent.div_ceil(u64::from(mss)) as u32 }
+    }
+
+    /// Maximum payload of a segment without options but timestamps.
+    pub(crate) fn mss_cache(&self) -> u32 {
+        let timestamps = if self.ts_ok { 12 } else { 0 };
+        u32::from(self.peer_mss.min(self.params.mss)).saturating_sub(timestamps)
     }
 
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.

@@ -672,9 +672,10 @@ impl Flow {
             return false;
         }
         let send_window = self.snd_una + self.snd_wnd - chunk.start;
+        let most = self.burst_segments(mss).max(segments);
+        let mss = self.mss_cache();
         let cong_window = u64::from(quota) * u64::from(mss);
         let limit = send_window.min(cong_window);
-        let most = self.burst_segments(mss).max(segments);
         if limit >= u64::from(most) * u64::from(mss) {
             return false;
         }
@@ -777,6 +778,7 @@ impl Flow {
     fn send_fin(&mut self) {
         self.fin_sent = true;
         self.state = match self.state {
+            TcpState::CloseWait if self.fins_cross => TcpState::Closing,
             TcpState::CloseWait => TcpState::LastAck,
             _ => TcpState::FinWait1,
         };
