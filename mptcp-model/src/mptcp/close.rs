@@ -290,9 +290,7 @@ impl Connection {
             self.orphaned = true;
             return;
         }
-        if turned {
-            self.recv.unread = 0;
-        }
+        let dropped = turned && std::mem::take(&mut self.recv.unread) > 0;
         self.orphaned = true;
         if self.state == State::Opening {
             let initial = &mut self.subflows[0].flow;
@@ -307,7 +305,8 @@ impl Connection {
         self.shutdown_write(now);
         if self.mode != Mode::Multipath {
             let flow = &mut self.subflows[0].flow;
-            flow.orphaned = true;
+            // The socket of a connection that turned keeps that of the flow while it ends.
+            flow.orphaned = !turned || dropped;
             if flow.config.no_fin_wait && flow.state() == TcpState::FinWait2 {
                 return self.abort();
             }

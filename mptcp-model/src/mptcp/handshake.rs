@@ -89,7 +89,7 @@ impl Connection {
             (Role::Join, true) => self.join_synack(now, index, segment),
             (Role::Join, false) => self.join_third_ack(now, index, segment),
         };
-        if self.mode == Mode::Plain {
+        if self.mode == Mode::Plain && self.subflows[index].role == Role::Initial {
             self.subflows[index].step(Step::Plain);
         } else if alive && self.out_of_tree {
             self.share_receive_buffer(now, index);
@@ -252,7 +252,7 @@ impl Connection {
             self.stats.join_hmac_failures += 1;
             return self.refuse_join(now, index, segment, 1);
         }
-        if !self.takes_joins() || !self.may_accept_join(Some(index)) {
+        if self.mode != Mode::Multipath || !self.takes_joins() || !self.may_accept_join(Some(index)) {
             return self.refuse_join(now, index, segment, 3);
         }
         let subflow = &mut self.subflows[index];

@@ -475,8 +475,8 @@ impl Connection {
     /// Whether a segment of a plain connection brings new data that nobody is to read any more
     /// (`tcp_rcv_state_process`).
     fn refuses_data(&self, index: usize, segment: &TcpSegment) -> bool {
-        (self.orphaned || self.read_shut)
-            && self.mode != Mode::Multipath
+        self.mode != Mode::Multipath
+            && (self.subflows[index].flow.orphaned || self.read_shut && !self.turned())
             && !segment.payload.is_empty()
             && self.subflows[index].flow.is_new_behind_fin(segment)
     }

@@ -157,7 +157,8 @@ impl Connection {
     /// Keepalive probes were switched on or off, or their times changed.
     pub fn restart_keepalive(&mut self, now: sim_core::Instant) {
         for subflow in &mut self.subflows {
-            if matches!(subflow.flow.state(), TcpState::Established | TcpState::CloseWait) {
+            let open = matches!(subflow.flow.state(), TcpState::Established | TcpState::CloseWait);
+            if open || subflow.flow.probes_idle() {
                 subflow.flow.start_keepalive(now);
             }
         }

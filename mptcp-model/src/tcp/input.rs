@@ -263,10 +263,11 @@ impl Flow {
             && self.is_in_window(start, end)
     }
 
-    /// Whether a segment brings data not seen yet to a flow that has sent its FIN.
+    /// Whether a segment brings data not seen yet to a flow that has sent its FIN, or is about to.
     pub(crate) fn is_new_behind_fin(&self, segment: &TcpSegment) -> bool {
         let (start, _) = self.span_of(segment);
-        matches!(self.state, TcpState::FinWait1 | TcpState::FinWait2)
+        (matches!(self.state, TcpState::FinWait1 | TcpState::FinWait2)
+            || self.state == TcpState::Established && self.fin_wanted)
             && start + i64::from(segment.payload.len()) > self.recv.rcv_nxt as i64
     }
 
@@ -511,7 +512,9 @@ impl Flow {
             }
             TcpState::FinWait1 => {
                 self.state = TcpState::FinWait2;
-                self.state_timer = Some(now + self.config.fin_timeout);
+                if !self.probes_idle() {
+                    self.state_timer = Some(now + self.config.fin_timeout);
+                }
             }
             TcpState::Closing => self.enter_time_wait(now),
             TcpState::LastAck => self.finish(CloseReason::Normal),

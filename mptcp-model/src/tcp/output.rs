@@ -170,7 +170,7 @@ impl Flow {
         }
         if self.state != TcpState::SynSent {
             self.reset_due = true;
-            self.reset_seq = self.snd_nxt;
+            self.reset_seq = self.acceptable_seq();
         }
     }
 
@@ -225,7 +225,7 @@ impl Flow {
             && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived))
         {
             self.recv.ack_now = false;
-            return Some(self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK));
+            return Some(self.bare_ack());
         }
         self.recv.ack_now = false;
         None
@@ -245,7 +245,16 @@ impl Flow {
 
     /// An ACK that leaves now, whatever is due.
     pub(crate) fn bare_ack(&self) -> Plan {
-        self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK)
+        self.plain(PlanKind::Ack, self.acceptable_seq(), TcpFlags::ACK)
+    }
+
+    /// The number of a segment that carries none: that of the next octet, unless the peer has taken back so much of its
+    /// window that it would lie beyond (`tcp_acceptable_seq`).
+    #[inline]
+    fn acceptable_seq(&self) -> u64 {
+        let window_end = self.snd_una + self.snd_wnd;
+        let shrunk = self.snd_nxt.saturating_sub(window_end);
+        if shrunk == 0 || self.scales && shrunk < 1 << self.rcv_wscale { self.snd_nxt } else { window_end }
     }
 
     /// The reset left: nothing follows, unless it answered a wrong acknowledgment during the handshake, which goes

@@ -47,7 +47,7 @@ impl Flow {
         }
         if self.state_timer.is_some_and(|at| at <= now) {
             self.state_timer = None;
-            if matches!(self.state, TcpState::Established | TcpState::CloseWait) {
+            if matches!(self.state, TcpState::Established | TcpState::CloseWait) || self.probes_idle() {
                 outcome.closed = self.keepalive_timeout(now);
                 return outcome;
             }
