@@ -162,11 +162,14 @@ impl Connection {
         }
         let mss = self.subflows[0].flow.mss_now(0);
         let goal = self.subflows[0].flow.size_goal(mss);
+        let turned = self.turned();
+        self.subflows[0].flow.chunks_apart = turned;
         let mut accepted = 0;
         while accepted < len {
             let flow = &mut self.subflows[0].flow;
             let left = (len - accepted).min(u64::from(goal)) as u32;
-            let room = flow.plain_tail_room(goal);
+            // Below a socket of MPTCP a chunk that has left in part takes no more.
+            let room = if turned && !flow.is_tail_whole() { 0 } else { flow.plain_tail_room(goal) };
             // Only another buffer asks for memory.
             if room == 0 && (!flow.has_send_memory() || flow.holds_back()) {
                 break;
@@ -178,10 +181,11 @@ impl Connection {
                 flow.extend_tail(left.min(room), 0);
                 accepted += u64::from(left.min(room));
             } else {
-                flow.append(left, Mapping::default());
+                let start = if turned { flow.queue.write_end } else { 0 };
+                flow.append(left, Mapping { start, ..Mapping::default() });
                 accepted += u64::from(left);
             }
-            if accepted < len && flow.plain_tail_room(goal) == 0 {
+            if accepted < len && !turned && flow.plain_tail_room(goal) == 0 {
                 self.push_full_chunk(now, mss);
             }
         }

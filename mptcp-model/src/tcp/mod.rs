@@ -255,6 +255,8 @@ pub struct Flow {
     pub(crate) snd_sml: u64,
     pub(crate) fin_wanted: bool,
     pub(crate) fin_sent: bool,
+    /// Chunks of data without mappings stay apart as well: MPTCP handed them down.
+    pub(crate) chunks_apart: bool,
     /// The peer's FIN came while ours waited for its turn.
     fins_cross: bool,
     /// Nothing was received that was sent after this (`lsndtime`).
@@ -429,6 +431,7 @@ impl Flow {
             snd_sml: 0,
             fin_wanted: false,
             fin_sent: false,
+            chunks_apart: false,
             fins_cross: false,
             last_send: now,
             burst_start: 0,

@@ -88,6 +88,11 @@ impl Flow {
         }
     }
 
+    /// Whether nothing of the chunk at the tail has left; such chunks tell where they began.
+    pub(crate) fn is_tail_whole(&self) -> bool {
+        self.queue.unsent.back().is_some_and(|tail| tail.start == tail.map.start)
+    }
+
     /// Whether half the largest window was written since PSH was set last (`forced_push`).
     pub(crate) const fn push_is_due(&self) -> bool {
         self.queue.write_end > self.queue.pushed + (self.max_window >> 1)
@@ -317,6 +322,7 @@ impl Flow {
         self.note_busy(now);
         match self.forced.take() {
             Some(Forced::Head) => {
+                self.stretch_segment(0, mss);
                 self.cut_segment(0, mss);
                 self.collapse_into(0, mss);
                 if let Some(plan) = self.retransmit(now, 0) {
@@ -386,6 +392,7 @@ impl Flow {
             let wanted =
                 seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
             if wanted {
+                self.stretch_segment(index, mss);
                 self.cut_segment(index, mss);
                 self.collapse_into(index, mss);
                 let next = self.queue.sent[index].end();
@@ -608,7 +615,8 @@ impl Flow {
     /// mappings stays apart.
     fn grow_first_chunk(&mut self, chunk: &Chunk, wanted: u32) -> Chunk {
         let unsent = &mut self.queue.unsent;
-        if chunk.len >= wanted || chunk.map.len > 0 || unsent.len() < 2 || !self.config.grows_bursts {
+        let apart = chunk.map.len > 0 || self.chunks_apart;
+        if chunk.len >= wanted || apart || unsent.len() < 2 || !self.config.grows_bursts {
             return *chunk;
         }
         let moved = (wanted - chunk.len).min(unsent[1].len);
