@@ -69,8 +69,8 @@ impl Connection {
         Readiness {
             opening: self.state == State::Opening,
             readable: self.recv.unread,
-            // What was refused never had a stream that could end.
-            ended: self.recv.fin_done || (closed && self.mode != Mode::Offered),
+            // What was refused never had a stream that could end, nor does a reset end that of a connection that turned.
+            ended: self.recv.fin_done || (closed && self.mode != Mode::Offered && !self.turned()),
             finished: self.recv.fin_done,
             writable: buffer.saturating_sub(memory) >= memory >> 1 && self.is_low_enough(1),
             closed,
