@@ -246,7 +246,9 @@ impl Connection {
 
     #[inline]
     pub(super) fn take_data_ack(&mut self, now: Instant, index: usize, number: DataNumber) {
-        let window = self.subflows[index].flow.snd_wnd;
+        let flow = &self.subflows[index].flow;
+        // What was shared with the subflow was granted already.
+        let window = if flow.wnd_shared { 0 } else { flow.snd_wnd };
         self.take_data_ack_with(now, number, window);
     }
 

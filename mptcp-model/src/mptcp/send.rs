@@ -354,6 +354,7 @@ impl Connection {
         if flow.snd_wnd < window && self.mode == Mode::Multipath && !self.out_of_tree {
             // The window is the connection's: what one subflow was granted counts on all (`mptcp_check_allowed_size`).
             flow.snd_wnd = window;
+            flow.wnd_shared = true;
         }
         if len == 0 {
             return 0;

@@ -248,6 +248,8 @@ pub struct Flow {
     pub(crate) snd_nxt: u64,
     /// Send window in bytes, scaled.
     pub(crate) snd_wnd: u64,
+    /// It is not what the peer said last on this flow, but what it granted the connection.
+    pub(crate) wnd_shared: bool,
     pub(crate) max_window: u64,
     /// Offset of the segment that last updated the window.
     pub(crate) snd_wl1: u64,
@@ -426,6 +428,7 @@ impl Flow {
             snd_una: 0,
             snd_nxt: 0,
             snd_wnd: 0,
+            wnd_shared: false,
             max_window: 0,
             snd_wl1: 0,
             snd_sml: 0,

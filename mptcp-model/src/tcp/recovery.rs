@@ -181,6 +181,7 @@ impl Flow {
         {
             self.snd_wl1 = seq;
             tally.window_update = true;
+            self.wnd_shared = false;
             if window != self.snd_wnd {
                 self.snd_wnd = window;
                 self.max_window = self.max_window.max(window);
