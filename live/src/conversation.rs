@@ -2,7 +2,7 @@
 //! sends out of order; an application reads and writes when it likes. What went in and what came out is a script
 //! that holds on this kernel, so what it says of the simulated stack is news.
 //!
-//! Left out: active opens, more than one subflow, ECN marks, urgent data.
+//! Left out: urgent data, subflows that the kernel opens, Fast Open, ICMP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
@@ -10,9 +10,12 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{self, Duration as Span};
 
-use mptcp_model::wire::{Body, MpOption, Packet, TcpSegment};
-use scenarios::script::ast::{Action, BodySpec, OptionsSpec};
+use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpSegment};
+use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec};
 use scenarios::script::command::Command;
+use scenarios::script::option::HmacSpec;
+use scenarios::script::run::words;
+use scenarios::script::sysctl::Sysctl;
 use scenarios::script::{
     Definitions, Direction, Environment, OptionSpec, PacketSpec, Script, Setup, describe,
 };
@@ -20,15 +23,11 @@ use sim_core::random::{Stream, Streams};
 use sim_core::{Duration, Instant};
 
 use crate::calls::Caller;
+use crate::circumstances::{Answer, Circumstances, Opening};
 use crate::network::Network;
-use crate::peer::{Arrival, Peer};
-use crate::sys;
-
-const START: Instant = Instant::from_nanos(1_000_000_000);
-const IPPROTO_TCP: c_int = 6;
-const TCP_CONGESTION: c_int = 13;
-/// The accepted socket.
-const SOCKET: i64 = 4;
+use crate::peer::{Arrival, Data, Peer};
+use crate::runner::{Clock, IPPROTO_TCP, START, TCP_CONGESTION, TCP_INFO};
+use crate::{sys, tcp_info};
 
 /// What may be chosen about conversations.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,81 +36,118 @@ pub(crate) struct Choice {
     pub(crate) multipath: bool,
     /// The windows that the kernel offers stand in the script.
     pub(crate) windows: bool,
+    /// What the kernel tells of itself stands in the script.
+    pub(crate) info: bool,
 }
 
-/// What happens at its time.
+/// What happens at its time. Numbers are those of subflows.
 #[derive(Clone, Debug)]
 enum Step {
     /// A packet as it was made when it left the peer.
     Packet(String),
-    Write(u64),
+    /// The first SYN again, while there is no connection yet.
+    SynAgain(String),
+    /// Writes this much, perhaps with `MSG_MORE`.
+    Write(u64, bool),
     Read(u64),
     /// New data of the peer, this much; perhaps behind a hole.
     Data(u32),
     /// The peer sends again what is not acknowledged.
-    Repeat,
+    Repeat(usize),
     /// The peer acknowledges what it has not acknowledged yet.
-    DelayedAck,
+    DelayedAck(usize),
+    /// The peer offers this window from now on.
+    Window(usize, u32),
     PeerFin,
-    Shutdown,
+    PeerReset,
+    Shutdown(&'static str),
     Close,
+    /// The arguments of `setsockopt` after the descriptor.
+    SetOption(String),
+    /// The connection is there for the application.
+    Opened,
+    /// A second subflow begins.
+    Join,
+    /// The third ACK of it.
+    Joined,
+    /// The peer sends an option by itself.
+    Signal(String),
 }
 
 struct Conversation {
     random: Stream,
     network: Network,
     environment: Environment,
-    epoch: time::Instant,
+    clock: Clock,
     lines: Vec<(Instant, String)>,
     inbox: VecDeque<(Instant, Packet)>,
     planned: BTreeMap<(Instant, u64), Step>,
     planned_so_far: u64,
-    peer: Peer,
+    peers: Vec<Peer>,
+    data: Data,
+    circumstances: Circumstances,
     fds: BTreeMap<i64, c_int>,
+    /// The socket of the connection.
+    socket: i64,
     remote: IpAddr,
     choice: Choice,
     rtt: Duration,
     loss: f64,
-    /// Octets that arrived for an acknowledgment that waits.
-    unacknowledged: u32,
-    closed: bool,
+    /// Octets that arrived for an acknowledgment that waits, of every subflow.
+    unacknowledged: [u32; 2],
     /// A repetition is planned.
-    repeats: bool,
+    repeats: [bool; 2],
+    syns: u32,
+    opened: bool,
+    closed: bool,
+    end: Instant,
 }
 
 /// Talks with the kernel and returns the script of it; the calling thread has another network afterwards.
 pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
-    let mut random = Streams::new(seed).stream("conversation");
+    let streams = Streams::new(seed);
+    let mut random = streams.stream("conversation");
+    let circumstances = Circumstances::draw(&mut streams.stream("circumstances"), choice.multipath);
     let setup = Setup::default();
     let mut network = Network::new(setup)?;
-    let control = if random.bernoulli(0.5) { "reno" } else { "cubic" };
     network.execute(&Command::Defaults)?;
-    network.congestion = Some(control.to_owned());
+    for setting in &circumstances.sysctls {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        let setting = Sysctl::new(name, value.trim_matches('"')).map_err(|wrong| wrong.to_string())?;
+        network.execute(&Command::Sysctl(vec![setting]))?;
+    }
+    network.congestion = Some(circumstances.congestion.to_owned());
     let rtt = random.span_between(Duration::from_millis(8), Duration::from_millis(120));
     let loss = [0.0, 0.0, 0.03, 0.1, 0.25][random.below(5) as usize];
-    let peer = Peer::new(&mut random, choice.multipath);
+    let peers = vec![Peer::new(streams.stream("peer"), 0, choice.multipath, circumstances.ecn)];
     let mut conversation = Conversation {
+        data: Data::new(&mut streams.stream("data")),
         random,
         network,
         environment: Environment::new(setup, Streams::new(1)),
-        epoch: time::Instant::now(),
+        clock: Clock::start(),
         lines: Vec::new(),
         inbox: VecDeque::new(),
         planned: BTreeMap::new(),
         planned_so_far: 0,
-        peer,
+        peers,
+        circumstances,
         fds: BTreeMap::new(),
+        socket: 3,
         remote: setup.remote,
         choice,
         rtt,
         loss,
-        unacknowledged: 0,
+        unacknowledged: [0; 2],
+        repeats: [false; 2],
+        syns: 0,
+        opened: false,
         closed: false,
-        repeats: false,
+        end: START,
     };
     conversation.take_packets();
     conversation.inbox.clear();
-    conversation.epoch = time::Instant::now();
+    conversation.clock = Clock::start();
     let result = conversation.hold();
     for fd in conversation.fds.values() {
         sys::close(*fd);
@@ -119,9 +155,13 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
     result?;
     let mut lines = conversation.lines;
     lines.sort_by_key(|(at, _)| *at);
+    let mut settings = format!("net.ipv4.tcp_congestion_control={}", conversation.circumstances.congestion);
+    for setting in &conversation.circumstances.sysctls {
+        let _ = write!(settings, " {setting}");
+    }
     let mut script = format!(
         "// A random conversation, number {seed}, as this kernel held it.\n--tolerance_usecs=40000\n\
-         --strict_segments\n`defaults.sh\nsysctl -q net.ipv4.tcp_congestion_control={control}`\n\n"
+         --strict_segments\n`defaults.sh\nsysctl -q {settings}`\n\n"
     );
     for (at, line) in lines {
         let micros = at.saturating_since(START).as_nanos() / 1_000;
@@ -131,13 +171,8 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
 }
 
 impl Conversation {
-    fn at(&self, real: time::Instant) -> Instant {
-        let passed = real.saturating_duration_since(self.epoch).as_nanos();
-        START + Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX))
-    }
-
     fn now(&self) -> Instant {
-        self.at(time::Instant::now())
+        self.clock.now()
     }
 
     fn plan(&mut self, after: Duration, step: Step) {
@@ -150,34 +185,34 @@ impl Conversation {
     }
 
     /// The peer will look whether all was acknowledged, if it does not already.
-    fn plan_repetition(&mut self, millis: u64) {
-        if !std::mem::replace(&mut self.repeats, true) {
-            self.plan(Duration::from_millis(millis), Step::Repeat);
+    fn plan_repetition(&mut self, subflow: usize, millis: u64) {
+        if !std::mem::replace(&mut self.repeats[subflow], true) {
+            self.plan(Duration::from_millis(millis), Step::Repeat(subflow));
         }
     }
 
     /// From the first SYN to the end of interest.
     fn hold(&mut self) -> Result<(), String> {
+        self.end = self.now() + Duration::from_millis(4_000);
         let protocol = if self.choice.multipath { "IPPROTO_MPTCP" } else { "IPPROTO_TCP" };
         self.call(&format!("socket(..., SOCK_STREAM, {protocol})"), Some(3))?;
-        self.call("bind(3, ..., ...)", None)?;
-        self.call("listen(3, 1)", None)?;
-        let syn = self.peer.syn();
-        self.inject(&syn)?;
-        let deadline = self.now() + Duration::from_millis(500);
-        while self.inbox.is_empty() && self.now() < deadline {
-            self.wait(Span::from_millis(5));
+        for option in std::mem::take(&mut self.circumstances.early) {
+            self.set_option(&option)?;
         }
-        let Some((at, answer)) = self.inbox.pop_front() else { return Err("no SYN/ACK".to_owned()) };
-        self.learn(at, &answer)?;
-        std::thread::sleep(Span::from_nanos(self.rtt.as_nanos()));
-        let third = self.peer.third_ack();
-        self.inject(&third)?;
-        self.call("accept(3, ..., ...)", Some(SOCKET))?;
-        self.call("fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
-        self.plan_calls();
-        let end = self.now() + self.span(1500, 4000);
-        while self.now() < end {
+        if self.circumstances.active {
+            self.call("fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
+            self.call("connect(3, ..., ...)", None)?;
+        } else {
+            self.call("bind(3, ..., ...)", None)?;
+            self.call("listen(3, 1)", None)?;
+            let syn = self.peers[0].syn(&self.data);
+            self.inject(&syn)?;
+            if self.circumstances.opening == Opening::Twice {
+                let after = self.span(5, 60);
+                self.plan(after, Step::SynAgain(syn));
+            }
+        }
+        while self.now() < self.end {
             self.take_packets();
             while let Some((at, packet)) = self.inbox.pop_front() {
                 self.seen(at, &packet)?;
@@ -190,7 +225,7 @@ impl Conversation {
                     }
                 }
                 _ => {
-                    let left = next.unwrap_or(end).min(end).saturating_since(self.now());
+                    let left = next.unwrap_or(self.end).min(self.end).saturating_since(self.now());
                     self.wait(Span::from_nanos(left.as_nanos().min(1_000_000)));
                 }
             }
@@ -209,12 +244,13 @@ impl Conversation {
                 2 => 1000 * (1 + self.random.below(10)),
                 _ => 1 + self.random.below(60_000),
             };
-            self.plan(after, Step::Write(len));
+            let more = self.random.bernoulli(0.06);
+            self.plan(after, Step::Write(len, more));
         }
         for _ in 0..data {
             let after = self.span(0, 900);
             let len = self.random.below(4);
-            let len = if len == 0 { 1 + self.random.below(500) } else { u64::from(self.peer.segment()) };
+            let len = if len == 0 { 1 + self.random.below(500) } else { u64::from(self.peers[0].segment()) };
             let burst = 1 + self.random.below(4);
             for _ in 0..burst {
                 self.plan(after, Step::Data(len as u32));
@@ -224,88 +260,303 @@ impl Conversation {
             let (after, len) = (self.span(0, 1200), 1 + self.random.below(8_000));
             self.plan(after, Step::Read(len));
         }
+        for option in std::mem::take(&mut self.circumstances.later) {
+            let after = self.span(0, 700);
+            self.plan(after, Step::SetOption(option));
+        }
+        if self.random.bernoulli(0.1) {
+            let after = self.span(0, 600);
+            let window = if self.random.bernoulli(0.6) { 0 } else { 1 + self.random.below(3_000) as u32 };
+            let before = self.peers[0].window;
+            self.plan(after, Step::Window(0, window));
+            if self.random.bernoulli(0.8) {
+                let later = after + self.span(20, 900);
+                self.plan(later, Step::Window(0, before));
+            }
+        }
+        if self.choice.multipath {
+            self.plan_signals();
+        }
+        self.plan_end();
+    }
+
+    fn plan_signals(&mut self) {
+        if self.circumstances.joins {
+            let after = self.span(60, 600);
+            self.plan(after, Step::Join);
+        }
+        if !self.random.bernoulli(0.35) {
+            return;
+        }
+        let signal = match self.random.below(10) {
+            0 => "mp_prio backup=1",
+            1 => "mp_prio backup=0",
+            2 => "add_address address_id=3 addr[peer3=inet_addr(\"192.0.2.9\")] hmac=auto",
+            3 => "add_address address_id=3 addr[peer3=inet_addr(\"192.0.2.9\")] hmac=1",
+            4 => "remove_address address_id=[1]",
+            5 => "remove_address address_id=[3]",
+            6 => "mp_fail dsn8=1",
+            7 => "mp_fastclose",
+            8 => "mp_fastclose hkey=42",
+            _ => "dss dack8=1000000 nocs",
+        };
+        let after = self.span(100, 1200);
+        self.plan(after, Step::Signal(signal.to_owned()));
+    }
+
+    fn plan_end(&mut self) {
         let after = self.span(300, 1500);
-        match self.random.below(6) {
-            0 => self.plan(after, Step::Close),
-            1 => self.plan(after, Step::Shutdown),
-            2 => self.plan(after, Step::PeerFin),
+        match self.random.below(12) {
+            0 | 1 => self.plan(after, Step::Close),
+            2 => self.plan(after, Step::Shutdown("SHUT_WR")),
             3 => {
+                self.plan(after, Step::Shutdown("SHUT_WR"));
+                let later = after + self.span(100, 900);
+                self.plan(later, Step::PeerFin);
+            }
+            4 => self.plan(after, Step::Shutdown("SHUT_RD")),
+            5 => self.plan(after, Step::Shutdown("SHUT_RDWR")),
+            6 | 7 => self.plan(after, Step::PeerFin),
+            8 => {
                 self.plan(after, Step::PeerFin);
                 let later = self.span(1000, 2000);
                 self.plan(later, Step::Close);
             }
+            9 => self.plan(after, Step::PeerReset),
             _ => {}
         }
     }
 
     fn carry_out(&mut self, step: Step) -> Result<(), String> {
+        let fd = self.socket;
+        let application = matches!(
+            step,
+            Step::Write(..) | Step::Read(_) | Step::Shutdown(_) | Step::Close | Step::SetOption(_)
+        );
+        if application && self.closed {
+            return Ok(());
+        }
         match step {
             Step::Packet(text) => self.inject(&text),
-            Step::Write(_) | Step::Read(_) | Step::Shutdown | Step::Close if self.closed => Ok(()),
-            Step::Write(len) => self.call(&format!("write(4, ..., {len})"), None),
-            Step::Read(len) => self.call(&format!("read(4, ..., {len})"), None),
-            Step::Shutdown => self.call("shutdown(4, SHUT_WR)", None),
+            Step::SynAgain(_) if self.opened => Ok(()),
+            Step::SynAgain(text) => self.inject(&text),
+            Step::Write(len, false) => self.call(&format!("write({fd}, ..., {len})"), None),
+            Step::Write(len, true) => self.call(&format!("send({fd}, ..., {len}, MSG_MORE)"), None),
+            Step::Read(len) => self.call(&format!("read({fd}, ..., {len})"), None),
+            Step::Shutdown(how) => self.call(&format!("shutdown({fd}, {how})"), None),
             Step::Close => {
                 self.closed = true;
-                self.call("close(4)", None)
+                self.call(&format!("close({fd})"), None)
             }
-            Step::Data(len) => {
-                let lost = self.random.bernoulli(self.loss);
-                let Some(text) = self.peer.data(len) else { return Ok(()) };
-                self.plan_repetition(300);
-                if lost { Ok(()) } else { self.inject(&text) }
-            }
-            Step::Repeat => {
-                self.repeats = false;
-                for text in self.peer.repeat() {
+            Step::SetOption(option) => self.set_option(&option),
+            Step::Data(len) => self.send_data(len),
+            Step::Repeat(subflow) => {
+                self.repeats[subflow] = false;
+                for text in self.peers[subflow].repeat(&self.data) {
                     self.inject(&text)?;
                 }
-                if self.peer.has_unacknowledged() {
-                    self.plan_repetition(400);
+                if self.peers[subflow].has_unacknowledged() {
+                    self.plan_repetition(subflow, 400);
                 }
                 Ok(())
             }
-            Step::DelayedAck => {
-                if std::mem::take(&mut self.unacknowledged) == 0 {
+            Step::DelayedAck(subflow) => {
+                if std::mem::take(&mut self.unacknowledged[subflow]) == 0 {
                     return Ok(());
                 }
-                let text = self.peer.ack();
+                let text = self.peers[subflow].ack(&self.data, None);
+                self.inject(&text)
+            }
+            Step::Window(subflow, window) => {
+                self.peers[subflow].window = window;
+                let text = self.peers[subflow].ack(&self.data, None);
                 self.inject(&text)
             }
             Step::PeerFin => {
-                for text in self.peer.fin() {
+                let subflow = self.some_subflow();
+                for text in self.peers[subflow].fin(&mut self.data) {
                     self.inject(&text)?;
                 }
-                self.plan_repetition(300);
+                self.plan_repetition(subflow, 300);
                 Ok(())
+            }
+            Step::PeerReset => {
+                let subflow = self.some_subflow();
+                if self.peers[subflow].over {
+                    return Ok(());
+                }
+                let reason = if self.peers[subflow].multipath && self.random.bernoulli(0.6) {
+                    ["mp_reset 0", "mp_reset 3", "mp_fastclose"][self.random.below(3) as usize]
+                } else {
+                    ""
+                };
+                let text = self.peers[subflow].reset(reason);
+                self.inject(&text)
+            }
+            Step::Opened if self.circumstances.active => self.answer_syn(),
+            Step::Opened => self.open_passively(),
+            Step::Join => {
+                let streams = Streams::new(self.random.next_u64());
+                if !self.peers[0].multipath || self.peers[0].over || self.closed {
+                    return Ok(());
+                }
+                let peer = Peer::new(streams.stream("peer"), 1, true, self.circumstances.ecn);
+                let syn = peer.syn(&self.data);
+                self.peers.push(peer);
+                self.inject(&syn)
+            }
+            Step::Joined => {
+                let text = self.peers[1].third_ack(&self.data);
+                self.inject(&text)?;
+                self.peers[1].open = true;
+                Ok(())
+            }
+            Step::Signal(signal) => {
+                let subflow = self.some_subflow();
+                if !self.peers[subflow].multipath || self.peers[subflow].over {
+                    return Ok(());
+                }
+                let text = self.peers[subflow].ack(&self.data, Some(&signal));
+                self.inject(&text)
             }
         }
     }
 
+    /// A subflow to send on.
+    fn some_subflow(&mut self) -> usize {
+        if let Some(owing) = self.peers.iter().position(Peer::owes) {
+            return owing;
+        }
+        let drawn = self.random.below(self.peers.len() as u64) as usize;
+        let usable = |peer: &Peer| peer.open && !peer.over;
+        if usable(&self.peers[drawn]) { drawn } else { self.peers.iter().position(usable).unwrap_or(0) }
+    }
+
+    fn send_data(&mut self, len: u32) -> Result<(), String> {
+        let subflow = self.some_subflow();
+        let lost = self.random.bernoulli(self.loss);
+        let len = len.min(self.peers[subflow].segment());
+        let Some(text) = self.peers[subflow].data(len, &mut self.data) else { return Ok(()) };
+        self.plan_repetition(subflow, 300);
+        if lost { Ok(()) } else { self.inject(&text) }
+    }
+
+    /// The application has its connection from now on.
+    fn begin(&mut self) {
+        self.opened = true;
+        self.peers[0].open = true;
+        self.plan_calls();
+        self.end = self.now() + self.span(1500, 4000);
+    }
+
+    /// The SYN/ACK of the kernel has come to the peer.
+    fn open_passively(&mut self) -> Result<(), String> {
+        if self.opened {
+            return Ok(());
+        }
+        if self.circumstances.opening == Opening::Late {
+            // The third ACK is lost; data brings the same.
+            self.peers[0].open = true;
+            let len = self.peers[0].segment();
+            let Some(text) = self.peers[0].data(len, &mut self.data) else { return Ok(()) };
+            self.plan_repetition(0, 300);
+            self.inject(&text)?;
+        } else {
+            let text = self.peers[0].third_ack(&self.data);
+            self.inject(&text)?;
+        }
+        self.socket = 4;
+        self.call("accept(3, ..., ...)", Some(4))?;
+        self.call("fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
+        self.begin();
+        Ok(())
+    }
+
+    /// A SYN of the kernel, for the first or another time.
+    fn syn_came(&mut self) -> Result<(), String> {
+        self.syns += 1;
+        let rtt = self.rtt;
+        match (self.circumstances.opening, self.syns) {
+            (Opening::Lost, 1) => {}
+            (Opening::Refused, 1) => {
+                if self.random.bernoulli(0.5) {
+                    self.plan(rtt / 2, Step::Packet("< R. 0:0(0) ack 3 win 0".to_owned()));
+                }
+                self.plan(rtt, Step::Packet("< R. 0:0(0) ack 1 win 0".to_owned()));
+                self.end = self.now() + Duration::from_millis(500);
+            }
+            (Opening::Refused, _) => {}
+            (Opening::Crossing, 1) => {
+                let text = self.peers[0].crossing_syn();
+                self.plan(rtt, Step::Packet(text));
+            }
+            (Opening::Wrong, 1) => {
+                let text = self.peers[0].syn_ack(2, "");
+                self.plan(rtt, Step::Packet(text));
+            }
+            (Opening::Late, 1) => self.plan(Duration::from_millis(1_050), Step::Opened),
+            (_, count) => {
+                let after = if count == 1 { rtt } else { rtt / 2 };
+                self.plan(after, Step::Opened);
+                if self.circumstances.opening == Opening::Twice {
+                    let again = rtt + self.span(0, 80);
+                    self.plan(again, Step::Opened);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer answers the SYN of the kernel.
+    fn answer_syn(&mut self) -> Result<(), String> {
+        let capable = match self.circumstances.answer {
+            _ if !self.peers[0].multipath => "",
+            Answer::Nothing => "",
+            Answer::OldVersion => ",mpcapable v0 flags[flag_h] key[pkey=2]",
+            Answer::ForeignFlags => ",mpcapable v1 flags[flag_b, flag_h] key[pkey=2]",
+            Answer::Capable if self.data.checksums => ",mpcapable v1 flags[flag_a, flag_h] key[pkey=2]",
+            Answer::Capable => ",mpcapable v1 flags[flag_h] key[pkey=2]",
+        };
+        let text = self.peers[0].syn_ack(1, capable);
+        self.inject(&text)?;
+        if !self.opened {
+            self.call("getsockopt(3, SOL_SOCKET, SO_ERROR, [?], [4])", None)?;
+            self.begin();
+        }
+        Ok(())
+    }
+
     /// The kernel sent a packet: it goes into the script, and the peer may answer.
     fn seen(&mut self, at: Instant, packet: &Packet) -> Result<(), String> {
-        self.learn(at, packet)?;
         let Body::Tcp(segment) = &packet.body else { return Ok(()) };
+        let subflow = self.subflow_of(packet);
+        self.learn(at, packet, subflow)?;
+        if segment.flags.syn() {
+            return self.syn_seen(segment, subflow);
+        }
+        if !self.peers[subflow].open {
+            return Ok(());
+        }
+        if subflow == 0 && self.circumstances.active && self.peers[0].multipath {
+            // The third ACK says whether it is MPTCP.
+            self.peers[0].multipath = segment.options.mptcp().next().is_some() || segment.flags.rst();
+        }
         if self.random.bernoulli(self.loss) && segment.flags.0 & 4 == 0 {
             return Ok(());
         }
         let spec = describe(packet, Direction::Outbound, &self.environment);
         let Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }) = spec else { return Ok(()) };
-        let data_fin = segment.options.mptcp().any(|option| match option {
-            MpOption::Dss(dss) => dss.data_fin,
-            _ => false,
-        });
-        let arrival = self.peer.receive(&tcp, data_fin);
+        let arrival = self.peers[subflow].receive(&tcp, &mut self.data);
         let jitter = if self.random.bernoulli(0.05) { self.span(0, 30) } else { Duration::ZERO };
         match arrival {
             Arrival::Nothing => {}
-            Arrival::InOrder if self.random.bernoulli(0.4) && self.unacknowledged == 0 => {
-                self.unacknowledged += 1;
-                self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck);
+            Arrival::InOrder if self.random.bernoulli(0.4) && self.unacknowledged[subflow] == 0 => {
+                self.unacknowledged[subflow] += 1;
+                self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
             }
             Arrival::InOrder | Arrival::Other => {
-                self.unacknowledged = 0;
-                let text = self.peer.ack();
+                self.unacknowledged[subflow] = 0;
+                let text = self.peers[subflow].ack(&self.data, None);
                 if !self.random.bernoulli(self.loss / 2.0) {
                     self.plan(self.rtt + jitter, Step::Packet(text));
                 }
@@ -314,21 +565,69 @@ impl Conversation {
         Ok(())
     }
 
-    /// Notes a packet, with a name of its own for its clock, and learns from it.
-    fn learn(&mut self, at: Instant, packet: &Packet) -> Result<(), String> {
+    fn syn_seen(&mut self, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
+        let peer = &mut self.peers[subflow];
+        if !segment.flags.ack() {
+            if !self.opened {
+                peer.take_syn(segment, &mut self.data);
+            }
+            return self.syn_came();
+        }
+        if subflow > 0 {
+            if !peer.open {
+                peer.take_syn_ack(segment, &mut self.data);
+                self.plan(self.rtt, Step::Joined);
+            }
+            return Ok(());
+        }
+        if self.circumstances.active {
+            // The SYNs have crossed.
+            let text = peer.third_ack(&self.data);
+            self.plan(self.rtt, Step::Packet(text));
+            if !self.opened {
+                self.begin();
+            }
+            return Ok(());
+        }
+        self.syns += 1;
+        if !self.opened {
+            peer.take_syn_ack(segment, &mut self.data);
+            if self.circumstances.opening != Opening::Lost || self.syns > 1 {
+                self.plan(self.rtt, Step::Opened);
+            }
+        }
+        Ok(())
+    }
+
+    /// Which subflow a packet of the kernel belongs to.
+    fn subflow_of(&self, packet: &Packet) -> usize {
+        usize::from(self.peers.len() > 1 && packet.ip.dst != self.remote)
+    }
+
+    /// Notes a packet, with a name of its own for its clock.
+    fn learn(&mut self, at: Instant, packet: &Packet, subflow: usize) -> Result<(), String> {
         let Some(mut spec) = describe(packet, Direction::Outbound, &self.environment) else {
             return Err("a packet that the language has no words for".to_owned());
         };
         if let (BodySpec::Tcp(tcp), Body::Tcp(segment)) = (&mut spec.body, &packet.body) {
             if segment.flags.syn() {
                 tcp.range.first = 0;
-                tcp.ack = Some(1);
-                self.peer.take_syn_ack(segment);
+                tcp.ack = segment.flags.ack().then_some(1);
             }
             if !self.choice.windows {
                 tcp.window = None;
             }
-            self.name_values(&mut tcp.options, segment);
+            self.name_values(&mut tcp.options, subflow);
+        }
+        if spec.ip.tos.is_none() && spec.ip.ecn.is_none() && self.circumstances.ecn.wanted {
+            spec.ip.ecn = Some(Field::NotEct);
+        }
+        if self.choice.multipath {
+            let end = |name: String| Some(AddressRef { name, value: None });
+            spec.endpoints = Some(Endpoints {
+                source: end("host0".to_owned()),
+                destination: end(format!("peer{subflow}")),
+            });
         }
         if let Err(wrong) = spec.check(packet, &mut self.environment) {
             return Err(format!("what was seen does not fit itself: {wrong}"));
@@ -338,17 +637,20 @@ impl Conversation {
     }
 
     /// Clock values and keys have names in scripts.
-    fn name_values(&mut self, options: &mut OptionsSpec, segment: &TcpSegment) {
+    fn name_values(&mut self, options: &mut OptionsSpec, subflow: usize) {
         let OptionsSpec::List(options) = options else { return };
         for option in options {
             match option {
-                OptionSpec::Timestamps { val, .. } => *val = self.peer.name_clock_value(),
-                OptionSpec::Capable(capable) if segment.flags.syn() => {
+                OptionSpec::Timestamps { val, .. } => *val = self.peers[subflow].name_clock_value(),
+                OptionSpec::Capable(capable) => {
                     for key in &mut capable.keys {
-                        "skey".clone_into(&mut key.name);
-                        key.value = None;
+                        if key.name == "unknown" {
+                            "hkey".clone_into(&mut key.name);
+                            key.value = None;
+                        }
                     }
                 }
+                OptionSpec::JoinSynAck { nonce, hmac, .. } => (*nonce, *hmac) = (None, HmacSpec::Auto),
                 _ => {}
             }
         }
@@ -367,7 +669,7 @@ impl Conversation {
     }
 
     fn take(&mut self, seen: time::Instant, octets: &[u8]) {
-        let at = self.at(seen);
+        let at = self.clock.at(seen);
         if let Ok(packet) = Packet::parse(octets)
             && packet.ip.is_ipv4()
             && matches!(packet.body, Body::Tcp(_))
@@ -385,12 +687,39 @@ impl Conversation {
         let at = self.now();
         self.network.inject(&octets)?;
         self.lines.push((at, text));
+        self.note_info();
         Ok(())
     }
 
-    /// A call, whose result the script gets; a socket or what was accepted gets the number `fd`.
+    /// What the kernel tells of a connection of TCP after a packet.
+    fn note_info(&mut self) {
+        let Some(fd) = self.fds.get(&self.socket) else { return };
+        if !self.choice.info || !self.opened || self.choice.multipath {
+            return;
+        }
+        let info = sys::option(*fd, IPPROTO_TCP, TCP_INFO).written;
+        let at = self.now();
+        if info.first().is_none_or(|state| *state != 1) {
+            return;
+        }
+        let claims: Vec<_> = INFO
+            .iter()
+            .filter_map(|name| tcp_info::field(&info, name).map(|value| format!("assert {name} == {value}")))
+            .collect();
+        self.lines.push((at, format!("%{{ {} }}%", claims.join("; "))));
+    }
+
+    fn set_option(&mut self, option: &str) -> Result<(), String> {
+        let len = if option.contains("SO_LINGER") { 8 } else { 4 };
+        let fd = self.socket;
+        self.call(&format!("setsockopt({fd}, {option}, {len})"), None)
+    }
+
+    /// A call, whose result the script gets; a socket or what was accepted gets the number `fd`, a `?` what the
+    /// kernel wrote.
     fn call(&mut self, text: &str, fd: Option<i64>) -> Result<(), String> {
-        let script = Script::parse("call", &format!("+0 {text} = 0"), &Definitions::default());
+        let asked = text.replace("[?]", "...");
+        let script = Script::parse("call", &format!("+0 {asked} = 0"), &Definitions::default());
         let script = script.map_err(|wrong| wrong.to_string())?;
         let Some(Action::Call(call)) = script.events.first().map(|event| &event.action) else {
             return Err(format!("`{text}` is no call"));
@@ -409,22 +738,51 @@ impl Conversation {
             }
             result = number.to_string();
         } else if returned.result < 0 {
-            let name = ERRORS.iter().find(|(number, _)| *number == returned.errno).map(|(_, name)| *name);
-            result = format!("-1 {}", name.ok_or_else(|| format!("`{text}`: error {}", returned.errno))?);
+            result = format!(
+                "-1 {}",
+                error(returned.errno).ok_or_else(|| format!("`{text}`: {}", returned.errno))?
+            );
         }
         if call.name == "close" {
-            self.fds.remove(&SOCKET);
+            self.fds.remove(&self.socket);
         }
+        let written = crate::values::word(&returned.written, 0).unwrap_or(0);
+        let written = if written == 0 { Some("0") } else { error(written) };
+        let text = text.replace("[?]", &format!("[{}]", written.unwrap_or("...")));
         self.lines.push((at, format!("{text} = {result}")));
         Ok(())
     }
 }
 
+/// The name of an error.
+fn error(number: c_int) -> Option<&'static str> {
+    ERRORS.into_iter().find(|name| words::constant(name) == Some(number.into()))
+}
+
 /// Errors that calls of a conversation return.
-const ERRORS: [(c_int, &str); 5] = [
-    (libc::EAGAIN, "EAGAIN"),
-    (libc::EPIPE, "EPIPE"),
-    (libc::ECONNRESET, "ECONNRESET"),
-    (libc::ENOTCONN, "ENOTCONN"),
-    (libc::ETIMEDOUT, "ETIMEDOUT"),
+const ERRORS: [&str; 11] = [
+    "EAGAIN",
+    "EPIPE",
+    "ECONNRESET",
+    "ENOTCONN",
+    "ETIMEDOUT",
+    "EINPROGRESS",
+    "ECONNREFUSED",
+    "EINVAL",
+    "EOPNOTSUPP",
+    "ENOPROTOOPT",
+    "EISCONN",
+];
+
+/// What scripts hold of `tcp_info`.
+const INFO: [&str; 9] = [
+    "tcpi_ca_state",
+    "tcpi_snd_cwnd",
+    "tcpi_snd_ssthresh",
+    "tcpi_unacked",
+    "tcpi_sacked",
+    "tcpi_lost",
+    "tcpi_retrans",
+    "tcpi_backoff",
+    "tcpi_reordering",
 ];

@@ -8,6 +8,7 @@
 //! Left out: `MPTCP_INFO` and what else the kernel returns in structures, but for `TCP_INFO`.
 
 mod calls;
+mod circumstances;
 mod conversation;
 mod network;
 mod peer;
@@ -40,6 +41,9 @@ struct Arguments {
     /// Hold this many random conversations with the kernel and repeat them in the simulator.
     #[arg(long, value_name = "COUNT", conflicts_with = "paths")]
     random: Option<u64>,
+    /// The scripts are conversations that were kept: repeat them in the simulator, not on the kernel.
+    #[arg(long, requires = "paths")]
+    again: bool,
     #[command(flatten)]
     conversations: random::Options,
     /// Kinds of addresses; by default those of IPv4 and IPv6 that a script suits.
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
     }
     let wanted = if arguments.ip.is_empty() { Variant::ALL.to_vec() } else { arguments.ip };
     let (mut passed, mut failed) = (0, 0);
+    let mut kept = Vec::new();
     for file in &files {
         let name = file.display().to_string();
         let text = match fs::read_to_string(file) {
@@ -99,6 +104,10 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         };
+        if arguments.again {
+            kept.push((name, script));
+            continue;
+        }
         for variant in wanted.iter().filter(|variant| variant.suits(&script)) {
             // A thread has a network of its own and takes it along when it ends.
             let result = thread::scope(|scope| scope.spawn(|| runner::run(&script, *variant)).join());
@@ -113,6 +122,9 @@ fn main() -> ExitCode {
                 }
             }
         }
+    }
+    if arguments.again {
+        return random::again(&kept);
     }
     println!("{passed} of {} runs pass", passed + failed);
     match (passed, failed) {

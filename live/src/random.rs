@@ -10,7 +10,7 @@ use std::{fs, thread};
 use clap::Args;
 use scenarios::script::run::{Failure, Variant};
 use scenarios::script::{Definitions, Script};
-use sim_core::{Duration, Instant};
+use sim_core::Duration;
 
 use crate::conversation::{self, Choice};
 use crate::runner;
@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Compare the windows that are offered too.
     #[arg(long)]
     windows: bool,
+    /// Compare what the kernel tells of a connection of TCP after every packet.
+    #[arg(long)]
+    info: bool,
     /// Conversations at a time.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
@@ -66,9 +69,40 @@ enum Outcome {
     Same(String),
     /// The script, and what differs.
     Different(String, String),
-    /// The kernel does not repeat it either.
-    Unstable,
+    /// The kernel does not repeat it either: what it does instead.
+    Unstable(String),
     Failed(String),
+}
+
+/// What differs in the simulator, wherever its ticks lie.
+fn repeat(script: &Script) -> Option<Failure> {
+    let mut difference = None;
+    for phase in PHASES {
+        match script.run_from(runner::START + phase, Variant::Ipv4, false, 1) {
+            Ok(()) => return None,
+            Err(wrong) => {
+                // The one that got furthest says most.
+                let further = |before: &Failure| before.position < wrong.position;
+                if difference.as_ref().is_none_or(further) {
+                    difference = Some(wrong);
+                }
+            }
+        }
+    }
+    difference
+}
+
+/// Repeats conversations that were kept, in the simulator alone.
+pub(crate) fn again(scripts: &[(String, Script)]) -> ExitCode {
+    let mut different = 0;
+    for (name, script) in scripts {
+        if let Some(difference) = repeat(script) {
+            different += 1;
+            println!("DIFFERS  {name}: {difference}");
+        }
+    }
+    println!("{} of {} conversations are the same", scripts.len() - different, scripts.len());
+    if different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn hold(seed: u64, choice: Choice) -> Outcome {
@@ -82,31 +116,18 @@ fn hold(seed: u64, choice: Choice) -> Outcome {
         Ok(script) => script,
         Err(wrong) => return Outcome::Failed(wrong.to_string()),
     };
-    let mut difference = None;
-    for phase in PHASES {
-        let start = Instant::from_nanos(1_000_000_000) + phase;
-        match script.run_from(start, Variant::Ipv4, false, 1) {
-            Ok(()) => return Outcome::Same(text),
-            Err(wrong) => {
-                // The one that got furthest says most.
-                let further = |before: &Failure| before.position < wrong.position;
-                if difference.as_ref().is_none_or(further) {
-                    difference = Some(wrong);
-                }
-            }
-        }
-    }
-    let Some(difference) = difference else { return Outcome::Same(text) };
+    let Some(difference) = repeat(&script) else { return Outcome::Same(text) };
     let again = thread::scope(|scope| scope.spawn(|| runner::run(&script, Variant::Ipv4)).join());
     match again {
         Ok(Ok(())) => Outcome::Different(text, difference.to_string()),
-        _ => Outcome::Unstable,
+        Ok(Err((line, message))) => Outcome::Unstable(format!("random-{seed}:{line}: {message}")),
+        Err(_) => Outcome::Failed("the harness failed".to_owned()),
     }
 }
 
 /// Holds conversations and tells which of them the simulator holds otherwise.
 pub(crate) fn run(count: u64, options: &Options) -> ExitCode {
-    let choice = Choice { multipath: options.mptcp, windows: options.windows };
+    let choice = Choice { multipath: options.mptcp, windows: options.windows, info: options.info };
     let next = AtomicU64::new(options.first);
     let tally = Mutex::new([0_u64; 4]);
     let worker = || {
@@ -129,7 +150,10 @@ pub(crate) fn run(count: u64, options: &Options) -> ExitCode {
                     println!("DIFFERS  {difference}");
                     options.keep(seed, &script);
                 }
-                Outcome::Unstable => tally[2] += 1,
+                Outcome::Unstable(message) => {
+                    tally[2] += 1;
+                    println!("UNSTABLE {message}");
+                }
                 Outcome::Failed(message) => {
                     tally[3] += 1;
                     println!("FAILED   random-{seed}: {message}");

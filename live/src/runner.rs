@@ -22,18 +22,37 @@ use crate::sys::{self, Returned};
 use crate::{tcp_info, values};
 
 /// When scripts begin, as in the simulator.
-const START: Instant = Instant::from_nanos(1_000_000_000);
+pub(crate) const START: Instant = Instant::from_nanos(1_000_000_000);
 /// How long a `*` line waits, and any call that should not.
 const LONG: Duration = Duration::from_secs(60);
 /// Real time is late by up to this.
 const GRACE: Duration = Duration::from_millis(300);
 /// Segments of one burst leave within this.
 const BURST: Duration = Duration::from_millis(2);
-const IPPROTO_TCP: c_int = 6;
-const TCP_INFO: c_int = 11;
-const TCP_CONGESTION: c_int = 13;
+pub(crate) const IPPROTO_TCP: c_int = 6;
+pub(crate) const TCP_INFO: c_int = 11;
+pub(crate) const TCP_CONGESTION: c_int = 13;
 /// ICMPv6 types from here on are errors no more, but what neighbours say to each other.
 const FIRST_NEIGHBOUR_MESSAGE: u8 = 130;
+
+/// The time of a script that began at an instant of real time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(time::Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self(time::Instant::now())
+    }
+
+    pub(crate) fn at(self, real: time::Instant) -> Instant {
+        let passed = real.saturating_duration_since(self.0).as_nanos();
+        START + Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn now(self) -> Instant {
+        self.at(time::Instant::now())
+    }
+}
 
 /// A call that waits.
 struct Waiting {
@@ -49,8 +68,8 @@ pub(crate) struct Runner<'a> {
     network: Network,
     environment: Environment,
     timeline: Timeline,
-    epoch: time::Instant,
-    /// The same on the wall clock, which timestamps of the kernel are of.
+    clock: Clock,
+    /// When the script began on the wall clock, which timestamps of the kernel are of.
     wall: time::SystemTime,
     sent: VecDeque<(Instant, Packet)>,
     fds: BTreeMap<i64, c_int>,
@@ -75,7 +94,7 @@ pub(crate) fn run(script: &Script, variant: Variant) -> Result<(), (usize, Strin
         network,
         environment: Environment::new(setup, Streams::new(1)),
         timeline: Timeline::new(START, script.tolerance()),
-        epoch: time::Instant::now(),
+        clock: Clock::start(),
         wall: time::SystemTime::now(),
         sent: VecDeque::new(),
         fds: BTreeMap::new(),
@@ -115,12 +134,11 @@ fn start_caller() -> (Sender<Job>, Receiver<(time::Instant, Returned)>) {
 
 impl Runner<'_> {
     fn at(&self, real: time::Instant) -> Instant {
-        let passed = real.saturating_duration_since(self.epoch).as_nanos();
-        START + Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX))
+        self.clock.at(real)
     }
 
     fn now(&self) -> Instant {
-        self.at(time::Instant::now())
+        self.clock.now()
     }
 
     fn event(&mut self, event: &Event) -> Result<(), String> {

@@ -265,6 +265,14 @@ impl Connection {
         }
     }
 
+    /// Whether this is TCP below a socket of MPTCP: it turned in the middle, or its request was answered without
+    /// MPTCP. A passive open of TCP has a socket of TCP.
+    pub(super) fn turned(&self) -> bool {
+        let asked =
+            self.options.mptcp.is_some() && self.subflows.first().is_some_and(|first| first.initiated);
+        self.mode == Mode::Plain && (self.keys.remote.is_some() || asked) && !self.out_of_tree
+    }
+
     /// The application closes the socket. Unread data means an abort (CLOSE-17).
     pub fn close(&mut self, now: Instant) {
         if self.orphaned {
@@ -272,15 +280,17 @@ impl Connection {
         }
         // What arrived before a connection turned TCP in the middle is forgotten without a reset: Linux no longer
         // finds it in the queue of the connection.
-        let turned = self.mode == Mode::Plain && self.keys.remote.is_some() && !self.out_of_tree;
+        let turned = self.turned();
         if self.recv.unread > 0 && !turned {
+            if self.mode != Mode::Multipath {
+                // What nobody read is gone when the reset leaves.
+                self.subflows[0].flow.recv.unread_truesize = 0;
+            }
             self.abort();
             self.orphaned = true;
             return;
         }
-        if turned {
-            self.recv.unread = 0;
-        }
+        let dropped = turned && std::mem::take(&mut self.recv.unread) > 0;
         self.orphaned = true;
         if self.state == State::Opening {
             let initial = &mut self.subflows[0].flow;
@@ -295,7 +305,8 @@ impl Connection {
         self.shutdown_write(now);
         if self.mode != Mode::Multipath {
             let flow = &mut self.subflows[0].flow;
-            flow.orphaned = true;
+            // The socket of a connection that turned keeps that of the flow while it ends.
+            flow.orphaned = !turned || dropped;
             if flow.config.no_fin_wait && flow.state() == TcpState::FinWait2 {
                 return self.abort();
             }

@@ -46,6 +46,10 @@ impl Connection {
         self.send.fragments.clear();
         self.send.pending = 0;
         for subflow in self.subflows.iter_mut().skip(1).filter(|subflow| subflow.stage != Stage::Gone) {
+            if !self.out_of_tree && !subflow.initiated && subflow.flow.state() == TcpState::SynReceived {
+                // A request, which is refused when its third ACK comes.
+                continue;
+            }
             subflow.step(Step::Ended);
             if subflow.flow.state() == TcpState::SynSent {
                 subflow.flow.finish(CloseReason::Normal);
@@ -241,6 +245,10 @@ impl Connection {
         if self.subflows[index].stage == Stage::Failing {
             // The answer to ours, or both directions failed: either way both are TCP from here.
             self.fall_back_with_held();
+            return true;
+        }
+        if !self.may_fall_back(index, undelivered) && !self.out_of_tree {
+            // There is no way back to TCP: upstream leaves it at that (`mptcp_pm_mp_fail_received`).
             return true;
         }
         if !self.may_fall_back(index, undelivered) {

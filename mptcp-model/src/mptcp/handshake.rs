@@ -89,7 +89,7 @@ impl Connection {
             (Role::Join, true) => self.join_synack(now, index, segment),
             (Role::Join, false) => self.join_third_ack(now, index, segment),
         };
-        if self.mode == Mode::Plain {
+        if self.mode == Mode::Plain && self.subflows[index].role == Role::Initial {
             self.subflows[index].step(Step::Plain);
         } else if alive && self.out_of_tree {
             self.share_receive_buffer(now, index);
@@ -252,7 +252,7 @@ impl Connection {
             self.stats.join_hmac_failures += 1;
             return self.refuse_join(now, index, segment, 1);
         }
-        if !self.takes_joins() || !self.may_accept_join(Some(index)) {
+        if self.mode != Mode::Multipath || !self.takes_joins() || !self.may_accept_join(Some(index)) {
             return self.refuse_join(now, index, segment, 3);
         }
         let subflow = &mut self.subflows[index];
@@ -355,6 +355,11 @@ impl Connection {
                 true
             }
             Stage::Unconfirmed if !segment.flags.syn() => {
+                let start = segment.seq.to_offset(subflow.flow.recv.irs, subflow.flow.recv.rcv_nxt);
+                if start != 1 && subflow.role == Role::Initial && !self.out_of_tree {
+                    // What comes before the first segment confirms nothing (`check_fully_established`).
+                    return true;
+                }
                 let acked = parsed.dss.is_some_and(|dss| dss.data_ack.is_some());
                 let added = parsed.mptcp_other
                     && segment

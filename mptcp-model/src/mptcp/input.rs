@@ -9,7 +9,7 @@ use super::{Attention, Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::CloseReason;
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, ReceiveSpace, TcpState};
+use crate::tcp::{Arrival, ReceiveSpace};
 use crate::wire::checksum::Sum;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::options::ParsedOptions;
@@ -57,10 +57,14 @@ impl Connection {
         let mut deliveries = std::mem::take(&mut self.deliveries);
         let around = Surroundings { now, me, paths: &self.views, space, map };
         let mut outcome = self.subflows[index].flow.handle_segment(&around, segment, &parsed);
-        if outcome.acceptable && !outcome.reset && !segment.flags.syn() {
+        let refused = outcome.acceptable && self.refuses_data(index, segment);
+        if outcome.acceptable && !outcome.reset && !segment.flags.syn() && !refused {
             if (!segment.payload.is_empty() || segment.flags.fin()) && !predicted {
                 self.transmit_recovery(now, index);
                 self.push_before_data(now, index, &parsed);
+            } else if self.subflows[index].stage == Stage::Unconfirmed {
+                // What confirms the keys is an option, which is looked at after the acknowledgment.
+                self.transmit_recovery(now, index);
             }
             if self.subflows[index].flow.ends_run_of_marks(segment) {
                 let plan = self.subflows[index].flow.bare_ack();
@@ -80,6 +84,9 @@ impl Connection {
             if outcome.established {
                 alive = self.subflow_synchronized(now, index, segment);
             }
+            if alive && self.mode == Mode::Multipath && !self.out_of_tree {
+                alive = self.check_confirmation(now, index, segment, &parsed);
+            }
             if alive && self.mode == Mode::Multipath {
                 if parsed_mptcp(&parsed) {
                     let undelivered = deliveries
@@ -90,13 +97,15 @@ impl Connection {
                     self.subflows[index].stripped_at = Some(now);
                 }
             }
-            if alive && self.mode == Mode::Multipath {
+            if alive && self.mode == Mode::Multipath && self.out_of_tree {
                 alive = self.check_confirmation(now, index, segment, &parsed);
             }
             if alive {
                 self.deliver(now, index, &mut deliveries);
-                if self.mode != Mode::Multipath {
-                    self.plain_progress(now, index, outcome.fin);
+                if refused {
+                    self.refuse_data(now, index);
+                } else if self.mode != Mode::Multipath {
+                    self.plain_progress(outcome.fin);
                 } else if outcome.fin && !self.out_of_tree {
                     self.work_due = true;
                 } else if outcome.fin && !self.stays_half_closed() {
@@ -241,7 +250,9 @@ impl Connection {
 
     #[inline]
     pub(super) fn take_data_ack(&mut self, now: Instant, index: usize, number: DataNumber) {
-        let window = self.subflows[index].flow.snd_wnd;
+        let flow = &self.subflows[index].flow;
+        // What was shared with the subflow was granted already.
+        let window = if flow.wnd_shared { 0 } else { flow.snd_wnd };
         self.take_data_ack_with(now, number, window);
     }
 
@@ -456,7 +467,7 @@ impl Connection {
     }
 
     /// Data of a plain connection moved: buffers and the end of the stream.
-    fn plain_progress(&mut self, now: Instant, index: usize, fin: bool) {
+    fn plain_progress(&mut self, fin: bool) {
         if fin {
             self.recv.fin_done = true;
             self.events.readable = true;
@@ -465,19 +476,24 @@ impl Connection {
             }
         }
         self.note_writable();
-        let shut = self.read_shut
-            && matches!(self.subflows[index].flow.state(), TcpState::FinWait1 | TcpState::FinWait2);
-        if (self.orphaned || shut) && self.recv.unread > 0 {
-            // Nobody reads any more: data after close is answered with a reset.
-            let flow = &mut self.subflows[index].flow;
-            let seq = flow.snd_una;
-            flow.answer_with_reset(seq);
-            let reason = if self.orphaned { CloseReason::Normal } else { CloseReason::Reset(None) };
-            if shut {
-                self.recv.unread = 0;
-            }
-            self.subflow_ended(now, index, reason);
-        }
+    }
+
+    /// Whether a segment of a plain connection brings new data that nobody is to read any more
+    /// (`tcp_rcv_state_process`).
+    fn refuses_data(&self, index: usize, segment: &TcpSegment) -> bool {
+        self.mode != Mode::Multipath
+            && (self.subflows[index].flow.orphaned || self.read_shut && !self.turned())
+            && !segment.payload.is_empty()
+            && self.subflows[index].flow.is_new_behind_fin(segment)
+    }
+
+    /// Data after the close is answered with a reset. What came before can still be read.
+    fn refuse_data(&mut self, now: Instant, index: usize) {
+        let flow = &mut self.subflows[index].flow;
+        let seq = flow.snd_una;
+        flow.answer_with_reset(seq);
+        let reason = if self.orphaned { CloseReason::Normal } else { CloseReason::Reset(None) };
+        self.subflow_ended(now, index, reason);
     }
 }
 

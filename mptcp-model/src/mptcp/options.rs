@@ -34,7 +34,15 @@ impl Connection {
         let flow = &subflow.flow;
         fits(options.push_mss(flow.params.mss));
         let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
-        match (flow.sack_ok, flow.ts_ok) {
+        // The SYN/ACK of crossing SYNs is the SYN with an ACK: it offers what the SYN did (`tcp_send_synack`).
+        let offers = !syn && !flow.passive;
+        let (sack, timestamps, scale) = if offers {
+            let scale = flow.config.window_scaling.then(|| flow.recv.wanted_scale(&flow.config));
+            (flow.config.sack, flow.config.timestamps, scale)
+        } else {
+            (flow.sack_ok, flow.ts_ok, flow.scales.then_some(flow.rcv_wscale))
+        };
+        match (sack, timestamps) {
             (true, true) => {
                 fits(options.push_sack_permitted());
                 fits(options.push_timestamps(clock, flow.recv.ts_recent));
@@ -51,10 +59,9 @@ impl Connection {
             }
             (false, false) => {}
         }
-        let scaling = flow.config.window_scaling && (syn || flow.rcv_wscale > 0 || flow.snd_wscale > 0);
-        if scaling {
+        if let Some(scale) = scale {
             fits(options.push_nop());
-            fits(options.push_window_scale(flow.rcv_wscale));
+            fits(options.push_window_scale(scale));
         }
         if let Some(body) = self.subflows[index].flow.fast_open.option.clone()
             && options.remaining() >= (2 + body.len()).next_multiple_of(4)

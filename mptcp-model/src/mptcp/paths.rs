@@ -9,7 +9,7 @@ use sim_core::{Duration, Instant};
 use super::{Announcement, Connection, Mode, Role, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
-use crate::tcp::Flow;
+use crate::tcp::{Flow, TcpState};
 use crate::wire::{AddressIds, MpOption, Seq, TcpSegment};
 
 /// Ids in a REMOVE_ADDR (`MPTCP_RM_IDS_MAX`).
@@ -413,7 +413,9 @@ impl Connection {
         self.run_path_manager(now);
         for index in 0..self.subflows.len() {
             let subflow = &self.subflows[index];
-            if subflow.stage != Stage::Gone && subflow.remote_id == id {
+            // A join before its third ACK is only a request, and stays.
+            let request = !subflow.initiated && subflow.flow.state() == TcpState::SynReceived;
+            if subflow.stage != Stage::Gone && subflow.remote_id == id && (!request || self.out_of_tree) {
                 let id = subflow.id;
                 if self.out_of_tree {
                     let _: bool = self.refuse_subflow(now, index, 0);

@@ -69,8 +69,8 @@ impl Connection {
         Readiness {
             opening: self.state == State::Opening,
             readable: self.recv.unread,
-            // What was refused never had a stream that could end.
-            ended: self.recv.fin_done || (closed && self.mode != Mode::Offered),
+            // What was refused never had a stream that could end, nor does a reset end that of a connection that turned.
+            ended: self.recv.fin_done || (closed && self.mode != Mode::Offered && !self.turned()),
             finished: self.recv.fin_done,
             writable: buffer.saturating_sub(memory) >= memory >> 1 && self.is_low_enough(1),
             closed,
@@ -164,6 +164,10 @@ impl Connection {
 
     /// What is written next is held back if it fills no segment (`MSG_MORE`), or is not any more.
     pub(crate) fn expect_more(&mut self, more: bool) {
+        if self.mode == Mode::Multipath || self.turned() {
+            // An MPTCP socket passes it to no subflow.
+            return;
+        }
         Arc::make_mut(&mut self.options.tcp).cork = more;
         for subflow in &mut self.subflows {
             // What is held back does not leave because of this.
@@ -183,7 +187,8 @@ impl Connection {
     /// Keepalive probes were switched on or off, or their times changed.
     pub fn restart_keepalive(&mut self, now: sim_core::Instant) {
         for subflow in &mut self.subflows {
-            if matches!(subflow.flow.state(), TcpState::Established | TcpState::CloseWait) {
+            let open = matches!(subflow.flow.state(), TcpState::Established | TcpState::CloseWait);
+            if open || subflow.flow.probes_idle() {
                 subflow.flow.start_keepalive(now);
             }
         }

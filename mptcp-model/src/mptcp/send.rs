@@ -165,11 +165,14 @@ impl Connection {
         }
         let mss = self.subflows[0].flow.mss_now(0);
         let goal = self.subflows[0].flow.size_goal(mss);
+        let turned = self.turned();
+        self.subflows[0].flow.chunks_apart = turned;
         let mut accepted = 0;
         while accepted < len {
             let flow = &mut self.subflows[0].flow;
             let left = (len - accepted).min(u64::from(goal)) as u32;
-            let room = flow.plain_tail_room(goal);
+            // Below a socket of MPTCP a chunk that has left in part takes no more.
+            let room = if turned && !flow.is_tail_whole() { 0 } else { flow.plain_tail_room(goal) };
             // Only another buffer asks for memory.
             if room == 0 && (!flow.has_send_memory() || flow.holds_back()) {
                 break;
@@ -181,10 +184,11 @@ impl Connection {
                 flow.extend_tail(left.min(room), 0);
                 accepted += u64::from(left.min(room));
             } else {
-                flow.append(left, Mapping::default());
+                let start = if turned { flow.queue.write_end } else { 0 };
+                flow.append(left, Mapping { start, ..Mapping::default() });
                 accepted += u64::from(left);
             }
-            if accepted < len && flow.plain_tail_room(goal) == 0 {
+            if accepted < len && !turned && flow.plain_tail_room(goal) == 0 {
                 self.push_full_chunk(now, mss);
             }
         }
@@ -221,10 +225,12 @@ impl Connection {
         while accepted < len {
             // Room for one octet is room for a fragment (`sk_stream_memory_free`).
             let low = self.options.tcp.not_sent_low_water;
-            if send.memory() >= send.sndbuf || low.is_some_and(|low| send.not_sent() >= u64::from(low)) {
+            // No more than to the mark itself (`mptcp_send_limit`).
+            let limit = low.map_or(u64::MAX, |low| u64::from(low).saturating_sub(send.not_sent()));
+            if send.memory() >= send.sndbuf || limit == 0 {
                 break;
             }
-            let left = len - accepted;
+            let left = (len - accepted).min(limit);
             let room = if send.segment == 0 { send.fragment_room() } else { send.segment_room() };
             let Some(last) = send.fragments.back_mut() else { break };
             let take = left.min(u64::from(room));
@@ -348,6 +354,11 @@ impl Connection {
         let most = if room > 0 { room } else { goal };
         let window = self.send.window_end.saturating_sub(data);
         let len = u64::from(len.min(most)).min(window) as u32;
+        if flow.snd_wnd < window && self.mode == Mode::Multipath && !self.out_of_tree {
+            // The window is the connection's: what one subflow was granted counts on all (`mptcp_check_allowed_size`).
+            flow.snd_wnd = window;
+            flow.wnd_shared = true;
+        }
         if len == 0 {
             return 0;
         }

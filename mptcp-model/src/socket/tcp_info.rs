@@ -83,11 +83,10 @@ impl<'a> TcpInfo<'a> {
             "backoff" => flow.rtt.backoff().into(),
             "options" | "rcv_wscale" if flow.state == TcpState::SynSent => 0,
             "options" => {
-                let scaled = flow.snd_wscale > 0 || flow.rcv_wscale > 0;
                 let fast_open = &flow.fast_open;
                 u64::from(flow.ts_ok)
                     | u64::from(flow.sack_ok) << 1
-                    | u64::from(scaled) << 2
+                    | u64::from(flow.scales) << 2
                     | u64::from(flow.ecn.ok) << 3
                     | u64::from(flow.ecn.seen) << 4
                     | u64::from(fast_open.accepted) << 5

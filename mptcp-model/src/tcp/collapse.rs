@@ -38,4 +38,34 @@ impl Flow {
             grown.flags.0 |= next.flags.0 & (SegFlags::FIN | SegFlags::PSH | SegFlags::EVER_RETRANS);
         }
     }
+
+    /// Cuts the buffer of several segments that begins at `index`, and goes again for the first time, anew if segments
+    /// may be longer by now (`tcp_set_skb_tso_segs`). The others follow as each goes.
+    pub(super) fn stretch_segment(&mut self, index: usize, most: u32) {
+        const JUDGED: u8 = SegFlags::SACKED | SegFlags::LOST | SegFlags::RETRANS | SegFlags::EVER_RETRANS;
+        while let (Some(&seg), Some(&next)) = (self.queue.sent.get(index), self.queue.sent.get(index + 1)) {
+            let shares = seg.flags.has(SegFlags::MORE)
+                && seg.map == next.map
+                && seg.flags.0 & JUDGED == next.flags.0 & JUDGED
+                && !seg.flags.has(SegFlags::EVER_RETRANS)
+                && seg.start >= self.snd_una;
+            let room = most.saturating_sub(seg.payload()).min(next.payload()) as u16;
+            if !shares || room == 0 {
+                return;
+            }
+            let queue = &mut self.queue;
+            queue.sent[index].len += room;
+            if room < next.len {
+                queue.sent[index + 1].start += u64::from(room);
+                queue.sent[index + 1].len -= room;
+                return;
+            }
+            queue.sent.remove(index + 1);
+            queue.shared -= 1;
+            queue.lost_out -= u32::from(next.flags.has(SegFlags::LOST));
+            let grown = &mut queue.sent[index].flags;
+            grown.0 &= !SegFlags::MORE;
+            grown.0 |= next.flags.0 & (SegFlags::MORE | SegFlags::FIN | SegFlags::PSH);
+        }
+    }
 }

@@ -57,10 +57,11 @@ impl Flow {
             PlanKind::Syn if self.asks_for_ecn() && !plan.retransmission => (BOTH, self.ecn.of_all()),
             PlanKind::Syn => (plain, self.ecn.of_all()),
             PlanKind::SynAck if self.ecn.ok => (TcpFlags::ECE, self.ecn.of_all()),
-            PlanKind::SynAck | PlanKind::Reset => (plain, Ecn::NotEct),
+            PlanKind::SynAck => (plain, Ecn::NotEct),
             _ if !(self.ecn.ok | self.ecn.urgent) => (plain, Ecn::NotEct),
             _ if self.ecn.urgent && self.urgent_pointer(plan.start).is_some() => (TcpFlags::URG, Ecn::NotEct),
             _ if !self.ecn.ok => (plain, Ecn::NotEct),
+            PlanKind::Reset if self.reset_bare => (plain, Ecn::NotEct),
             _ => {
                 let echo = if self.ecn.demand_cwr { TcpFlags::ECE } else { plain };
                 if plan.len == 0 || plan.retransmission {
@@ -95,8 +96,8 @@ impl Flow {
             && self.recv.delack.is_some()
     }
 
-    /// Data arrived (`tcp_ecn_accept_cwr`, `tcp_check_ecn`).
-    pub(super) fn take_ecn_of_data(&mut self, segment: &TcpSegment) {
+    /// Data arrived (`tcp_ecn_accept_cwr`, `tcp_data_ecn_check`). A mark of data that is not `new` says nothing.
+    pub(super) fn take_ecn_of_data(&mut self, segment: &TcpSegment, new: bool) {
         if !self.ecn.ok {
             return;
         }
@@ -105,13 +106,13 @@ impl Flow {
             // The sender's window may be as small as one segment.
             self.recv.ack_immediately();
         }
-        if self.ecn.by_marks {
+        if self.ecn.by_marks && new {
             self.ecn.seen = true;
             if self.ecn.marked != self.ecn.demand_cwr {
                 self.recv.ack_immediately();
             }
             self.ecn.demand_cwr = self.ecn.marked;
-        } else if self.ecn.marked {
+        } else if self.ecn.marked && new {
             self.ecn.seen = true;
             if !self.ecn.demand_cwr {
                 self.ecn.demand_cwr = true;

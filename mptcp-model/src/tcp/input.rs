@@ -5,7 +5,7 @@ use sim_core::{Duration, Instant};
 
 use super::receive::{Arrival, ReceiveSpace};
 use super::{Flow, SynOptions, TcpState, XmitTimer};
-use crate::congestion::PathView;
+use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 use crate::wire::DssMapping;
 use crate::wire::options::ParsedOptions;
@@ -74,6 +74,7 @@ impl Flow {
             None => {
                 self.snd_wscale = 0;
                 self.rcv_wscale = 0;
+                self.scales = false;
                 recv.window_clamp = recv.window_clamp.min(65_535);
             }
         }
@@ -95,6 +96,10 @@ impl Flow {
 
     fn establish(&mut self, now: Instant, options: &ParsedOptions) {
         self.state = TcpState::Established;
+        if self.passive {
+            // The timeouts were those of the request.
+            self.rtt.forget_backoff();
+        }
         self.judge_handshake(options);
         if self.mtu_probe.is_some() {
             self.begin_mtu_search();
@@ -166,11 +171,11 @@ impl Flow {
             if ack < 1 || ack > self.snd_nxt as i64 || self.snd_nxt == 0 {
                 if !flags.rst() {
                     self.answer_with_reset(ack.max(0) as u64);
-                    if self.retries == 0 && self.xmit_timer.is_some() {
-                        // The reset clears the way for the SYN, which goes again at once.
-                        let soon = self.config.timer_tick.unwrap_or(Duration::from_millis(1)) * 2;
-                        self.xmit_timer = Some((self.config.expiry(now, soon), XmitTimer::Retransmit));
-                    }
+                }
+                if self.retries == 0 && self.xmit_timer.is_some() {
+                    // The reset, be it the peer's, clears the way for the SYN, which goes again at once.
+                    let soon = self.config.timer_tick.unwrap_or(Duration::from_millis(1)) * 2;
+                    self.xmit_timer = Some((self.config.expiry(now, soon), XmitTimer::Retransmit));
                 }
                 return Outcome::default();
             }
@@ -185,10 +190,13 @@ impl Flow {
         if !flags.syn() {
             return Outcome::default();
         }
+        let offered = (self.rcv_wscale, self.recv.window_clamp);
         self.take_syn(segment.seq, segment.window, SynOptions::from_parsed(options), false);
         self.negotiate_ecn(flags);
         if !flags.ack() {
-            // Simultaneous open (RFC 9293, figure 8).
+            // Simultaneous open (RFC 9293, figure 8). Linux scales its windows as it offered, whatever the peer's SYN
+            // lacks.
+            (self.rcv_wscale, self.recv.window_clamp) = offered;
             self.state = TcpState::SynReceived;
             self.handshake_due = true;
             if self.fast_open.octets == 0 {
@@ -220,7 +228,15 @@ impl Flow {
         }
         self.xmit_timer = None;
         self.received_at = now;
+        let timed_out = self.retries > 0;
         self.establish(now, options);
+        if timed_out && !self.sack_ok {
+            // The timeout was a loss like any other; without SACK it is over when more than the SYN is acknowledged
+            // (`tcp_is_non_sack_preventing_reopen`).
+            self.ca_state = CaState::Loss;
+            self.high_seq = self.snd_nxt;
+            self.frto = self.config.frto;
+        }
         self.take_fast_open_answer(now, segment);
         self.recv.ack_now = true;
         Outcome { acceptable: true, established: true, acked: true, ..Outcome::default() }
@@ -258,6 +274,20 @@ impl Flow {
             && self.is_in_window(start, end)
     }
 
+    /// Whether a segment brings data not seen yet to a flow that has sent its FIN, or is about to.
+    pub(crate) fn is_new_behind_fin(&self, segment: &TcpSegment) -> bool {
+        let (start, _) = self.span_of(segment);
+        (matches!(self.state, TcpState::FinWait1 | TcpState::FinWait2)
+            || self.state == TcpState::Established && self.fin_wanted)
+            && start + i64::from(segment.payload.len()) > self.recv.rcv_nxt as i64
+    }
+
+    /// Whether a reset has the number of the peer's FIN, which some send after it (`tcp_reset_check`).
+    const fn resets_behind_fin(&self, start: i64) -> bool {
+        start + 1 == self.recv.rcv_nxt as i64
+            && matches!(self.state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing)
+    }
+
     fn handle_synchronized(
         &mut self,
         around: &Surroundings<'_>,
@@ -275,7 +305,7 @@ impl Flow {
             return Outcome::default();
         }
         let timestamps = options.timestamps.filter(|_| self.ts_ok);
-        if !self.is_in_window(start, end) {
+        if !(self.is_in_window(start, end) || flags.rst() && self.resets_behind_fin(start)) {
             if !flags.rst() {
                 if flags.syn() && self.state == TcpState::SynReceived {
                     self.handshake_due = true;
@@ -293,7 +323,7 @@ impl Flow {
             return Outcome::default();
         }
         if flags.rst() {
-            if start == rcv_nxt {
+            if start == rcv_nxt || self.resets_behind_fin(start) || self.recv.highest_sack() == Some(start) {
                 let reason = if self.state == TcpState::SynReceived && self.passive {
                     CloseReason::Refused
                 } else {
@@ -397,7 +427,7 @@ impl Flow {
         let rcv_nxt = self.recv.rcv_nxt as i64;
         if len > 0 {
             self.stats.data_segs_in += 1;
-            self.take_ecn_of_data(segment);
+            self.take_ecn_of_data(segment, start + i64::from(len) > rcv_nxt);
             if start < 0 {
                 self.recv.ack_immediately();
                 return false;
@@ -462,7 +492,11 @@ impl Flow {
         self.recv.drop_old_ranges();
         // It waited behind the last hole, which is filled (RFC 5681, section 4.2).
         self.recv.ack_now |= waited && !self.recv.has_holes();
-        if self.state == TcpState::Established {
+        if self.state == TcpState::Established && self.fin_wanted {
+            // Our own FIN, which only waits for its turn, has closed this end: both do so at once.
+            self.fins_cross = true;
+            self.bare_ack_due = true;
+        } else if self.state == TcpState::Established {
             // The application may close as well: its FIN takes the ACK along (`tcp_fin`).
             self.recv.expect_answer();
         } else {
@@ -492,7 +526,9 @@ impl Flow {
             }
             TcpState::FinWait1 => {
                 self.state = TcpState::FinWait2;
-                self.state_timer = Some(now + self.config.fin_timeout);
+                if !self.probes_idle() {
+                    self.state_timer = Some(now + self.config.fin_timeout);
+                }
             }
             TcpState::Closing => self.enter_time_wait(now),
             TcpState::LastAck => self.finish(CloseReason::Normal),

@@ -5,14 +5,35 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Flow, Forced};
+use super::{Flow, Forced, TcpState};
 use crate::path_manager::CloseReason;
 
+/// A timer that is due expires on the next tick.
+const LEAST: Duration = Duration::from_micros(1);
+
 impl Flow {
-    /// The idle time begins, if there are to be probes.
+    /// The idle time begins, if there are to be probes. One that runs counts from the last segment that came
+    /// (`tcp_sock_set_keepidle_locked`).
     pub(crate) fn start_keepalive(&mut self, now: Instant) {
         self.keepalive_probes = 0;
-        self.state_timer = self.config.keepalive.map(|settings| self.config.expiry(now, settings.idle));
+        let silent = match self.state_timer {
+            Some(_) => now.saturating_since(self.received_at),
+            None => Duration::ZERO,
+        };
+        self.state_timer = self
+            .config
+            .keepalive
+            .map(|settings| self.config.expiry(now, settings.idle.saturating_sub(silent).max(LEAST)));
+    }
+
+    /// Whether probes go on though this end has closed: the application still holds the socket.
+    pub(crate) fn probes_idle(&self) -> bool {
+        self.config.keepalive.is_some()
+            && !self.orphaned
+            && matches!(
+                self.state,
+                TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck
+            )
     }
 
     /// The timer expired (`tcp_keepalive_timer`). Returns whether the flow ended.
@@ -43,7 +64,7 @@ impl Flow {
             self.force(Forced::Probe);
             settings.interval
         };
-        self.state_timer = Some(self.config.expiry(now, next.max(Duration::from_micros(1))));
+        self.state_timer = Some(self.config.expiry(now, next.max(LEAST)));
         false
     }
 }

@@ -53,10 +53,11 @@ impl Flow {
 
     /// Whether the send window lets the next chunk begin.
     pub(crate) fn window_allows_next(&self) -> bool {
-        self.queue.unsent.front().is_none_or(|chunk| {
-            let len = u64::from(chunk.len.min(self.mss_now(0)));
-            chunk.start + len <= self.snd_una + self.snd_wnd
-        })
+        let window_end = self.snd_una + self.snd_wnd;
+        match self.queue.unsent.front() {
+            Some(chunk) => chunk.start + u64::from(chunk.len.min(self.mss_now(0))) <= window_end,
+            None => !self.fin_waits() || self.snd_nxt < window_end,
+        }
     }
 
     pub(crate) fn can_send_new(&self) -> bool {

@@ -242,6 +242,8 @@ pub struct Flow {
     pub(crate) ts_ok: bool,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
+    /// Both ends scale, be it by nothing.
+    pub(crate) scales: bool,
 
     // Sender.
     pub(crate) queue: SendQueue,
@@ -249,6 +251,8 @@ pub struct Flow {
     pub(crate) snd_nxt: u64,
     /// Send window in bytes, scaled.
     pub(crate) snd_wnd: u64,
+    /// It is not what the peer said last on this flow, but what it granted the connection.
+    pub(crate) wnd_shared: bool,
     pub(crate) max_window: u64,
     /// Offset of the segment that last updated the window.
     pub(crate) snd_wl1: u64,
@@ -256,6 +260,10 @@ pub struct Flow {
     pub(crate) snd_sml: u64,
     pub(crate) fin_wanted: bool,
     pub(crate) fin_sent: bool,
+    /// Chunks of data without mappings stay apart as well: MPTCP handed them down.
+    pub(crate) chunks_apart: bool,
+    /// The peer's FIN came while ours waited for its turn.
+    fins_cross: bool,
     /// Nothing was received that was sent after this (`lsndtime`).
     pub(crate) last_send: Instant,
     pub(crate) burst_start: u64,
@@ -424,15 +432,19 @@ impl Flow {
             ts_ok: config.timestamps,
             snd_wscale: 0,
             rcv_wscale: recv.wanted_scale(&config),
+            scales: config.window_scaling,
             queue: SendQueue { write_end: 1, ..SendQueue::default() },
             snd_una: 0,
             snd_nxt: 0,
             snd_wnd: 0,
+            wnd_shared: false,
             max_window: 0,
             snd_wl1: 0,
             snd_sml: 0,
             fin_wanted: false,
             fin_sent: false,
+            chunks_apart: false,
+            fins_cross: false,
             last_send: now,
             burst_start: 0,
             burst_end: 0,
@@ -622,6 +634,12 @@ impl Flow {
         let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
         // Nearly always; a division is dear.
         if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { unsent.div_ceil(u64::from(mss)) as u32 }
+    }
+
+    /// Maximum payload of a segment without options but timestamps.
+    pub(crate) fn mss_cache(&self) -> u32 {
+        let timestamps = if self.ts_ok { 12 } else { 0 };
+        u32::from(self.peer_mss.min(self.params.mss)).saturating_sub(timestamps)
     }
 
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.

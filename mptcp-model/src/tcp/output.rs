@@ -89,6 +89,11 @@ impl Flow {
         }
     }
 
+    /// Whether nothing of the chunk at the tail has left; such chunks tell where they began.
+    pub(crate) fn is_tail_whole(&self) -> bool {
+        self.queue.unsent.back().is_some_and(|tail| tail.start == tail.map.start)
+    }
+
     /// Whether half the largest window was written since PSH was set last (`forced_push`).
     pub(crate) const fn push_is_due(&self) -> bool {
         self.queue.write_end > self.queue.pushed + (self.max_window >> 1)
@@ -171,7 +176,7 @@ impl Flow {
         }
         if self.state != TcpState::SynSent {
             self.reset_due = true;
-            self.reset_seq = self.snd_nxt;
+            self.reset_seq = self.acceptable_seq();
         }
     }
 
@@ -226,7 +231,7 @@ impl Flow {
             && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived))
         {
             self.recv.ack_now = false;
-            return Some(self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK));
+            return Some(self.bare_ack());
         }
         self.recv.ack_now = false;
         None
@@ -246,7 +251,16 @@ impl Flow {
 
     /// An ACK that leaves now, whatever is due.
     pub(crate) fn bare_ack(&self) -> Plan {
-        self.plain(PlanKind::Ack, self.snd_nxt, TcpFlags::ACK)
+        self.plain(PlanKind::Ack, self.acceptable_seq(), TcpFlags::ACK)
+    }
+
+    /// The number of a segment that carries none: that of the next octet, unless the peer has taken back so much of its
+    /// window that it would lie beyond (`tcp_acceptable_seq`).
+    #[inline]
+    fn acceptable_seq(&self) -> u64 {
+        let window_end = self.snd_una + self.snd_wnd;
+        let shrunk = self.snd_nxt.saturating_sub(window_end);
+        if shrunk == 0 || self.scales && shrunk < 1 << self.rcv_wscale { self.snd_nxt } else { window_end }
     }
 
     /// The reset left: nothing follows, unless it answered a wrong acknowledgment during the handshake, which goes
@@ -309,6 +323,7 @@ impl Flow {
         self.note_busy(now);
         match self.forced.take() {
             Some(Forced::Head) => {
+                self.stretch_segment(0, mss);
                 self.cut_segment(0, mss);
                 self.collapse_into(0, mss);
                 if let Some(plan) = self.retransmit(now, 0) {
@@ -378,6 +393,7 @@ impl Flow {
             let wanted =
                 seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
             if wanted {
+                self.stretch_segment(index, mss);
                 self.cut_segment(index, mss);
                 self.collapse_into(index, mss);
                 let next = self.queue.sent[index].end();
@@ -529,11 +545,14 @@ impl Flow {
         if self.burst_end <= self.snd_nxt {
             let Some(&chunk) = self.queue.unsent.front() else {
                 let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
-                return if self.fin_wanted && (has_room || push == Push::Probe) {
-                    self.bare_fin(now)
-                } else {
-                    None
-                };
+                if !self.fin_waits() || !(has_room || push == Push::Probe) {
+                    return None;
+                }
+                if !self.window_allows_next() {
+                    self.blocked_by_window(now);
+                    return None;
+                }
+                return Some(self.bare_fin(now));
             };
             if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
                 match self.probe_mtu(now) {
@@ -572,13 +591,15 @@ impl Flow {
         let most = if probe | self.ecn.urgent { 1 } else { self.burst_segments(mss).min(quota) };
         let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
         let window_end = self.snd_una + self.snd_wnd;
-        if chunk.start + u64::from(chunk.len.min(mss)) > window_end {
+        let is_last = self.queue.unsent.len() == 1;
+        // A FIN that goes along needs room too.
+        let fin = u64::from(is_last & self.fin_wanted & (chunk.len <= mss));
+        if chunk.start + u64::from(chunk.len.min(mss)) + fin > window_end {
             self.window_limited = true;
             self.chrono.start(now, Limit::Window);
             self.blocked_by_window(now);
             return false;
         }
-        let is_last = self.queue.unsent.len() == 1;
         let limit = if chunk.len <= mss {
             if nagle && is_last && self.nagle_holds(chunk.len < mss) {
                 self.blocked_by_window(now);
@@ -611,7 +632,8 @@ impl Flow {
     /// mappings stays apart.
     fn grow_first_chunk(&mut self, chunk: &Chunk, wanted: u32) -> Chunk {
         let unsent = &mut self.queue.unsent;
-        if chunk.len >= wanted || chunk.map.len > 0 || unsent.len() < 2 || !self.config.grows_bursts {
+        let apart = chunk.map.len > 0 || self.chunks_apart;
+        if chunk.len >= wanted || apart || unsent.len() < 2 || !self.config.grows_bursts {
             return *chunk;
         }
         let moved = (wanted - chunk.len).min(unsent[1].len);
@@ -694,9 +716,10 @@ impl Flow {
             return false;
         }
         let send_window = self.snd_una + self.snd_wnd - chunk.start;
+        let most = self.burst_segments(mss).max(segments);
+        let mss = self.mss_cache();
         let cong_window = u64::from(quota) * u64::from(mss);
         let limit = send_window.min(cong_window);
-        let most = self.burst_segments(mss).max(segments);
         if limit >= u64::from(most) * u64::from(mss) {
             return false;
         }
@@ -783,22 +806,25 @@ impl Flow {
         }
     }
 
-    fn bare_fin(&mut self, now: Instant) -> Option<Plan> {
-        if !self.fin_wanted || self.fin_sent || self.snd_nxt < self.queue.write_end {
-            return None;
-        }
+    /// Whether the FIN is all that is left to send.
+    pub(super) fn fin_waits(&self) -> bool {
+        self.fin_wanted && !self.fin_sent && self.snd_nxt >= self.queue.write_end
+    }
+
+    fn bare_fin(&mut self, now: Instant) -> Plan {
         let start = self.snd_nxt;
         self.send_fin();
         let order = self.queue.next_order();
         let flags = SegFlags(SegFlags::FIN);
         self.record(now, TxSeg { start, sent_at: now, map: Mapping::default(), order, len: 0, flags });
         self.burst_end = self.snd_nxt;
-        Some(self.plain(PlanKind::Data, start, TcpFlags::FIN.with(TcpFlags::ACK)))
+        self.plain(PlanKind::Data, start, TcpFlags::FIN.with(TcpFlags::ACK))
     }
 
     fn send_fin(&mut self) {
         self.fin_sent = true;
         self.state = match self.state {
+            TcpState::CloseWait if self.fins_cross => TcpState::Closing,
             TcpState::CloseWait => TcpState::LastAck,
             _ => TcpState::FinWait1,
         };

@@ -126,6 +126,7 @@ impl Flow {
         self.snd_wl1 = start;
         let window = u64::from(segment.window) << self.snd_wscale;
         self.snd_wnd = window;
+        self.wnd_shared = false;
         self.max_window = self.max_window.max(window);
         self.snd_una = ack;
         self.retries = 0;

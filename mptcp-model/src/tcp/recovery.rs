@@ -184,6 +184,7 @@ impl Flow {
         {
             self.snd_wl1 = seq;
             tally.window_update = true;
+            self.wnd_shared = false;
             if window != self.snd_wnd {
                 self.snd_wnd = window;
                 if self.mtu_probe.is_some() && window > self.max_window {

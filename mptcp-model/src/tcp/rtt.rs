@@ -113,6 +113,11 @@ impl RttEstimator {
         }
     }
 
+    /// Forget the number of doublings, keeping the timeout.
+    pub(crate) const fn forget_backoff(&mut self) {
+        self.backoff = 0;
+    }
+
     /// Number of doublings in force.
     #[must_use]
     pub const fn backoff(&self) -> u32 {

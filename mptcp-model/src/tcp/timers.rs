@@ -47,7 +47,7 @@ impl Flow {
         }
         if self.state_timer.is_some_and(|at| at <= now) {
             self.state_timer = None;
-            if matches!(self.state, TcpState::Established | TcpState::CloseWait) {
+            if matches!(self.state, TcpState::Established | TcpState::CloseWait) || self.probes_idle() {
                 outcome.closed = self.keepalive_timeout(now);
                 return outcome;
             }
@@ -238,7 +238,8 @@ impl Flow {
     }
 
     fn persist_timeout(&mut self, now: Instant) -> TimeoutOutcome {
-        if self.queue.unsent.is_empty() || !self.queue.sent.is_empty() {
+        let waits = !self.queue.unsent.is_empty() || self.fin_waits();
+        if !waits || !self.queue.sent.is_empty() {
             return TimeoutOutcome::default();
         }
         let head = self.queue.unsent.front().map_or(0, |chunk| chunk.start);

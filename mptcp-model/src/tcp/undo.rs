@@ -89,7 +89,6 @@ impl Flow {
         }
         self.undo(now, true);
         self.retries = 0;
-        self.rtt.reset_backoff();
         if frto_undo || self.sack_ok {
             self.set_ca_state(CaState::Open);
             self.retrans_stamp = None;

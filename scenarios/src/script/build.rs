@@ -66,7 +66,8 @@ impl PacketSpec {
         }
         let flow = &mut environment.flows[index];
         flow.heard = true;
-        flow.settled |= tcp.flags.without(TcpFlags::SYN) != TcpFlags::default();
+        let of_syns = TcpFlags(TcpFlags::SYN.0 | TcpFlags::ECE.0 | TcpFlags::CWR.0);
+        flow.settled |= tcp.flags.without(of_syns) != TcpFlags::default();
         let acked = tcp.ack.map_or(Seq::default(), |ack| flow.stack_isn().wrapping_add(ack));
         let segment = TcpSegment {
             src_port: flow.peer.port(),

@@ -97,8 +97,13 @@ impl Receiver {
         if !config.window_scaling {
             return 0;
         }
-        let space = config.rmem[2].max(config.core_rmem_max).min(config.window_clamp.unwrap_or(u32::MAX));
-        let space = u64::from(space);
+        let bound = u64::from(config.window_clamp.unwrap_or(u32::MAX));
+        let space = match config.rmem {
+            // A buffer that the application chose bounds the window.
+            [least, initial, most] if least == most => self.window_of(initial.into()),
+            [.., most] => most.max(config.core_rmem_max).into(),
+        };
+        let space = space.min(bound);
         let bits = 64 - space.leading_zeros() as i32;
         (bits - 16).clamp(0, 14) as u8
     }

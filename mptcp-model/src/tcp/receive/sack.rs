@@ -5,6 +5,11 @@ use super::{Arrival, MAX_QUICKACKS, Receiver, trim_front};
 use crate::wire::{SackBlocks, Seq};
 
 impl Receiver {
+    /// Where the highest block that is reported ends.
+    pub(crate) fn highest_sack(&self) -> Option<i64> {
+        self.sacks[..self.num_sacks].iter().map(|(_, end)| *end as i64).max()
+    }
+
     /// SACK blocks for the next ACK, at most `most`.
     pub(crate) fn sack_blocks(&self, most: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
