@@ -119,7 +119,7 @@ impl Sockets {
     ) -> Result<(), Errno> {
         let protocol = self.protocol(fd)?;
         let socket = self.get_mut(fd)?;
-        if option.unknown_to(protocol) {
+        if option.unknown_to(protocol) && !socket.fell_back(host) {
             return Err(Errno::OptionUnknown);
         }
         match option {
@@ -232,7 +232,7 @@ impl Sockets {
     pub fn option(&mut self, host: &Host, fd: Fd, option: SocketOption) -> Result<OptionValue, Errno> {
         let protocol = self.protocol(fd)?;
         let socket = self.get_mut(fd)?;
-        if option.unknown_to(protocol) {
+        if option.unknown_to(protocol) && !socket.fell_back(host) {
             return Err(Errno::NotSupported);
         }
         let tcp = &socket.options.tcp;

@@ -7,6 +7,7 @@ use sim_core::{Duration, Instant};
 
 use super::{Errno, Protocol, Socket, SocketOption, State};
 use crate::host::Host;
+use crate::mptcp::Mode;
 
 /// An option that is a number, by its name in Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,6 +183,7 @@ impl Socket {
             match rule.users {
                 Users::All => {}
                 Users::ReadOnlyForMptcp => return Err(Errno::NotSupported),
+                Users::TcpOnly(_) if self.fell_back(host) => {}
                 Users::TcpOnly(error) => return Err(error),
             }
         }
@@ -245,7 +247,7 @@ impl Socket {
     pub(super) fn plain(&self, host: &Host, option: PlainOption) -> Result<i64, Errno> {
         let rule = option.rule();
         let mptcp = self.options.mptcp.is_some();
-        if mptcp && matches!(rule.users, Users::TcpOnly(_)) {
+        if mptcp && matches!(rule.users, Users::TcpOnly(_)) && !self.fell_back(host) {
             return Err(Errno::NotSupported);
         }
         let kept = self.numbers.get(&option).copied().unwrap_or(rule.initial);
@@ -267,6 +269,13 @@ impl Socket {
             }
             _ => kept,
         })
+    }
+
+    /// Whether options of TCP and IP go to the TCP that an MPTCP socket has become (`__mptcp_tcp_fallback`).
+    pub(super) fn fell_back(&self, host: &Host) -> bool {
+        let State::Connection(id) = self.state else { return false };
+        self.options.mptcp.is_some()
+            && host.connection(id).is_some_and(|connection| connection.mode() == Mode::Plain)
     }
 
     /// Octets that a read of `len` waits for (`sock_rcvlowat`).
