@@ -7,6 +7,7 @@
 //!
 //! Left out: Accurate ECN.
 
+mod burst;
 pub(crate) mod chrono;
 mod collapse;
 mod ecn;
@@ -30,7 +31,9 @@ pub(crate) mod sendq;
 mod timers;
 mod undo;
 pub(crate) mod urgent;
+mod usage;
 pub(crate) mod watch;
+mod write;
 
 use std::net::SocketAddr;
 
