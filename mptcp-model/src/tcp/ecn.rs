@@ -58,10 +58,10 @@ impl Flow {
             PlanKind::Syn => (plain, self.ecn.of_all()),
             PlanKind::SynAck if self.ecn.ok => (TcpFlags::ECE, self.ecn.of_all()),
             PlanKind::SynAck => (plain, Ecn::NotEct),
+            PlanKind::Reset if self.reset_bare || !self.ecn.ok => (plain, Ecn::NotEct),
             _ if !(self.ecn.ok | self.ecn.urgent) => (plain, Ecn::NotEct),
             _ if self.ecn.urgent && self.urgent_pointer(plan.start).is_some() => (TcpFlags::URG, Ecn::NotEct),
             _ if !self.ecn.ok => (plain, Ecn::NotEct),
-            PlanKind::Reset if self.reset_bare => (plain, Ecn::NotEct),
             _ => {
                 let echo = if self.ecn.demand_cwr { TcpFlags::ECE } else { plain };
                 if plan.len == 0 || plan.retransmission {
@@ -106,13 +106,16 @@ impl Flow {
             // The sender's window may be as small as one segment.
             self.recv.ack_immediately();
         }
-        if self.ecn.by_marks && new {
+        if !new {
+            return;
+        }
+        if self.ecn.by_marks {
             self.ecn.seen = true;
             if self.ecn.marked != self.ecn.demand_cwr {
                 self.recv.ack_immediately();
             }
             self.ecn.demand_cwr = self.ecn.marked;
-        } else if self.ecn.marked && new {
+        } else if self.ecn.marked {
             self.ecn.seen = true;
             if !self.ecn.demand_cwr {
                 self.ecn.demand_cwr = true;
