@@ -6,7 +6,7 @@ use sim_core::Instant;
 use super::{Connection, Mode, State};
 use crate::tcp::urgent::Urgent;
 use crate::tcp::watch::{ErrorEntry, Watch, WriteNotes};
-use crate::tcp::{Mapping, TcpState};
+use crate::tcp::{Flow, Mapping, TcpState};
 
 impl Connection {
     /// The watch of a socket of TCP, made if there is none.
@@ -30,8 +30,7 @@ impl Connection {
         let Some((at, state)) = watch.urgent.filter(|_| self.mode == Mode::Plain) else {
             return (None, None);
         };
-        let fin = u64::from(flow.recv.fin_at == Some(u64::MAX));
-        let copied = flow.recv.rcv_nxt - fin - self.recv.unread;
+        let copied = copied_to(flow, self.recv.unread);
         ((at >= copied && at < copied + self.recv.unread).then(|| at - copied), Some(state))
     }
 
@@ -45,11 +44,10 @@ impl Connection {
     /// Something was read: the urgent octet may lie behind.
     pub(crate) fn pass_urgent(&mut self) {
         let unread = self.recv.unread;
-        if let Some(flow) = self.subflows.first_mut().map(|first| &mut first.flow)
-            && let Some(watch) = &mut flow.watch
-        {
-            let fin = u64::from(flow.recv.fin_at == Some(u64::MAX));
-            watch.read_to(flow.recv.rcv_nxt - fin - unread);
+        let Some(first) = self.subflows.first_mut() else { return };
+        if let Some(mut watch) = first.flow.watch.take() {
+            watch.read_to(copied_to(&first.flow, unread));
+            first.flow.watch = Some(watch);
         }
     }
 
@@ -130,4 +128,10 @@ impl Connection {
         self.send.written += accepted;
         accepted
     }
+}
+
+/// Offset of the first octet that was not read yet; a FIN counts in `rcv_nxt` when it is marked as taken.
+const fn copied_to(flow: &Flow, unread: u64) -> u64 {
+    let fin = matches!(flow.recv.fin_at, Some(u64::MAX)) as u64;
+    flow.recv.rcv_nxt - fin - unread
 }
