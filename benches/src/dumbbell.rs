@@ -52,13 +52,13 @@ pub(crate) fn build<A: Agenda, O: Observer<Packet>>(
 ) -> Network<A, O> {
     let flows = flows.clamp(1, 60_000);
     let mut network = Network::new(TCP_PAYLOAD, observer);
-    let sockets = Sockets {
+    let sockets = Sockets::new(
         // Four times what the path and its queue hold, shared by the flows.
-        buffer: (8 * shape.queue * 1500 / flows).max(1 << 20),
-        ssthresh: (shape.ssthresh)(flows),
-        congestion: threshold::plain("reno"),
-        mptcp: None,
-    };
+        (8 * shape.queue * 1500 / flows).max(1 << 20),
+        (shape.ssthresh)(flows),
+        threshold::plain("reno"),
+        None,
+    );
     // Port 0 of a router is the link between them, port i + 1 that of flow i.
     let [left, right] = [0u8, 1].map(|side| {
         let local = (0..flows).map(|flow| (prefix(address(side, flow), 32), flow as usize + 1));

@@ -136,12 +136,7 @@ fn add_host<A: Agenda, O: Observer<Packet>>(
     let id = |path: u32| if path == first { 0 } else { path as u8 + 1 };
     let joins = (1..SUBFLOWS).map(|subflow| tree.path(host, subflow));
     let joins = joins.map(|path| [host, to].map(|end| (id(path), tree.address(path, end)))).collect();
-    let sockets = Sockets {
-        buffer: 64 << 20,
-        ssthresh: SSTHRESH,
-        congestion: threshold::plain("lia"),
-        mptcp: Some(Joins::factory(joins)),
-    };
+    let sockets = Sockets::new(64 << 20, SSTHRESH, threshold::plain("lia"), Some(Joins::factory(joins)));
     let [from, to] = [host, to].map(|end| tree.address(first, end));
     let source = sockets.source(from, to, Instant::ZERO + STAGGER * u64::from(host));
     let addresses: Vec<_> = (0..tree.paths()).map(|path| tree.address(path, host)).collect();

@@ -176,36 +176,35 @@ pub(crate) struct Line {
 }
 
 /// How the sockets of a workload are set up.
-pub(crate) struct Sockets {
-    /// Send and receive buffer in bytes, large enough that only congestion windows limit.
-    pub(crate) buffer: u32,
-    /// Initial slow-start threshold in segments.
-    pub(crate) ssthresh: u32,
-    pub(crate) congestion: CongestionFactory,
-    /// Path manager, with MPTCP.
-    pub(crate) mptcp: Option<PathManagerFactory>,
-}
+pub(crate) struct Sockets(SocketOptions);
 
 impl Sockets {
-    pub(crate) fn options(&self) -> SocketOptions {
+    /// Sockets with send and receive buffers of `buffer` bytes, large enough that only congestion windows
+    /// limit; an initial slow-start threshold in segments; and with MPTCP a path manager.
+    pub(crate) fn new(
+        buffer: u32,
+        ssthresh: u32,
+        congestion: CongestionFactory,
+        mptcp: Option<PathManagerFactory>,
+    ) -> Self {
         let mut tcp = TcpConfig::new(Profile::LinuxUpstream);
-        tcp.rmem = [self.buffer; 3];
-        tcp.wmem = [self.buffer; 3];
-        tcp.initial_ssthresh = Some(self.ssthresh);
+        tcp.rmem = [buffer; 3];
+        tcp.wmem = [buffer; 3];
+        tcp.initial_ssthresh = Some(ssthresh);
         let none: PathManagerFactory = Arc::new(|| Box::new(mptcp_model::path_manager::none::NoPathManager));
-        SocketOptions {
+        Self(SocketOptions {
             tcp: Arc::new(tcp),
-            mptcp: self.mptcp.is_some().then(|| Arc::new(MptcpConfig::new(Profile::LinuxUpstream))),
-            congestion: Arc::clone(&self.congestion),
+            mptcp: mptcp.is_some().then(|| Arc::new(MptcpConfig::new(Profile::LinuxUpstream))),
+            congestion,
             scheduler: Arc::new(|| scheduler::create("minrtt").expect("the scheduler")),
-            path_manager: self.mptcp.clone().unwrap_or(none),
+            path_manager: mptcp.unwrap_or(none),
             content: Content::Pattern(1),
-        }
+        })
     }
 
     pub(crate) fn source(&self, local: Ipv4Addr, remote: Ipv4Addr, start: Instant) -> Program {
         Program::Source {
-            options: self.options(),
+            options: self.0.clone(),
             local: SocketAddr::new(local.into(), 0),
             remote: SocketAddr::new(remote.into(), PORT),
             start: Some(start),
@@ -214,7 +213,7 @@ impl Sockets {
 
     pub(crate) fn sink(&self) -> Program {
         let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT);
-        Program::Sink { options: self.options(), local, listener: None }
+        Program::Sink { options: self.0.clone(), local, listener: None }
     }
 }
 

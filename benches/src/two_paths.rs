@@ -71,11 +71,13 @@ impl PathManager for Joins {
 pub(crate) fn build<A: Agenda, O: Observer<Packet>>(observer: O) -> Network<A, O> {
     let mut network = Network::new(MPTCP_PAYLOAD, observer);
     // Each end counts the subflows it gives thresholds to.
-    let [client, server] = [(); 2].map(|()| Sockets {
-        buffer: 64 << 20,
-        ssthresh: QUEUES[0],
-        congestion: threshold::with_thresholds("lia", &QUEUES),
-        mptcp: Some(Joins::factory(vec![[(1, CLIENT[1]), (1, SERVER[1])]])),
+    let [client, server] = [(); 2].map(|()| {
+        Sockets::new(
+            64 << 20,
+            QUEUES[0],
+            threshold::with_thresholds("lia", &QUEUES),
+            Some(Joins::factory(vec![[(1, CLIENT[1]), (1, SERVER[1])]])),
+        )
     });
     let (source, sink) = (client.source(CLIENT[0], SERVER[0], Instant::ZERO), server.sink());
     let client = network.add_host(

@@ -1,5 +1,7 @@
 //! What a node can do while it handles an event, and the state of the simulation that it does it to.
 
+use smallvec::SmallVec;
+
 use crate::agenda::ActorId;
 use crate::digest::RunDigest;
 use crate::link::{Admission, LinkDirection};
@@ -118,7 +120,7 @@ pub(crate) struct Core<P, O> {
     pub(crate) pool: Pool<P>,
     pub(crate) directions: Vec<LinkDirection>,
     /// The direction behind each port of each node.
-    pub(crate) ports: Vec<Vec<u32>>,
+    pub(crate) ports: Vec<SmallVec<[u32; 4]>>,
     pub(crate) wakeups: Vec<Wakeup>,
     pub(crate) touched: Vec<Touched>,
     /// Wake-ups set so far.

@@ -28,7 +28,9 @@ impl Parcel {
 /// No slot.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
+/// Aligned to cache lines: packets that stay long in the network are no longer in the cache when they arrive.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 enum Slot<P> {
     Used(P),
     Free { next: u32 },

@@ -1,5 +1,7 @@
 //! The simulation: nodes, links, and the loop that lets the next actor act.
 
+use smallvec::SmallVec;
+
 use core::fmt;
 use std::collections::BTreeMap;
 
@@ -129,7 +131,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         let id = NodeId(self.nodes.len() as u32);
         assert!(node_actor(id).0 < ActorId::LIMIT, "more than 8 million nodes");
         self.nodes.push(node);
-        self.core.ports.push(Vec::new());
+        self.core.ports.push(SmallVec::new());
         self.core.wakeups.push(Wakeup::NONE);
         id
     }

@@ -326,7 +326,7 @@ impl Host {
             armed: Instant::FAR_FUTURE,
             queued: false,
             bound: Vec::new(),
-            routes: Vec::new(),
+            routes: smallvec::SmallVec::new(),
         });
         id
     }

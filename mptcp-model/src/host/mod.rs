@@ -7,6 +7,7 @@
 mod blackhole;
 mod demux;
 mod fast_open;
+mod fifo;
 mod node;
 mod path_mtu;
 mod router_node;
@@ -23,8 +24,10 @@ use std::net::{IpAddr, SocketAddr};
 use priority_queue::PriorityQueue;
 use rustc_hash::{FxHashMap, FxHasher};
 use sim_core::{Instant, random::Streams};
+use smallvec::SmallVec;
 
 use self::demux::FlowKey;
+use self::fifo::Fifo;
 pub use self::node::{Application, HostNode, NetNode};
 pub use self::router_node::RouterNode;
 use self::routing::Routing;
@@ -146,19 +149,36 @@ struct Socket {
     /// Demultiplexing entries made for its subflows so far.
     bound: Vec<FlowKey>,
     /// Interface that the packets of each subflow leave by.
-    routes: Vec<Option<InterfaceId>>,
+    routes: Routes,
 }
+
+/// Interface by subflow.
+type Routes = SmallVec<[Option<InterfaceId>; 4]>;
 
 /// A host.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Host {
-    name: String,
+    // What every packet touches comes first.
+    active: Fifo<SocketId>,
+    events: Fifo<HostEvent>,
+    outbox: VecDeque<(InterfaceId, Packet)>,
+    sockets: Vec<Socket>,
     interfaces: Vec<Interface>,
+    /// Owner of sockets made from now on.
+    pub current_owner: u32,
+    stats: HostStats,
+    recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
+    /// The first of `timers`.
+    next_timeout: Instant,
+    timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
+    timer_order: u64,
+
+    // What only some packets touch.
+    name: String,
     /// Rules, tables and addresses.
     pub routing: Routing,
-    sockets: Vec<Socket>,
     flows: FxHashMap<FlowKey, (SocketId, u32)>,
-    recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
     tokens: FxHashMap<u32, SocketId>,
     blackhole: blackhole::Blackhole,
     /// UDP sockets by port.
@@ -167,11 +187,6 @@ pub struct Host {
     icmp_limiter: IcmpLimiter,
     /// IPv4 identification of the next ICMP error.
     next_icmp_id: u16,
-    timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
-    timer_order: u64,
-    active: VecDeque<SocketId>,
-    outbox: VecDeque<(InterfaceId, Packet)>,
-    events: VecDeque<HostEvent>,
     streams: Streams,
     connections_made: u64,
     given_numbers: VecDeque<u64>,
@@ -179,9 +194,6 @@ pub struct Host {
     /// Cookies of Fast Open by the address that gave them, with its largest segment.
     cookies: FxHashMap<IpAddr, (bytes::Bytes, u16)>,
     syn_cookies: syn_cookies::SynCookies,
-    /// Owner of sockets made from now on.
-    pub current_owner: u32,
-    stats: HostStats,
 }
 
 impl Host {
@@ -204,11 +216,12 @@ impl Host {
             path_mtus: path_mtu::PathMtus::default(),
             icmp_limiter: IcmpLimiter::new(IcmpLimits::default()),
             next_icmp_id: 0,
+            next_timeout: Instant::FAR_FUTURE,
             timers: PriorityQueue::with_default_hasher(),
             timer_order: 0,
-            active: VecDeque::new(),
+            active: Fifo::new(),
             outbox: VecDeque::new(),
-            events: VecDeque::new(),
+            events: Fifo::new(),
             streams,
             connections_made: 0,
             given_numbers: VecDeque::new(),
@@ -444,6 +457,7 @@ impl Host {
             entry.armed = next;
             self.timer_order += 1;
             self.timers.push(socket, Reverse((next, self.timer_order)));
+            self.next_timeout = self.next_timeout.min(next);
         }
     }
 
@@ -467,16 +481,14 @@ impl Host {
     /// When the host wants to be woken.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|(_, Reverse((at, _)))| *at)
+        (self.next_timeout != Instant::FAR_FUTURE).then_some(self.next_timeout)
     }
 
     /// Whatever is due at `now` happens; harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((&socket, &Reverse((at, _)))) = self.timers.peek() {
-            if at > now {
-                break;
-            }
-            self.timers.pop();
+        while self.next_timeout <= now {
+            let Some((socket, _)) = self.timers.pop() else { return };
+            self.next_timeout = self.timers.peek().map_or(Instant::FAR_FUTURE, |(_, Reverse((at, _)))| *at);
             if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
                 entry.armed = Instant::FAR_FUTURE;
                 if let Kind::Connection(connection) = &mut entry.kind {
@@ -660,7 +672,7 @@ fn route(routing: &Routing, packet: &Packet) -> Option<InterfaceId> {
 #[cold]
 fn find_route(
     routing: &Routing,
-    routes: &mut Vec<Option<InterfaceId>>,
+    routes: &mut Routes,
     subflow: usize,
     packet: &Packet,
 ) -> Option<InterfaceId> {

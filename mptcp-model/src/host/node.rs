@@ -28,13 +28,14 @@ pub trait Application: fmt::Debug {
 
 /// A host with its applications.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct HostNode<A> {
-    /// The host.
-    pub host: Host,
     /// Its applications; sockets know theirs by the index.
     pub applications: Vec<A>,
     /// Packets to this host itself, not yet received.
     own: VecDeque<Packet>,
+    /// The host.
+    pub host: Host,
 }
 
 impl<A: Application> HostNode<A> {

@@ -288,42 +288,57 @@ pub(crate) struct Announcement {
 
 /// A connection.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Connection {
-    pub(crate) options: SocketOptions,
+    // What every packet touches comes first.
+    pub(crate) subflows: Vec<Subflow>,
+    pub(crate) events: SocketEvents,
     pub(crate) side: Side,
     pub(crate) mode: Mode,
     pub(crate) state: State,
     pub(crate) version: Version,
-    pub(crate) keys: Keys,
     pub(crate) checksum: bool,
     /// Habits of the out-of-tree kernel ([`MptcpConfig::out_of_tree`]).
     pub(crate) out_of_tree: bool,
     /// DATA_ACKs carry 64 bits, because the peer sent data with a 64-bit number (DSS-06).
     pub(crate) use_long_ack: bool,
-    pub(crate) peer_denies_join: bool,
+    pub(crate) coupled: bool,
+    pub(crate) write_shut: bool,
+    /// The application reads no more (`shutdown(SHUT_RD)`).
+    pub(crate) read_shut: bool,
+    /// The application closed the socket: nobody reads any more.
+    pub(crate) orphaned: bool,
+    /// Something that arrived is to be looked at once the ACKs due have left.
+    pub(crate) work_due: bool,
+    /// No other subflow was ever joined, and nothing retransmitted at this level (FB-13).
+    pub(crate) fallback_allowed: bool,
+    pub(crate) peer_syn_octets: u32,
     /// Octets of data in the SYN of the first subflow, which no subflow sequence number counts: of this end, and
     /// of the peer.
     pub(crate) syn_octets: u32,
-    pub(crate) peer_syn_octets: u32,
+    pub(crate) path_wake: Option<Instant>,
+    pub(crate) close_timer: Option<Instant>,
+    pub(crate) views: Vec<PathView>,
+    /// Packets that left while an event was looked at, before what else it makes due.
+    pub(crate) left: Vec<(usize, Packet)>,
+    pub(crate) path_events: VecDeque<PathEvent>,
+    pub(crate) path_actions: Vec<PathAction>,
+    pub(crate) announced: Vec<Announcement>,
+    pub(crate) scheduler: Box<dyn Scheduler>,
+    pub(crate) infinite: Option<InfiniteMapping>,
+    pub(crate) integrity: Integrity,
+    pub(crate) options: SocketOptions,
+    pub(crate) recv: StreamReceiver,
+    pub(crate) send: SendStream,
+    pub(crate) keys: Keys,
+
+    // What only some packets touch.
+    pub(crate) peer_denies_join: bool,
     /// SYNs with MP_CAPABLE had no answer, and it was left out.
     pub(crate) capable_dropped: bool,
     /// Whether the SYN/ACK answered a SYN without, or one with MP_CAPABLE.
     pub(crate) blackholed: Option<bool>,
-    /// No other subflow was ever joined, and nothing retransmitted at this level (FB-13).
-    pub(crate) fallback_allowed: bool,
-    pub(crate) infinite: Option<InfiniteMapping>,
-    pub(crate) subflows: Vec<Subflow>,
-    pub(crate) views: Vec<PathView>,
-    pub(crate) coupled: bool,
-    pub(crate) send: SendStream,
-    pub(crate) recv: StreamReceiver,
-    pub(crate) integrity: Integrity,
-    pub(crate) scheduler: Box<dyn Scheduler>,
     pub(crate) path_manager: Box<dyn PathManager>,
-    pub(crate) path_events: VecDeque<PathEvent>,
-    pub(crate) path_actions: Vec<PathAction>,
-    pub(crate) path_wake: Option<Instant>,
-    pub(crate) announced: Vec<Announcement>,
     /// Ids of addresses announced so far.
     pub(crate) local_ids: Vec<(u8, IpAddr)>,
     pub(crate) remote_addresses: Vec<(u8, SocketAddr)>,
@@ -332,21 +347,10 @@ pub struct Connection {
     pub(crate) local_addresses: Vec<IpAddr>,
     pub(crate) backup_addresses: Vec<IpAddr>,
     pub(crate) closing: oot::OotClose,
-    /// Something that arrived is to be looked at once the ACKs due have left.
-    pub(crate) work_due: bool,
     pub(crate) oot_send: oot_send::OotSend,
-    /// Packets that left while an event was looked at, before what else it makes due.
-    pub(crate) left: Vec<(usize, Packet)>,
-    pub(crate) events: SocketEvents,
     pub(crate) error: Option<SocketError>,
     /// The last error that the connection outlived and the application wanted to hear of, and how many there were.
     pub(crate) soft_error: Option<(u32, SocketError)>,
-    /// The application closed the socket: nobody reads any more.
-    pub(crate) orphaned: bool,
-    pub(crate) write_shut: bool,
-    /// The application reads no more (`shutdown(SHUT_RD)`).
-    pub(crate) read_shut: bool,
-    pub(crate) close_timer: Option<Instant>,
     pub(crate) rng: Draws,
     pub(crate) stats: ConnectionStats,
     pub(crate) deliveries: Vec<crate::tcp::Arrival>,

@@ -19,34 +19,34 @@ pub(super) const MERGED_GAIN: u32 = 256;
 pub(crate) struct StreamReceiver {
     /// Next position expected: the DATA_ACK.
     pub(crate) next: u64,
-    /// Position of the DATA_FIN.
-    pub(crate) fin_at: Option<u64>,
-    pub(crate) fin_done: bool,
-    /// Right edge advertised so far.
-    pub(crate) window_end: u64,
-    ranges: VecDeque<(u64, u64)>,
-    pub(crate) ooo_bytes: u64,
     pub(crate) unread: u64,
     pub(crate) unread_truesize: u64,
-    tail_room: TailRoom,
-    pub(crate) duplicate_bytes: u64,
-    pub(crate) ooo_arrivals: u64,
+    /// Right edge advertised so far.
+    pub(crate) window_end: u64,
     pub(super) rcvbuf: u64,
-    pub(super) rcvbuf_max: u64,
-    /// Segment size to count with where the share of payload is a setting.
-    fixed_mss: Option<u64>,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`): what the subflows had when space was last
     /// measured, the least of them.
     ratio: u64,
     /// Memory of what waits out of order.
     ooo_truesize: u64,
+    pub(crate) ooo_bytes: u64,
+    /// Position of the DATA_FIN.
+    pub(crate) fin_at: Option<u64>,
+    pub(crate) fin_done: bool,
     /// Frames that follow each other are merged here, not before, as those of mappings with checksums are.
     pub(super) merges: bool,
-    drs_space: u64,
+    ranges: VecDeque<(u64, u64)>,
+    pub(crate) duplicate_bytes: u64,
+    pub(crate) ooo_arrivals: u64,
     drs_copied: u64,
     drs_time: Instant,
     /// RTT of the last measurement.
     drs_rtt: Duration,
+    /// Segment size to count with where the share of payload is a setting.
+    fixed_mss: Option<u64>,
+    tail_room: TailRoom,
+    pub(super) rcvbuf_max: u64,
+    drs_space: u64,
 }
 
 /// What the subflows contribute to the measuring of receive space.

@@ -31,6 +31,17 @@ pub(crate) struct Fragment {
 /// Send buffer of the connection. Positions count from 0; a DATA_FIN takes the position after the last octet.
 #[derive(Debug)]
 pub(crate) struct SendStream {
+    pub(crate) fin_queued: bool,
+    pub(crate) fin_acked: bool,
+    /// The application waits for room.
+    pub(crate) starved: bool,
+    /// The application said that it will write more: what it wrote is no end (`MSG_MORE`).
+    pub(crate) more_follows: bool,
+    /// Everything unacknowledged is sent again with the next DATA_ACK.
+    pub(crate) reinject_later: bool,
+    /// Size of a segment where each has a buffer of its own (out-of-tree kernel); 0 where fragments have.
+    pub(crate) segment: u32,
+    pub(crate) timer: Option<Instant>,
     pub(crate) una: u64,
     pub(crate) nxt: u64,
     /// Octets accepted from the application.
@@ -38,26 +49,15 @@ pub(crate) struct SendStream {
     /// Right edge the peer allows.
     pub(crate) window_end: u64,
     pub(crate) fragments: VecDeque<Fragment>,
-    /// Octets of the current page in use.
-    page: u32,
     /// Index of the first fragment not handed down completely.
     pub(crate) pending: usize,
     pub(crate) burst: i64,
     pub(crate) sndbuf: u64,
-    pub(crate) fin_queued: bool,
-    pub(crate) fin_acked: bool,
-    pub(crate) recovery: Option<u64>,
-    pub(crate) timer: Option<Instant>,
     pub(crate) timeout: Duration,
+    pub(crate) recovery: Option<u64>,
+    /// Octets of the current page in use.
+    page: u32,
     pub(crate) fin_retries: u32,
-    /// Size of a segment where each has a buffer of its own (out-of-tree kernel); 0 where fragments have.
-    pub(crate) segment: u32,
-    /// Everything unacknowledged is sent again with the next DATA_ACK.
-    pub(crate) reinject_later: bool,
-    /// The application waits for room.
-    pub(crate) starved: bool,
-    /// The application said that it will write more: what it wrote is no end (`MSG_MORE`).
-    pub(crate) more_follows: bool,
 }
 
 impl SendStream {

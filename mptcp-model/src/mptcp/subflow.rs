@@ -60,34 +60,55 @@ pub(crate) struct RxMap {
 
 /// One subflow.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Subflow {
+    // What every packet touches comes first.
     pub(crate) id: SubflowId,
-    /// The TCP flow.
-    pub flow: Flow,
     pub(crate) role: Role,
     pub(crate) stage: Stage,
-    pub(crate) initiated: bool,
-    pub(crate) local_id: u8,
-    pub(crate) remote_id: u8,
-    pub(crate) local_nonce: u32,
-    pub(crate) remote_nonce: u32,
+    /// No progress for several timeouts of the connection.
+    pub(crate) stale: bool,
+    /// Its end was reported and its data given to others.
+    pub(crate) retired: bool,
     /// Marked by this host, and by the peer.
     pub(crate) backup: bool,
     pub(crate) peer_backup: bool,
-    /// No progress for several timeouts of the connection.
-    pub(crate) stale: bool,
-    pub(crate) stale_count: u8,
-    pub(crate) stale_at: Instant,
+    pub(crate) local_id: u8,
+    pub(crate) remote_id: u8,
+    /// MP_TCPRST reason and MP_FASTCLOSE of a reset.
+    pub(crate) reset_reason: Option<u8>,
+    /// A second reset, without MPTCP options, follows the first.
+    pub(crate) bare_reset: Bare,
+    pub(crate) fastclose: bool,
     /// A timeout struck and nothing was acknowledged since (out-of-tree kernel, DSS-24).
     pub(crate) potentially_failed: bool,
+    pub(crate) ip_id: u16,
+    /// What the IP headers of its packets have in common.
+    pub(crate) header: IpHeader,
+    /// When the third ACK of a join, or MP_FAIL, is sent again.
+    pub(crate) answer_timer: Option<Instant>,
+    /// Index of its view among those given to congestion control.
+    pub(crate) view: Option<usize>,
+    /// Options that leave on ACKs of their own.
+    pub(crate) signals: VecDeque<MpOption>,
+    /// The TCP flow.
+    pub flow: Flow,
+    pub(crate) rx_map: RxMap,
+    /// Pieces of a mapping whose checksum is not yet verified, or all that arrived since one failed.
+    pub(crate) unverified: Vec<Arrival>,
+
+    // What only some packets touch.
+    pub(crate) initiated: bool,
+    pub(crate) local_nonce: u32,
+    pub(crate) remote_nonce: u32,
+    pub(crate) stale_count: u8,
+    pub(crate) stale_at: Instant,
     /// Position after what it carried last, while nothing of it is acknowledged.
     pub(crate) carried_to: Option<u64>,
     /// Its data before this offset was given to others.
     pub(crate) reinjected_to: u64,
     /// When it last had others give way (penalisation).
     pub(crate) penalised_at: Instant,
-    /// When the third ACK of a join, or MP_FAIL, is sent again.
-    pub(crate) answer_timer: Option<Instant>,
     pub(crate) answer_tries: u8,
     /// When waiting for the answer to MP_FAIL ends.
     pub(crate) answer_until: Instant,
@@ -97,25 +118,8 @@ pub struct Subflow {
     pub(crate) keys_sent: bool,
     /// When the last acknowledgment without any MPTCP option arrived.
     pub(crate) stripped_at: Option<Instant>,
-    pub(crate) rx_map: RxMap,
-    /// Pieces of a mapping whose checksum is not yet verified, or all that arrived since one failed.
-    pub(crate) unverified: Vec<Arrival>,
-    /// Options that leave on ACKs of their own.
-    pub(crate) signals: VecDeque<MpOption>,
-    /// MP_TCPRST reason and MP_FASTCLOSE of a reset.
-    pub(crate) reset_reason: Option<u8>,
-    pub(crate) fastclose: bool,
-    /// A second reset, without MPTCP options, follows the first.
-    pub(crate) bare_reset: Bare,
-    pub(crate) ip_id: u16,
-    /// What the IP headers of its packets have in common.
-    pub(crate) header: IpHeader,
-    /// Index of its view among those given to congestion control.
-    pub(crate) view: Option<usize>,
     /// When it was begun, and when TCP's handshake was complete.
     pub(crate) opened_at: Instant,
-    /// Its end was reported and its data given to others.
-    pub(crate) retired: bool,
     pub(crate) established_at: Option<Instant>,
 }
 

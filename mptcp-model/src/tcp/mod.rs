@@ -170,18 +170,18 @@ pub struct FlowStats {
     pub segs_out: u64,
     /// Segments with data received.
     pub data_segs_in: u64,
+    /// Octets of payload received in order.
+    pub bytes_received: u64,
     /// Segments with data sent.
     pub data_segs_out: u64,
     /// Octets of payload sent, retransmissions included.
     pub bytes_sent: u64,
+    /// Octets acknowledged by the peer.
+    pub bytes_acked: u64,
     /// Octets of payload retransmitted.
     pub bytes_retrans: u64,
     /// Segments retransmitted.
     pub retransmitted: u64,
-    /// Octets acknowledged by the peer.
-    pub bytes_acked: u64,
-    /// Octets of payload received in order.
-    pub bytes_received: u64,
     /// Segments that arrived out of order.
     pub out_of_order: u64,
     /// Duplicate SACKs received.
@@ -226,75 +226,136 @@ pub struct SynOptions {
 
 /// A TCP flow.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Flow {
-    pub(crate) config: std::sync::Arc<TcpConfig>,
-    pub(crate) params: FlowParams,
+    // Both ways, then what is received, then what is sent: each packet touches few cache lines.
     pub(crate) state: TcpState,
-    /// Why the flow ended, once it is `Closed`.
-    pub(crate) closed_by: Option<CloseReason>,
-    /// Error noted by ICMP while opening.
-    pub(crate) soft_error: Option<CloseReason>,
-
-    // Negotiated.
+    pub(crate) ts_ok: bool,
+    pub(crate) sack_ok: bool,
+    /// Both ends scale, be it by nothing.
+    pub(crate) scales: bool,
+    pub(crate) snd_wscale: u8,
+    pub(crate) rcv_wscale: u8,
+    pub(crate) retries: u8,
+    /// Keepalive probes without an answer.
+    pub(crate) keepalive_probes: u8,
+    /// Opened by the peer.
+    pub(crate) passive: bool,
+    /// The application closed a socket of TCP.
+    pub(crate) orphaned: bool,
+    /// The third ACK came, and data is waited for (`TCP_DEFER_ACCEPT`).
+    pub(crate) deferred: bool,
+    /// The owner decides when a small segment waits, and an idle flow keeps its window (subflows of the
+    /// out-of-tree kernel).
+    pub(crate) subordinate: bool,
+    /// Segments asked for that are not data: SYN, reset.
+    pub(crate) handshake_due: bool,
+    pub(crate) reset_due: bool,
+    /// A segment without data is due, before any data.
+    pub(crate) bare_ack_due: bool,
+    /// A bare ACK follows the FIN, as upstream Linux sends it on an active close.
+    pub(crate) ack_after_fin: bool,
+    /// One more ACK follows the one that is due.
+    pub(crate) ack_besides: bool,
+    /// The reset answers an acknowledgment and carries none.
+    pub(crate) reset_bare: bool,
+    /// Something happened since the queue was last looked at that may let data or the FIN leave.
+    pub(crate) push_due: bool,
+    /// What is queued leaves even if it fills no segment (`TCP_NAGLE_PUSH`).
+    pub(crate) push_small: bool,
+    pub(crate) fin_wanted: bool,
+    pub(crate) fin_sent: bool,
+    pub(crate) space_check_due: bool,
+    /// The owner waits for room in the send buffer.
+    pub(crate) wants_space: bool,
+    /// `snd_wnd` is not what the peer said last on this flow, but what it granted the connection.
+    pub(crate) wnd_shared: bool,
+    pub(crate) sndbuf_grew: bool,
+    /// Chunks of data without mappings stay apart as well: MPTCP handed them down.
+    pub(crate) chunks_apart: bool,
+    /// The send window held data back when it was tried last.
+    window_limited: bool,
+    pub(crate) frto: bool,
+    pub(crate) ca_state: CaState,
+    pub(crate) rexmit: Rexmit,
+    /// One segment may leave whatever the window: the retransmission of a timeout, or a probe.
+    pub(crate) forced: Option<Forced>,
+    pub(crate) is_cwnd_limited: bool,
+    pub(crate) validate_due: bool,
+    pub(crate) burst_push: bool,
+    paced: bool,
+    /// The algorithm controls by the rate of delivery.
+    by_rate: bool,
+    /// The peer's FIN came while ours waited for its turn.
+    fins_cross: bool,
+    pub(crate) tlp_retrans: bool,
     pub(crate) peer_mss: u16,
     /// Segment size that the path lets through, as far as known (RFC 1191).
     path_mss: u16,
     /// That of the first link.
     link_mss: u16,
-    pub(crate) sack_ok: bool,
-    pub(crate) ts_ok: bool,
-    pub(crate) snd_wscale: u8,
-    pub(crate) rcv_wscale: u8,
-    /// Both ends scale, be it by nothing.
-    pub(crate) scales: bool,
-
-    // Sender.
-    pub(crate) queue: SendQueue,
+    pub(crate) config: std::sync::Arc<TcpConfig>,
     pub(crate) snd_una: u64,
     pub(crate) snd_nxt: u64,
     /// Send window in bytes, scaled.
     pub(crate) snd_wnd: u64,
-    /// It is not what the peer said last on this flow, but what it granted the connection.
-    pub(crate) wnd_shared: bool,
-    pub(crate) max_window: u64,
     /// Offset of the segment that last updated the window.
     pub(crate) snd_wl1: u64,
-    /// End of the last segment sent that was smaller than the MSS (Minshall).
-    pub(crate) snd_sml: u64,
-    pub(crate) fin_wanted: bool,
-    pub(crate) fin_sent: bool,
-    /// Chunks of data without mappings stay apart as well: MPTCP handed them down.
-    pub(crate) chunks_apart: bool,
-    /// The peer's FIN came while ours waited for its turn.
-    fins_cross: bool,
+    pub(crate) xmit_timer: Option<(Instant, XmitTimer)>,
+    pub(crate) state_timer: Option<Instant>,
+    /// Pacing allows the next burst then.
+    pub(crate) pace_until: Instant,
+    /// When to send what pacing held back.
+    pub(crate) pace_timer: Instant,
+    pub(crate) last_ack_received: Instant,
+    /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
+    pub(crate) received_at: Instant,
+    pub(crate) ecn: ecn::EcnState,
+    pub(crate) stats: FlowStats,
+    pub(crate) chrono: chrono::Chrono,
+    pub(crate) params: FlowParams,
+    pub(crate) recv: Receiver,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) queue: SendQueue,
+    pub(crate) cc: Box<dyn CongestionControl>,
+    pub(crate) window: Window,
+    pub(crate) max_window: u64,
+    pub(crate) pacing_rate: u64,
     /// Nothing was received that was sent after this (`lsndtime`).
     pub(crate) last_send: Instant,
     pub(crate) burst_start: u64,
     pub(crate) burst_end: u64,
-    pub(crate) burst_push: bool,
     pub(crate) sndbuf: u64,
     /// What the size goal was computed from last, MSS and largest window, and the goal.
     goal: ((u32, u64), u32),
-    /// The owner decides when a small segment waits, and an idle flow keeps its window (subflows of the
-    /// out-of-tree kernel).
-    pub(crate) subordinate: bool,
-    /// The owner waits for room in the send buffer.
-    pub(crate) wants_space: bool,
-    /// What is queued leaves even if it fills no segment (`TCP_NAGLE_PUSH`).
-    pub(crate) push_small: bool,
-    /// Something happened since the queue was last looked at that may let data or the FIN leave.
-    pub(crate) push_due: bool,
-    /// The send window held data back when it was tried last.
-    window_limited: bool,
-    pub(crate) space_check_due: bool,
+    /// For an algorithm that goes by it, or for `TCP_INFO`.
+    pub(crate) rate: Option<Box<RateSampler>>,
+    /// What the application wants to know of its data.
+    pub(crate) watch: Option<Box<watch::Watch>>,
+    /// The search for a larger packet.
+    mtu_probe: Option<Box<mtu_probe::MtuProbe>>,
+    /// When a segment sent last armed the loss probe, and for when.
+    pub(crate) probe_armed: (Instant, Instant),
     /// Bursts of new data that the last ACK let go.
     bursts: u32,
-    pub(crate) sndbuf_grew: bool,
+    pub(crate) max_packets_out: u32,
+    pub(crate) cwnd_used: u32,
+    pub(crate) reordering: u32,
+    pub(crate) cwnd_usage_seq: u64,
+    pub(crate) cwnd_stamp: Instant,
+    pub(crate) delivered: u64,
+    /// Bytes acknowledged since the last loss and between the last two (for OLIA).
+    pub(crate) acked_since_loss: u64,
+    pub(crate) tlp_high_seq: u64,
+    pub(crate) rack: Rack,
 
-    // Congestion control.
-    pub(crate) cc: Box<dyn CongestionControl>,
-    pub(crate) window: Window,
-    pub(crate) ca_state: CaState,
+    // What only some packets touch.
+    /// Why the flow ended, once it is `Closed`.
+    pub(crate) closed_by: Option<CloseReason>,
+    /// Error noted by ICMP while opening.
+    pub(crate) soft_error: Option<CloseReason>,
+    /// End of the last segment sent that was smaller than the MSS (Minshall).
+    pub(crate) snd_sml: u64,
     pub(crate) prior_cwnd: u32,
     pub(crate) prior_ssthresh: u32,
     pub(crate) prr_delivered: u32,
@@ -304,90 +365,22 @@ pub struct Flow {
     /// Retransmissions of this episode not yet proven needless; -1 is none outstanding.
     pub(crate) undo_retrans: i32,
     pub(crate) retrans_stamp: Option<Instant>,
-    pub(crate) frto: bool,
-    pub(crate) reordering: u32,
     /// How often reordering was seen.
     pub(crate) reord_seen: u32,
-    pub(crate) rack: Rack,
-    pub(crate) tlp_high_seq: u64,
-    pub(crate) tlp_retrans: bool,
-    pub(crate) rexmit: Rexmit,
     /// Segments left of a burst of retransmissions.
     rexmit_left: u32,
-    /// One segment may leave whatever the window: the retransmission of a timeout, or a probe.
-    pub(crate) forced: Option<Forced>,
-    pub(crate) is_cwnd_limited: bool,
-    pub(crate) max_packets_out: u32,
-    pub(crate) cwnd_usage_seq: u64,
-    pub(crate) cwnd_used: u32,
-    pub(crate) cwnd_stamp: Instant,
-    pub(crate) validate_due: bool,
-    pub(crate) delivered: u64,
     /// Of these, by acknowledgments that echoed congestion.
     pub(crate) delivered_ce: u64,
-    /// Bytes acknowledged since the last loss and between the last two (for OLIA).
-    pub(crate) acked_since_loss: u64,
     pub(crate) acked_between_losses: u64,
-    pub(crate) pacing_rate: u64,
-    /// Pacing allows the next burst then.
-    pub(crate) pace_until: Instant,
-    /// When to send what pacing held back.
-    pub(crate) pace_timer: Instant,
-    paced: bool,
-    /// The algorithm controls by the rate of delivery.
-    by_rate: bool,
-    /// For such an algorithm, or for `TCP_INFO`.
-    pub(crate) rate: Option<Box<RateSampler>>,
-
-    pub(crate) rtt: RttEstimator,
-    pub(crate) recv: Receiver,
-
-    // Timers.
-    pub(crate) xmit_timer: Option<(Instant, XmitTimer)>,
-    /// When a segment sent last armed the loss probe, and for when.
-    pub(crate) probe_armed: (Instant, Instant),
-    pub(crate) state_timer: Option<Instant>,
     /// When the retransmission timer expired first since the last progress.
     pub(crate) first_timeout: Option<Instant>,
     /// Data that the window holds back, and when that was first noticed by the persist timer.
     pub(crate) held_since: Option<(u64, Instant)>,
-    /// Keepalive probes without an answer.
-    pub(crate) keepalive_probes: u8,
-    pub(crate) retries: u8,
-    pub(crate) last_ack_received: Instant,
     /// When a segment that could not be accepted was answered.
     invalid_answered: Option<Instant>,
-    /// Opened by the peer.
-    pub(crate) passive: bool,
-    /// The application closed a socket of TCP.
-    pub(crate) orphaned: bool,
-    /// The third ACK came, and data is waited for (`TCP_DEFER_ACCEPT`).
-    pub(crate) deferred: bool,
-    /// Increases with each packet received (`rcv_tstamp` in ticks would be too coarse).
-    pub(crate) received_at: Instant,
-
-    pub(crate) ecn: ecn::EcnState,
-    pub(crate) chrono: chrono::Chrono,
     pub(crate) rto_stats: rto_stats::RtoStats,
     pub(crate) fast_open: fast_open::FastOpen,
-    /// What the application wants to know of its data.
-    pub(crate) watch: Option<Box<watch::Watch>>,
-    /// The search for a larger packet.
-    mtu_probe: Option<Box<mtu_probe::MtuProbe>>,
-
-    /// Segments asked for that are not data: SYN, reset.
-    pub(crate) handshake_due: bool,
-    /// A segment without data is due, before any data.
-    pub(crate) bare_ack_due: bool,
-    /// A bare ACK follows the FIN, as upstream Linux sends it on an active close.
-    pub(crate) ack_after_fin: bool,
-    /// One more ACK follows the one that is due.
-    pub(crate) ack_besides: bool,
-    pub(crate) reset_due: bool,
     pub(crate) reset_seq: u64,
-    /// The reset answers an acknowledgment and carries none.
-    pub(crate) reset_bare: bool,
-    pub(crate) stats: FlowStats,
 }
 
 /// A segment that leaves whatever the window says.

@@ -51,8 +51,11 @@ const MAX_QUICKACKS: u32 = 16;
 
 /// Receiver state.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Receiver {
+    // What every packet touches comes first.
     pub(crate) irs: Seq,
+    pub(crate) ts_recent: u32,
     pub(crate) rcv_nxt: u64,
     /// Offset at the last ACK sent (`rcv_wup`).
     pub(crate) rcv_wup: u64,
@@ -60,61 +63,57 @@ pub(crate) struct Receiver {
     pub(crate) rcv_wnd: u64,
     pub(crate) ssthresh: u64,
     pub(crate) window_clamp: u64,
-    /// Receive buffer in bytes of memory (`sk_rcvbuf`).
-    pub(crate) rcvbuf: u64,
-    rmem_max: u64,
-    rcvbuf_max: u64,
-    /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
-    pub(crate) scaling_ratio: u32,
+    rcv_mss: u32,
+    ack_scheduled: bool,
+    pub(crate) ack_now: bool,
+    pingpong: bool,
     /// That share is a setting (`tcp_adv_win_scale`).
     pub(crate) fixed_ratio: bool,
-    pub(crate) ooo: VecDeque<Arrival>,
-    pub(crate) ooo_bytes: u64,
-    ranges: Vec<(u64, u64)>,
-    sacks: [(u64, u64); 4],
-    num_sacks: usize,
-    dsack: Option<(u64, u64)>,
-    reports_duplicates: bool,
-    /// What an ACK reports that leaves before the list of blocks changes (`tcp_sack_compress_send_ack`).
-    flushed: Option<SackBlocks>,
-    /// A compressed ACK leaves before a block at this place of the list, or behind it, begins or grows.
-    blocks_expected: usize,
-    pub(crate) fin_at: Option<u64>,
-    /// Memory of data in order and not yet read by the application.
-    pub(crate) unread_truesize: u64,
-    pub(crate) tail_room: TailRoom,
-    pub(crate) unread: u64,
-
-    // Timestamps (RFC 7323).
-    pub(crate) ts_recent: u32,
-    // ACK policy.
-    rcv_mss: u32,
-    /// Payload of the segments asked for (`advmss`).
-    pub(crate) advmss: u32,
-    quick: u32,
-    pingpong: bool,
-    ato: Duration,
-    pub(crate) last_data: Instant,
-    pub(crate) ack_now: bool,
-    ack_scheduled: bool,
     pushed: u8,
-    pub(crate) delack: Option<Instant>,
-    compressed: Option<Instant>,
-    compressed_count: u8,
     dup_acks: u8,
-    dup_acks_at: u64,
-
-    // Right-sizing.
-    rtt_us8: u64,
-    rtt_tsecr: u32,
+    compressed_count: u8,
+    reports_duplicates: bool,
     /// A smaller sample of the RTT counts at once.
     latches_rtt: bool,
+    num_sacks: usize,
+    dsack: Option<(u64, u64)>,
+    pub(crate) fin_at: Option<u64>,
+    pub(crate) delack: Option<Instant>,
+    compressed: Option<Instant>,
+    /// What an ACK reports that leaves before the list of blocks changes (`tcp_sack_compress_send_ack`).
+    flushed: Option<SackBlocks>,
+    ato: Duration,
+    /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
+    pub(crate) scaling_ratio: u32,
+    quick: u32,
+    /// Receive buffer in bytes of memory (`sk_rcvbuf`).
+    pub(crate) rcvbuf: u64,
+    pub(crate) unread: u64,
+    /// Memory of data in order and not yet read by the application.
+    pub(crate) unread_truesize: u64,
+    pub(crate) ooo_bytes: u64,
+    pub(crate) last_data: Instant,
+    /// Payload of the segments asked for (`advmss`).
+    pub(crate) advmss: u32,
+    rtt_tsecr: u32,
+    rtt_us8: u64,
     /// End and start of the window whose arrival is timed (`rcv_rtt_est.seq` and `time`).
     rtt_window: Option<(u64, Instant)>,
     drs_copied: u64,
     pub(crate) drs_space: u64,
-    drs_mark: u64,
     drs_time: Instant,
+    pub(crate) tail_room: TailRoom,
+    ranges: Vec<(u64, u64)>,
+
+    // What only some packets touch.
+    rmem_max: u64,
+    rcvbuf_max: u64,
+    pub(crate) ooo: VecDeque<Arrival>,
+    sacks: [(u64, u64); 4],
+    /// A compressed ACK leaves before a block at this place of the list, or behind it, begins or grows.
+    blocks_expected: usize,
+    dup_acks_at: u64,
+    drs_mark: u64,
 }
 
 impl Receiver {

@@ -17,27 +17,31 @@ use crate::units::Bytes;
 
 /// A direction of a link.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct LinkDirection {
+    // What every packet touches comes first.
+    inside: Inside,
     serializer: Serializer,
     delay: Duration,
-    inside: Inside,
-    limit: Limit,
-    /// Last places of the queue in which chance decides.
-    random_places: u32,
-    /// Packets that wait when the next one is marked; the largest number marks none.
-    mark_at: u32,
-    up: bool,
-    overhead: u32,
     /// Where it ends.
     pub(crate) to: (NodeId, PortId),
+    up: bool,
+    /// Whether an accepted frame may be lost or doubled.
+    impaired: bool,
+    pub(crate) direction: Direction,
+    /// Packets that wait when the next one is marked; the largest number marks none.
+    mark_at: u32,
+    /// Last places of the queue in which chance decides.
+    random_places: u32,
+    overhead: u32,
+    pub(crate) stats: LinkStats,
+
+    // What only some packets touch.
+    limit: Limit,
     /// Where it begins.
     pub(crate) from: (NodeId, PortId),
     pub(crate) link: LinkId,
-    pub(crate) direction: Direction,
-    pub(crate) stats: LinkStats,
     impairments: Box<Impairments>,
-    /// Whether an accepted frame may be lost or doubled.
-    impaired: bool,
 }
 
 /// What is inside. The rare kind is boxed, which keeps the common one within fewer cache lines.

@@ -14,12 +14,12 @@ pub struct LinkStats {
     pub packets_out: u64,
     /// Their bytes.
     pub bytes_out: Bytes,
+    /// The most that has waited at a time, each maximum for itself.
+    pub max_backlog: Backlog,
     /// Packets marked as having met congestion, refused ones included.
     pub marked: u64,
     /// Extra copies made.
     pub duplicates: u64,
-    /// The most that has waited at a time, each maximum for itself.
-    pub max_backlog: Backlog,
     drops: [u64; DropReason::ALL.len()],
 }
 

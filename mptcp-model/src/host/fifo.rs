@@ -1,0 +1,56 @@
+//! A queue that mostly holds one element: the first lies in place, so that a host with one busy socket
+//! touches no other memory for it.
+
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug)]
+pub(super) struct Fifo<T> {
+    /// Before all of `rest`.
+    first: Option<T>,
+    rest: VecDeque<T>,
+}
+
+impl<T> Fifo<T> {
+    pub(super) const fn new() -> Self {
+        Self { first: None, rest: VecDeque::new() }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none() & self.rest.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn push_back(&mut self, element: T) {
+        if self.is_empty() {
+            self.first = Some(element);
+        } else {
+            self.rest.push_back(element);
+        }
+    }
+
+    #[inline]
+    pub(super) fn pop_front(&mut self) -> Option<T> {
+        self.first.take().or_else(|| self.rest.pop_front())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_leave_in_the_order_they_came_however_pushes_and_pops_mix() {
+        let (mut fifo, mut model) = (Fifo::new(), VecDeque::new());
+        for step in 0..400_u32 {
+            // Longer and longer runs of pushes and pops.
+            if (step / (1 + step / 40)).is_multiple_of(2) {
+                fifo.push_back(step);
+                model.push_back(step);
+            } else {
+                assert_eq!(fifo.pop_front(), model.pop_front());
+            }
+            assert_eq!(fifo.is_empty(), model.is_empty());
+        }
+    }
+}
