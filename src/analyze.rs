@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::{self, Destination, Directory, MANIFEST};
 use crate::shell::quoted;
-use crate::{print, report, results};
+use crate::{report, results, tell};
 
 /// Arguments of `analyze`.
 #[derive(Clone, Debug, Args)]
@@ -135,9 +135,9 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
                 findings.iter().filter(|finding| finding.view == number).cloned().collect();
             if !json {
                 let separator = if seen.is_empty() { "" } else { "\n" };
-                print(&format!("{separator}{figures}"))?;
+                tell(&format!("{separator}{figures}"))?;
                 if *check {
-                    print(&findings_text(&findings))?;
+                    tell(&findings_text(&findings))?;
                 }
             }
             seen.push(Seen { view, report: figures, findings, place: (index, number) });
@@ -155,12 +155,12 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
         } else {
             serde_json::to_string_pretty(&views)
         };
-        print(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
+        tell(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
     } else if *delays {
         if found.is_empty() {
-            print("\nno two captures or hosts saw the same flow\n")?;
+            tell("\nno two captures or hosts saw the same flow\n")?;
         }
-        found.iter().try_for_each(|one| print(&format!("\n{one}")))?;
+        found.iter().try_for_each(|one| tell(&format!("\n{one}")))?;
     }
     if let Some(destination) = csv_destination {
         write_csv(&destination, captures, &seen, &watchers, &found)?;

@@ -111,6 +111,7 @@ fn flow(flow: &FlowOutcome) -> FlowSummary {
         sent_bytes: sender.record.sent,
         received_bytes: flow.bytes_received(),
         integrity_ok: flow.violations.is_empty(),
+        finished: flow.finished,
         error: (!errors.is_empty()).then(|| errors.join("; ")),
         reinjected_bytes: flow.reinjected_bytes(),
         subflows: flow.subflows.iter().map(|subflow| self::subflow(subflow, flow.receiver)).collect(),

@@ -56,6 +56,9 @@ pub struct FlowSummary {
     pub received_bytes: u64,
     /// Whether what was received was what was sent, once and in order.
     pub integrity_ok: bool,
+    /// Whether both applications came to their end and both ends of the connection were closed.
+    #[serde(default)]
+    pub finished: bool,
     /// What ended the flow early.
     pub error: Option<String>,
     /// Octets of data sent on more than one subflow.
@@ -224,8 +227,10 @@ impl fmt::Display for Summary {
             }
             let stream = match &flow.error {
                 Some(error) => error.clone(),
-                None if flow.integrity_ok => "intact".into(),
-                None => "DAMAGED".into(),
+                None if !flow.integrity_ok => "DAMAGED".into(),
+                None if flow.finished => "intact".into(),
+                None if flow.received_bytes == 0 => "-".into(),
+                None => "intact so far".into(),
             };
             flows.row([
                 flow.name.clone(),
@@ -254,6 +259,7 @@ impl fmt::Display for Summary {
             ("queue drops", Align::Right),
             ("lost", Align::Right),
             ("down", Align::Right),
+            ("marked", Align::Right),
             ("max backlog B", Align::Right),
         ]);
         for link in &self.links {
@@ -264,6 +270,7 @@ impl fmt::Display for Summary {
                 link.drops_queue.to_string(),
                 link.drops_loss.to_string(),
                 link.drops_down.to_string(),
+                link.marked.to_string(),
                 link.backlog_max_bytes.to_string(),
             ]);
         }
@@ -320,6 +327,7 @@ mod tests {
             completion_s: Some(6.90869),
             received_bytes: 12_000_000,
             integrity_ok: true,
+            finished: true,
             subflows: vec![subflow("10.0.1.2:40000", 9_000_000), subflow("10.0.2.2:40001", 3_000_000)],
             ..FlowSummary::default()
         };
@@ -347,6 +355,35 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("max backlog"));
+    }
+
+    #[test]
+    fn what_has_not_ended_is_not_called_intact() {
+        let mut summary = summary();
+        let stream = |summary: &Summary| {
+            let text = summary.to_string();
+            let row = text.lines().find(|line| line.starts_with("f1 ")).unwrap_or_default().to_owned();
+            row.rsplit("  ").next().unwrap_or_default().trim().to_owned()
+        };
+        assert_eq!(stream(&summary), "intact");
+        summary.flows[0].finished = false;
+        assert_eq!(stream(&summary), "intact so far");
+        summary.flows[0].received_bytes = 0;
+        assert_eq!(stream(&summary), "-");
+        summary.flows[0].integrity_ok = false;
+        assert_eq!(stream(&summary), "DAMAGED");
+    }
+
+    #[test]
+    fn the_table_of_links_shows_marks() {
+        let link =
+            LinkSummary { link: "p1".into(), direction: "ab".into(), marked: 4711, ..LinkSummary::default() };
+        let text = Summary { links: vec![link], ..summary() }.to_string();
+        let at = text.lines().find_map(|line| line.find("marked")).expect("a column") + "marked".len();
+        assert!(
+            text.lines().any(|line| line.starts_with("p1 ") && line.get(at - 4..at) == Some("4711")),
+            "{text}"
+        );
     }
 
     #[test]

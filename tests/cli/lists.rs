@@ -21,6 +21,26 @@ fn every_built_in_scenario_is_listed_shown_and_right() {
 }
 
 #[test]
+fn a_built_in_scenario_is_shown_with_overrides() {
+    let directory = scratch();
+    let shown = mptcp_sim(&["show", "wifi-lte", "--set", "links.lte.rate=3 Mbit/s"]).succeeded().stdout;
+    assert!(shown.contains("rate = \"3 Mbit/s\""), "{shown}");
+    let torus = ["show", "torus", "--set", "parameters.c=500", "--set", "duration=9 s"];
+    let torus = mptcp_sim(&torus).succeeded().stdout;
+    assert!(torus.contains("duration = \"9 s\""), "{torus}");
+    for (name, text) in [("a.toml", &shown), ("b.toml", &torus)] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let checked = mptcp_sim_at(directory.path(), &["check", "a.toml", "b.toml"]).succeeded();
+    assert_eq!(checked.stdout, "a.toml: ok, scenario wifi-lte\nb.toml: ok, scenario torus\n");
+    mptcp_sim(&["show", "echo", "--set", "parameters.c=5"]).failed_with(&["\"echo\" has no parameters"]);
+    mptcp_sim(&["show", "torus", "--set", "parameters.c=x"])
+        .failed_with(&["must be a number", "list scenarios"]);
+    mptcp_sim(&["show", "echo", "--set", "links.p1.rat=1"])
+        .failed_with(&["links.p1.rat", "did you mean \"rate\""]);
+}
+
+#[test]
 fn every_algorithm_is_listed_with_its_source() {
     let list = mptcp_sim(&["list"]).succeeded().stdout;
     for name in ["cubic", "olia", "minrtt", "kernel", "ndiffports", "two-path"] {
@@ -40,6 +60,7 @@ fn every_box_is_listed_with_its_parameters() {
         }
     }
     assert!(list.contains("RFC 5382") && list.contains("syn-ack"), "{list}");
+    assert!(list.contains("from 1 to 65000; default"), "{list}");
 }
 
 #[test]

@@ -92,6 +92,13 @@ fn flow(context: &mut Context<'_>, located: &Located<RawFlow>, index: usize, hos
         let help = "use rate_limited, or protocol = \"tcp\" or \"mptcp\"";
         context.conflict(&located.span, &path, "UDP has no connection to shut down or wait for", help);
     }
+    if let (Protocol::Udp, Some(parameters)) = (protocol, &raw.congestion_parameters) {
+        let span =
+            parameters.values().next().map_or_else(|| located.span.clone(), |value| value.span.clone());
+        let path = format!("{path}.congestion_parameters");
+        let help = "remove it, or use protocol = \"tcp\" or \"mptcp\"";
+        context.conflict(&span, &path, "UDP has no congestion control", help);
+    }
     let congestion_parameters =
         context.parameters(&format!("{path}.congestion_parameters"), raw.congestion_parameters.as_ref());
     let (from, (to, destination)) = (from?, to?);
@@ -316,7 +323,20 @@ fn amount(
 ) -> Option<Amount> {
     match (bytes, time) {
         (Some(bytes), None) => positive(context, &format!("{path}.bytes"), bytes).map(Amount::Bytes),
-        (None, Some(time)) => context.read(&format!("{path}.time"), time).map(Amount::For),
+        (None, Some(text)) => {
+            let path = format!("{path}.time");
+            let time = context.read(&path, text)?;
+            if time.is_zero() {
+                context.bad(
+                    &text.span,
+                    &path,
+                    "no time to send",
+                    "write a time above zero, such as \"10 s\"",
+                );
+                return None;
+            }
+            Some(Amount::For(time))
+        }
         _ => {
             let help = "give one of bytes = \"15 MB\" and time = \"10 s\"";
             context.conflict(span, path, "how much to send is not clear", help);
