@@ -108,7 +108,7 @@ pub struct SubflowSummary {
     pub join: bool,
     /// First SYN, in seconds.
     pub syn_t: Option<f64>,
-    /// When the initiator had completed the handshake, in seconds; `None` if it never did.
+    /// When the initiator had completed the TCP handshake, in seconds; `None` if it never did.
     pub established_t: Option<f64>,
     /// Octets of payload sent for the first time on this subflow.
     pub payload_bytes: u64,

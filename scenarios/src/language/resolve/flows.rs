@@ -69,6 +69,15 @@ fn flow(context: &mut Context<'_>, located: &Located<RawFlow>, index: usize, hos
     let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(default_port);
     let bind = bound(context, &format!("{path}.bind"), raw.bind.as_ref(), from);
     let listen = bound(context, &format!("{path}.listen"), raw.listen.as_ref(), to.map(|(host, _)| host));
+    for (key, text, own) in [("bind", &raw.bind, bind), ("listen", &raw.listen, listen)] {
+        if let (Some(text), Some(own), Some((_, server))) = (text, own, to)
+            && own.is_ipv4() != server.is_ipv4()
+        {
+            let message = format!("{own} and the server's address {server} are of different IP versions");
+            let help = "name an address of the other version, or the address of the server in `to`";
+            context.conflict(&text.span, &format!("{path}.{key}"), message, help);
+        }
+    }
     let names = context.names;
     for (key, value, known, what) in [
         ("congestion_control", &raw.congestion_control, names.congestion_controls, "congestion control"),

@@ -77,7 +77,11 @@ impl Context<'_> {
         if !found {
             let place = self.place(span, path);
             let message = format!("there is no {what} \"{name}\"");
-            let help = suggestion(name, known, &format!("{what}s"));
+            let plural = match what.split_once(" of ") {
+                Some((what, owner)) => format!("{what}s of {owner}"),
+                None => format!("{what}s"),
+            };
+            let help = suggestion(name, known, &plural);
             self.errors.push(ScenarioError::UnknownName { place, message, help });
         }
         found
