@@ -115,8 +115,9 @@ impl<O: Observer<Packet>> Network<O> {
                 HostKind::Host => {
                     let state = HostState::new(scenario.profile, host)?;
                     network.hosts.push(Some(state));
-                    let host = hosts::host(host, &interfaces, network.sim.streams())?;
-                    NetNode::Host(Box::new(HostNode::new(host)))
+                    let built = hosts::host(host, &interfaces, network.sim.streams())?;
+                    network.warnings.append(&mut remarks::detours(scenario, host, &built.routing));
+                    NetNode::Host(Box::new(HostNode::new(built)))
                 }
                 HostKind::Router => {
                     network.hosts.push(None);

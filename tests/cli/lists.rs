@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{builtin_names, mptcp_sim, mptcp_sim_at, scratch};
+use crate::harness::{Results, builtin_names, mptcp_sim, mptcp_sim_at, scratch};
 
 #[test]
 fn every_built_in_scenario_is_listed_shown_and_right() {
@@ -107,7 +107,20 @@ fn the_scenario_in_the_readme_is_right() {
     let (text, _) = rest.split_once("```").expect("the scenario ends");
     let directory = scratch();
     fs::write(directory.path().join("my.toml"), text).unwrap();
-    mptcp_sim_at(directory.path(), &["check", "my.toml"]).succeeded();
+    let checked = mptcp_sim_at(directory.path(), &["check", "my.toml"]).succeeded();
+    assert_eq!(checked.stderr, "", "no warning");
+    mptcp_sim_at(directory.path(), &["run", "my.toml", "--no-plots"]).succeeded();
+    let Results { summary, .. } = Results::read(directory.path().join("out/my-seed1"));
+    assert!(
+        summary.links.iter().all(|link| link.packets > 1_000),
+        "both links are used: {:?}",
+        summary.links
+    );
+    let detour = text.replace("rules = [\"from 10.0.2.2 lookup 2\"]", "");
+    fs::write(directory.path().join("detour.toml"), detour).unwrap();
+    let checked = mptcp_sim_at(directory.path(), &["check", "detour.toml"]).succeeded();
+    let told = "what 10.0.2.2 sends to 10.0.1.1 leaves by wifi, not by lte";
+    assert!(checked.stderr.contains(told), "{}", checked.stderr);
     let wrong = text.replace("bulk = { bytes", "bulk = { size");
     fs::write(directory.path().join("my.toml"), wrong).unwrap();
     let place = readme.split_whitespace().find(|word| word.starts_with("my.toml:")).unwrap();

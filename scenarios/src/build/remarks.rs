@@ -1,9 +1,12 @@
 //! What a scenario says without effect: settings that the simulated stack does not have, and what can never happen in
 //! the run. None of it is wrong, but who wrote it may wait for something that does not come.
 
+use mptcp_model::host::routing::Routing;
 use sim_core::Instant;
 
-use crate::scenario::{Host, HostKind, Link, LinkDirection, Profile, QueueLimit, RpFilter, Scenario};
+use crate::scenario::{
+    Host, HostKind, Link, LinkDirection, Profile, Protocol, QueueLimit, RpFilter, Scenario,
+};
 use crate::settings::TcpSettings;
 
 /// All of it, a sentence each.
@@ -97,4 +100,37 @@ fn late(scenario: &Scenario, remarks: &mut Vec<String>) {
             note(change.at, format!("links.{}.changes", link.name), "it never happens");
         }
     }
+}
+
+/// Endpoints for subflows whose packets leave by another interface than theirs: who gave the host no rule for the address
+/// measures one path twice.
+pub(super) fn detours(scenario: &Scenario, host: &Host, routing: &Routing) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let flows =
+        scenario.flows.iter().filter(|flow| flow.from == host.name && flow.protocol == Protocol::Mptcp);
+    let servers: Vec<_> = flows.map(|flow| flow.destination.ip()).collect();
+    let endpoints = host.endpoints.iter().enumerate().filter(|_| host.mptcp.path_manager == "kernel");
+    // A full mesh also goes to addresses that the server announces.
+    for (index, config) in
+        endpoints.filter(|(_, config)| config.endpoint.subflow && !config.endpoint.fullmesh)
+    {
+        let own = config.endpoint.address;
+        let owner = host.interfaces.iter().find(|one| one.addresses.iter().any(|cidr| cidr.address == own));
+        let Some(wanted) = owner.and_then(|owner| routing.interface(&owner.name)) else { continue };
+        let detour = servers.iter().filter(|server| server.is_ipv4() == own.is_ipv4()).find_map(|server| {
+            let decision = routing.lookup(Some(own), *server).ok()?;
+            (decision.interface != wanted).then_some((server, decision.interface))
+        });
+        let name = |id| host.interfaces.iter().find(|one| routing.interface(&one.name) == Some(id));
+        if let Some((server, taken)) = detour
+            && let (Some(taken), Some(wanted)) = (name(taken), name(wanted))
+        {
+            let (host, taken, wanted) = (&host.name, &taken.name, &wanted.name);
+            remarks.push(format!(
+                "hosts.{host}.mptcp.endpoints.{index}: what {own} sends to {server} leaves by {taken}, not by {wanted}; a rule \
+                 \"from {own} lookup TABLE\" and a route in that table lead it by {wanted}"
+            ));
+        }
+    }
+    remarks
 }
