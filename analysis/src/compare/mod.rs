@@ -317,8 +317,9 @@ impl Comparison {
             ]);
         }
         let note = if self.note.is_empty() { String::new() } else { format!("{}\n", self.note) };
+        let colon = if self.title.is_empty() { "" } else { ": " };
         format!(
-            "{}: {}\n{note}{table}{}: {} pass, {} fail, {} info\n",
+            "{}{colon}{}\n{note}{table}{}: {} pass, {} fail, {} info\n",
             self.name,
             self.title,
             self.verdict,
