@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use analysis::capture::CaptureError;
 use analysis::conformance::{Checker, Finding};
 use analysis::delays::{self, Delays};
 use analysis::html::{self, Part};
@@ -93,13 +92,7 @@ struct Seen {
 /// # Errors
 /// If the file cannot be opened or is no capture.
 pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Vec<Warning>), Failure> {
-    vantage::read(path, watch).map_err(|error| match error {
-        CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => Failure::io("read", path, &error),
-        other => Failure::message(
-            format!("{}: {other}", path.display()),
-            "captures are pcap or pcapng files, gzipped or not".to_owned(),
-        ),
-    })
+    vantage::read(path, watch).map_err(|error| Failure::capture(path, error))
 }
 
 /// Analyses all captures.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use analysis::capture::{CaptureError, CaptureReader, Direction, Frame};
+use analysis::capture::{CaptureReader, Direction, Frame};
 use clap::{Args, ValueEnum};
 use mptcp_model::wire::{Body, Packet, WireError};
 use scenarios::script::ast::Direction as Way;
@@ -101,13 +101,7 @@ pub(crate) fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
 }
 
 fn open(path: &std::path::Path) -> Result<CaptureReader, Failure> {
-    CaptureReader::open(path).map_err(|error| match error {
-        CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => Failure::io("read", path, &error),
-        other => Failure::message(
-            format!("{}: {other}", path.display()),
-            "captures are pcap or pcapng files, gzipped or not".to_owned(),
-        ),
-    })
+    CaptureReader::open(path).map_err(|error| Failure::capture(path, error))
 }
 
 /// Of a capture with interfaces of several hosts, the prefix of those of one side, as the first SYN or SYN/ACK tells.
