@@ -10,6 +10,7 @@ use analysis::summary::{
 use analysis::trace::HostAnalysis;
 use mptcp_model::mptcp::Mode;
 use mptcp_model::net::middlebox::Counters;
+use mptcp_model::path_manager::CloseReason;
 use scenarios::Scenario;
 use scenarios::run::{
     BoxOutcome, DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome,
@@ -155,7 +156,20 @@ fn subflow(subflow: &scenarios::run::SubflowOutcome, receiver: FlowEnd) -> Subfl
             FlowEnd::Server => subflow.to_server,
         },
         retransmitted_segments: subflow.retransmitted_segments,
+        end: subflow.closed.map(|reason| end_in_words(reason).to_owned()),
         ..SubflowSummary::default()
+    }
+}
+
+const fn end_in_words(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Normal => "closed",
+        CloseReason::Reset(_) => "reset",
+        CloseReason::Refused => "refused",
+        CloseReason::TimedOut => "timed out",
+        CloseReason::HostUnreachable => "host unreachable",
+        CloseReason::NetUnreachable => "network unreachable",
+        CloseReason::Protocol => "protocol error",
     }
 }
 

@@ -116,6 +116,10 @@ pub struct SubflowSummary {
     pub share: f64,
     /// Segments sent again.
     pub retransmitted_segments: u64,
+    /// How it ended for its initiator: `closed`, `reset`, `refused`, `timed out`, `host unreachable`,
+    /// `network unreachable` or `protocol error`; `None` if it was still there.
+    #[serde(default)]
+    pub end: Option<String>,
 }
 
 /// One direction of a link.
@@ -201,6 +205,7 @@ impl fmt::Display for Summary {
             ("payload B", Align::Right),
             ("share %", Align::Right),
             ("retransmitted", Align::Right),
+            ("end", Align::Left),
         ]);
         let mut datagrams = Table::new(&[
             ("flow", Align::Left),
@@ -249,6 +254,7 @@ impl fmt::Display for Summary {
                     subflow.payload_bytes.to_string(),
                     format!("{:.1}", subflow.share * 100.0),
                     subflow.retransmitted_segments.to_string(),
+                    subflow.end.clone().unwrap_or_else(|| "-".into()),
                 ]);
             }
         }

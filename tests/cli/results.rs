@@ -154,3 +154,14 @@ fn an_override_changes_the_resolved_scenario() {
     assert!(slow.goodput_bps.unwrap() < 6e6, "{slow:?}");
     assert!(usual.goodput_bps.unwrap() > 6e6, "{usual:?}");
 }
+
+#[test]
+fn how_subflows_ended_is_told() {
+    let ends = |name: &str| -> Vec<Option<String>> {
+        builtin(name).summary.flows[0].subflows.iter().map(|subflow| subflow.end.clone()).collect()
+    };
+    assert_eq!(ends("two-path"), vec![Some("closed".to_owned()); 2]);
+    // The joins of the testbed's first failure go to where no router leads.
+    let failed = ends("two-path-first-failure");
+    assert!(failed[1..].contains(&Some("network unreachable".to_owned())), "{failed:?}");
+}
