@@ -95,6 +95,8 @@ fn a_network_in_which_time_stands_still_is_refused() {
 fn a_wrong_override_is_told_with_the_key_meant() {
     mptcp_sim(&["run", "--set", "links.p1.rat=1 Mbit/s"])
         .failed_with(&["links.p1.rat", "did you mean \"rate\""]);
+    mptcp_sim(&["run", "--set", "links.p7.rate=1 Mbit/s"])
+        .failed_with(&["links.p7: no such key", "did you mean"]);
     mptcp_sim(&["run", "--set", "links.p1"]).failed_with(&["KEY.PATH=VALUE"]);
     mptcp_sim(&["run", "--set", "links.p1.rate=fast"]).failed_with(&["links.p1.rate", "fast"]);
 }

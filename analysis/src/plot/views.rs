@@ -7,8 +7,9 @@ use crate::series::{ConnectionSample, SubflowSample};
 use super::chart::{Chart, Line};
 
 const TIME: &str = "time (s)";
-/// With more lines than this, a chart that can do without shows connections instead of subflows.
-const CROWDED: usize = 24;
+/// So many lines differ in colour, dashes or marks. A chart that would have more of several connections shows these
+/// instead of their subflows, if it can.
+const CROWDED: usize = 12;
 
 /// Data received per interval: every subflow and, if there are several, their connection. With very many subflows,
 /// connections only.
@@ -160,12 +161,14 @@ fn with_totals(
 ) -> Vec<Line> {
     let mut ends = ends(connections);
     ends.retain(|end| end.iter().any(|sample| value(sample) > 0.0));
+    let several = ends.len() > 1;
     let has = |end: &End<'_, ConnectionSample>, least: usize| {
         let (connection, host, _) = end[0].end();
         let own = subflows.iter().map(|subflow| subflow[0].end());
         own.filter(|own| (own.0, own.1) == (connection, host)).take(least).count() == least
     };
-    if of_subflows.len() > CROWDED {
+    let totals = ends.iter().filter(|end| has(end, 2)).count();
+    if several && of_subflows.len() + totals > CROWDED {
         ends.retain(|end| has(end, 1));
         return lines(&ends, |sample| Some(value(sample)));
     }

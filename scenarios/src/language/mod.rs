@@ -109,7 +109,12 @@ pub fn with_overrides<S: AsRef<str>>(
     for text in overrides.iter().map(AsRef::as_ref) {
         if let Err(error) = apply_override(&mut table, text) {
             let source = Arc::new(Source { name: "--set".to_owned(), text: text.to_owned() });
-            errors.push(ScenarioError::Override { place: Place::new(&source, 0..text.len(), ""), error });
+            let path = match &error {
+                OverrideError::Syntax { .. } => "",
+                OverrideError::UnknownPath { path, .. } | OverrideError::NoEffect { path, .. } => path,
+            };
+            let end = if !path.is_empty() && text.starts_with(path) { path.len() } else { text.len() };
+            errors.push(ScenarioError::Override { place: Place::new(&source, 0..end, path), error });
         }
     }
     ScenarioErrors::check(errors)?;
