@@ -15,7 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{self, Destination, Directory, MANIFEST};
+use crate::output::{self, Contents, Destination, Directory, MANIFEST};
 use crate::shell::quoted;
 use crate::{report, results, tell};
 
@@ -102,9 +102,19 @@ pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Ve
 pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
     let AnalyzeArguments { captures, json, check, delays, csv: csv_directory, interval, html, plots, xplot } =
         arguments;
-    let csv_destination = csv_directory.clone().map(Destination::new).transpose()?;
-    let xplot_destination = xplot.clone().map(Destination::new).transpose()?;
-    let plots_destination = plots.clone().map(Destination::new).transpose()?;
+    let directories: Vec<_> = [csv_directory, xplot, plots].into_iter().flatten().collect();
+    if let Some(twice) =
+        (1..directories.len()).find(|&place| directories[..place].contains(&directories[place]))
+    {
+        let message = format!("{} is named twice", directories[twice].display());
+        let help = "name a directory each for --csv, --plots and --xplot";
+        return Err(Failure::message(message, help.to_owned()));
+    }
+    let destination = |path: &Option<PathBuf>| {
+        path.clone().map(|path| Destination::new(path, Contents::Analysis)).transpose()
+    };
+    let (csv_destination, xplot_destination, plots_destination) =
+        (destination(csv_directory)?, destination(xplot)?, destination(plots)?);
     let mut seen: Vec<Seen> = Vec::new();
     let mut watchers = Vec::new();
     for (index, path) in captures.iter().enumerate() {

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::fairness::{self, Gate};
 use crate::fluid::{self, Comparison};
 use crate::ladder::{self, LadderArguments};
-use crate::output::Destination;
+use crate::output::{Contents, Destination};
 use crate::replicate::{self, Replication};
 use crate::run::{self, Plan};
 use crate::script;
@@ -129,7 +129,13 @@ fn plan(arguments: RunArguments) -> Result<Plan, Failure> {
     let out =
         out.unwrap_or_else(|| Path::new("out").join(format!("{}-seed{}", scenario.name, scenario.seed)));
     let plots = scenario.output.plots && !no_plots;
-    Ok(Plan { destination: Destination::new(out)?, capture: !no_capture, plots, command, scenario })
+    Ok(Plan {
+        destination: Destination::new(out, Contents::Run)?,
+        capture: !no_capture,
+        plots,
+        command,
+        scenario,
+    })
 }
 
 fn comparison(arguments: FluidArguments) -> Result<Comparison, Failure> {

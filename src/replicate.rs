@@ -17,7 +17,7 @@ use sim_core::Duration;
 
 use crate::args::ReplicateArguments;
 use crate::failure::Failure;
-use crate::output::{self, Destination};
+use crate::output::{self, Contents, Destination};
 use crate::shell::quoted;
 use crate::simulate::{Simulated, Watch, simulate};
 use crate::{figures, results, source, tell};
@@ -186,7 +186,8 @@ impl Case {
             imported.scenario.output.sample_interval = step;
         }
         let command = format!("mptcp-sim replicate {}", quoted(&path.to_string_lossy()));
-        let destination = out.map(|out| Destination::new(out.join(&imported.scenario.name))).transpose()?;
+        let place = |out: &Path| Destination::new(out.join(&imported.scenario.name), Contents::Run);
+        let destination = out.map(place).transpose()?;
         Ok(Self { truths: vec![truth], imported, destination, command })
     }
 

@@ -111,6 +111,26 @@ fn other_peoples_files_are_not_overwritten() {
 }
 
 #[test]
+fn an_analysis_does_not_replace_the_run_it_is_of() {
+    let directory = scratch();
+    let at = directory.path();
+    mptcp_sim_at(at, &["run", "echo", "--no-plots", "--out", "run"]).succeeded();
+    let capture = "run/capture.pcapng";
+    for option in ["--csv", "--plots", "--xplot"] {
+        mptcp_sim_at(at, &["analyze", capture, option, "run"])
+            .failed_with(&["something else than an analysis"]);
+    }
+    assert!(at.join(capture).is_file());
+    let twice = ["analyze", capture, "--csv", "same", "--plots", "same"];
+    mptcp_sim_at(at, &twice).failed_with(&["same is named twice", "a directory each"]);
+    assert!(!at.join("same").exists());
+    // Once more in its own place.
+    mptcp_sim_at(at, &["analyze", capture, "--csv", "csv"]).succeeded();
+    mptcp_sim_at(at, &["analyze", capture, "--csv", "csv"]).succeeded();
+    mptcp_sim_at(at, &["run", "echo", "--out", "csv"]).failed_with(&["something else than results of a run"]);
+}
+
+#[test]
 fn a_file_that_is_no_ground_truth_is_refused() {
     let directory = scratch();
     fs::write(directory.path().join("case.json"), "{\"schema\": \"other/1\"}").unwrap();
