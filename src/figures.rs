@@ -149,8 +149,8 @@ fn subflow(subflow: &scenarios::run::SubflowOutcome, receiver: FlowEnd) -> Subfl
         local: local.to_string(),
         remote: remote.to_string(),
         join: subflow.joined,
-        syn_t: Some(subflow.opened_at.as_secs_f64()),
-        established_t: subflow.established_at.map(Instant::as_secs_f64),
+        syn_s: Some(subflow.opened_at.as_secs_f64()),
+        established_s: subflow.established_at.map(Instant::as_secs_f64),
         payload_bytes: match receiver {
             FlowEnd::Client => subflow.to_client,
             FlowEnd::Server => subflow.to_server,

@@ -97,7 +97,7 @@ pub struct DatagramSummary {
     pub delay_max_s: Option<f64>,
 }
 
-/// One subflow of a flow. Octets and segments are those of the direction that carried more data.
+/// One subflow of a flow. Octets are those of the direction that carried more data, segments those of both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubflowSummary {
     /// Address and port of the initiator.
@@ -107,10 +107,12 @@ pub struct SubflowSummary {
     /// Whether it joined an existing connection.
     pub join: bool,
     /// First SYN, in seconds.
-    pub syn_t: Option<f64>,
+    #[serde(alias = "syn_t")]
+    pub syn_s: Option<f64>,
     /// When the initiator had completed the TCP handshake, in seconds; `None` if it never did.
-    pub established_t: Option<f64>,
-    /// Octets of payload sent for the first time on this subflow.
+    #[serde(alias = "established_t")]
+    pub established_s: Option<f64>,
+    /// Octets of payload that arrived in order on this subflow.
     pub payload_bytes: u64,
     /// Its part of the payload of all subflows, 0 to 1.
     pub share: f64,
@@ -250,7 +252,7 @@ impl fmt::Display for Summary {
                 subflows.row([
                     flow.name.clone(),
                     format!("{} > {}", subflow.local, subflow.remote),
-                    optional(subflow.established_t, 4),
+                    optional(subflow.established_s, 4),
                     subflow.payload_bytes.to_string(),
                     format!("{:.1}", subflow.share * 100.0),
                     subflow.retransmitted_segments.to_string(),
@@ -322,7 +324,7 @@ mod tests {
         let subflow = |local: &str, payload_bytes| SubflowSummary {
             local: local.into(),
             remote: "10.0.9.2:5001".into(),
-            established_t: Some(0.0242),
+            established_s: Some(0.0242),
             payload_bytes,
             ..SubflowSummary::default()
         };
