@@ -140,7 +140,7 @@ pub(crate) fn toml<T: DeserializeOwned>(path: &Path, help: &str) -> Result<T, Fa
     toml_text(&read(path)?, &path.display().to_string(), help)
 }
 
-/// As [`toml`], of a text called `name`.
+/// As [`toml()`], of a text called `name`.
 ///
 /// # Errors
 /// If it is of another form.
