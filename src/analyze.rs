@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use analysis::capture::CaptureError;
 use analysis::conformance::{Checker, Finding};
 use analysis::delays::{self, Delays};
 use analysis::html::{self, Part};
@@ -16,9 +15,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{self, Destination, Directory, MANIFEST};
+use crate::output::{self, Contents, Destination, Directory, MANIFEST};
 use crate::shell::quoted;
-use crate::{print, report, results};
+use crate::{report, results, tell};
 
 /// Arguments of `analyze`.
 #[derive(Clone, Debug, Args)]
@@ -93,13 +92,7 @@ struct Seen {
 /// # Errors
 /// If the file cannot be opened or is no capture.
 pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Vec<Warning>), Failure> {
-    vantage::read(path, watch).map_err(|error| match error {
-        CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => Failure::io("read", path, &error),
-        other => Failure::message(
-            format!("{}: {other}", path.display()),
-            "captures are pcap or pcapng files, gzipped or not".to_owned(),
-        ),
-    })
+    vantage::read(path, watch).map_err(|error| Failure::capture(path, error))
 }
 
 /// Analyses all captures.
@@ -109,9 +102,19 @@ pub(crate) fn read(path: &Path, watch: &mut impl Watch) -> Result<(Vec<View>, Ve
 pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
     let AnalyzeArguments { captures, json, check, delays, csv: csv_directory, interval, html, plots, xplot } =
         arguments;
-    let csv_destination = csv_directory.clone().map(Destination::new).transpose()?;
-    let xplot_destination = xplot.clone().map(Destination::new).transpose()?;
-    let plots_destination = plots.clone().map(Destination::new).transpose()?;
+    let directories: Vec<_> = [csv_directory, xplot, plots].into_iter().flatten().collect();
+    if let Some(twice) =
+        (1..directories.len()).find(|&place| directories[..place].contains(&directories[place]))
+    {
+        let message = format!("{} is named twice", directories[twice].display());
+        let help = "name a directory each for --csv, --plots and --xplot";
+        return Err(Failure::message(message, help.to_owned()));
+    }
+    let destination = |path: &Option<PathBuf>| {
+        path.clone().map(|path| Destination::new(path, Contents::Analysis)).transpose()
+    };
+    let (csv_destination, xplot_destination, plots_destination) =
+        (destination(csv_directory)?, destination(xplot)?, destination(plots)?);
     let mut seen: Vec<Seen> = Vec::new();
     let mut watchers = Vec::new();
     for (index, path) in captures.iter().enumerate() {
@@ -135,9 +138,9 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
                 findings.iter().filter(|finding| finding.view == number).cloned().collect();
             if !json {
                 let separator = if seen.is_empty() { "" } else { "\n" };
-                print(&format!("{separator}{figures}"))?;
+                tell(&format!("{separator}{figures}"))?;
                 if *check {
-                    print(&findings_text(&findings))?;
+                    tell(&findings_text(&findings))?;
                 }
             }
             seen.push(Seen { view, report: figures, findings, place: (index, number) });
@@ -155,12 +158,12 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments) -> Result<(), Failure> {
         } else {
             serde_json::to_string_pretty(&views)
         };
-        print(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
+        tell(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
     } else if *delays {
         if found.is_empty() {
-            print("\nno two captures or hosts saw the same flow\n")?;
+            tell("\nno two captures or hosts saw the same flow\n")?;
         }
-        found.iter().try_for_each(|one| print(&format!("\n{one}")))?;
+        found.iter().try_for_each(|one| tell(&format!("\n{one}")))?;
     }
     if let Some(destination) = csv_destination {
         write_csv(&destination, captures, &seen, &watchers, &found)?;

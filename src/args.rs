@@ -272,6 +272,9 @@ pub(crate) enum ListKind {
 pub(crate) struct ShowArguments {
     /// Name of a built-in scenario
     pub(crate) name: String,
+    /// Change one value, or a parameter such as parameters.c=500; may be repeated. Comments are lost
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) overrides: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -8,7 +8,7 @@ use analysis::groundtruth::GroundTruth;
 use clap::Args;
 
 use crate::failure::Failure;
-use crate::{output, print, source};
+use crate::{output, source, tell};
 
 /// Arguments of `compare`.
 #[derive(Clone, Debug, Args)]
@@ -50,15 +50,19 @@ pub(crate) fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
     let topology = if a.topology.addresses.is_empty() { b.topology } else { a.topology };
     let truth = GroundTruth { name, title, topology, ..GroundTruth::default() };
     let truths: Vec<_> = a.runs.into_iter().map(|results| GroundTruth { results, ..truth.clone() }).collect();
-    tell(&compare_runs(&truths, &b.runs, &tolerances), &left_out, arguments)
+    conclude(&compare_runs(&truths, &b.runs, &tolerances), &left_out, arguments)
 }
 
-fn tell(comparison: &Comparison, left_out: &[String], arguments: &CompareArguments) -> Result<(), Failure> {
+fn conclude(
+    comparison: &Comparison,
+    left_out: &[String],
+    arguments: &CompareArguments,
+) -> Result<(), Failure> {
     let mut text = comparison.text("A", "B");
     for what in left_out {
         text.push_str(&format!("left out: {what}\n"));
     }
-    print(&text)?;
+    tell(&text)?;
     if let Some(file) = &arguments.json {
         output::write_json(file, comparison)?;
     }

@@ -1,10 +1,10 @@
 //! `mptcp-sim dump`: one line a packet, in the manner of tcpdump or as a packet script with its system calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use analysis::capture::{CaptureError, CaptureReader, Direction, Frame};
+use analysis::capture::{CaptureReader, Direction, Frame};
 use clap::{Args, ValueEnum};
 use mptcp_model::wire::{Body, Packet, WireError};
 use scenarios::script::ast::Direction as Way;
@@ -14,7 +14,7 @@ use sim_core::random::Streams;
 
 use crate::calls::{self, Line, Recorded};
 use crate::failure::Failure;
-use crate::print;
+use crate::{print, report};
 
 /// Arguments of `dump`.
 #[derive(Clone, Debug, Args)]
@@ -57,6 +57,7 @@ pub(crate) fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
     let mut reader = open(&arguments.capture)?;
     let mut lines = Lines::new(arguments.side);
     let (mut text, mut script) = (String::new(), Vec::new());
+    let (mut found, mut interfaces) = (false, BTreeSet::new());
     let interface = match &arguments.interface[..] {
         "" if arguments.script => host_of(&mut open(&arguments.capture)?, arguments.side).unwrap_or_default(),
         given => given.to_owned(),
@@ -78,7 +79,12 @@ pub(crate) fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
         if arguments.count.is_some_and(|count| frame.number > count) {
             break;
         }
-        if frame.interface_name.starts_with(&interface) {
+        if !frame.interface_name.starts_with(&interface) {
+            if !found && !interfaces.contains(frame.interface_name) {
+                interfaces.insert(frame.interface_name.to_owned());
+            }
+        } else {
+            found = true;
             if arguments.script {
                 script.push(lines.script(&frame));
             } else {
@@ -97,17 +103,18 @@ pub(crate) fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
     if reader.truncated() {
         let _ = writeln!(text, "// the file ends in the middle of packet {}", reader.packets() + 1);
     }
+    if !found && !interfaces.is_empty() {
+        let names: Vec<_> = interfaces.into_iter().collect();
+        report(&[format!(
+            "warning: no interface begins with {interface}; there are: {}\n",
+            names.join(", ")
+        )]);
+    }
     print(&text)
 }
 
 fn open(path: &std::path::Path) -> Result<CaptureReader, Failure> {
-    CaptureReader::open(path).map_err(|error| match error {
-        CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => Failure::io("read", path, &error),
-        other => Failure::message(
-            format!("{}: {other}", path.display()),
-            "captures are pcap or pcapng files, gzipped or not".to_owned(),
-        ),
-    })
+    CaptureReader::open(path).map_err(|error| Failure::capture(path, error))
 }
 
 /// Of a capture with interfaces of several hosts, the prefix of those of one side, as the first SYN or SYN/ACK tells.

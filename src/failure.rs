@@ -2,6 +2,7 @@
 
 use std::io;
 
+use analysis::capture::CaptureError;
 use miette::Diagnostic;
 
 use crate::diagnostics::{Fault, ScenarioReport};
@@ -26,6 +27,19 @@ impl Failure {
     /// One error in words, with what would help.
     pub(crate) fn message(message: impl Into<String>, help: impl Into<Option<String>>) -> Self {
         Self::error(Fault::new(message, help))
+    }
+
+    /// A capture that cannot be read, or is none.
+    pub(crate) fn capture(path: &std::path::Path, error: CaptureError) -> Self {
+        match error {
+            CaptureError::Unreadable(error) | CaptureError::Io { error, .. } => {
+                Self::io("read", path, &error)
+            }
+            other => Self::message(
+                format!("{}: {other}", path.display()),
+                "captures are pcap or pcapng files, gzipped or not".to_owned(),
+            ),
+        }
     }
 
     /// An error of the file system at `path`.

@@ -1,15 +1,13 @@
 //! `mptcp-sim fairness`, the gate for changes of congestion control, and `mptcp-sim published`, the table of
 //! results of the literature.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use mptcp_model::congestion;
 
 use crate::failure::Failure;
-use crate::print;
 use crate::suite::{self, Baseline, Mode, Outcome, Suite, Verdict};
+use crate::{output, tell};
 
 /// The suite of `mptcp-sim fairness` if no other is named.
 const FAIRNESS: &str = include_str!("../suites/fairness.toml");
@@ -77,16 +75,15 @@ pub(crate) fn fairness(gate: &Gate) -> Result<(), Failure> {
     };
     let mode = Mode { directory, create: congestion::create, fluid: false };
     let outcomes = suite::run(suite, &mode, baseline.as_ref())?;
-    print(&suite::table(&outcomes))?;
+    tell(&suite::table(&outcomes))?;
     if let (Some(path), true) = (path, update) {
-        let made = serde_json::to_string_pretty(&suite::baseline(suite, &outcomes));
-        write(path, &(made.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
+        output::write_json(path, &suite::baseline(suite, &outcomes))?;
     }
     if let Some(path) = json {
-        write(path, &suite::json(suite, &outcomes))?;
+        output::write_file(path, suite::json(suite, &outcomes))?;
     }
     if let Some(path) = junit {
-        write(path, &suite::junit(suite, &outcomes))?;
+        output::write_file(path, suite::junit(suite, &outcomes))?;
     }
     if passed(&outcomes) { Ok(()) } else { Err(Failure::Check) }
 }
@@ -98,20 +95,9 @@ pub(crate) fn fairness(gate: &Gate) -> Result<(), Failure> {
 pub(crate) fn published(suite: &Suite, json: bool) -> Result<(), Failure> {
     let mode = Mode { directory: Path::new("."), create: congestion::create, fluid: true };
     let outcomes = suite::run(suite, &mode, None)?;
-    print(&if json { suite::json(suite, &outcomes) } else { suite::markdown(suite, &outcomes) })
+    tell(&if json { suite::json(suite, &outcomes) } else { suite::markdown(suite, &outcomes) })
 }
 
 fn passed(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| outcome.verdict == Verdict::Pass)
-}
-
-/// Writes a file under a temporary name and renames it.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let temporary = path.with_file_name(name);
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error| Failure::io("write", path, &error))
 }

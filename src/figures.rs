@@ -10,6 +10,7 @@ use analysis::summary::{
 use analysis::trace::HostAnalysis;
 use mptcp_model::mptcp::Mode;
 use mptcp_model::net::middlebox::Counters;
+use mptcp_model::path_manager::CloseReason;
 use scenarios::Scenario;
 use scenarios::run::{
     BoxOutcome, DatagramOutcome, EndOutcome, FlowEnd, FlowOutcome, LinkOutcome, RunOutcome,
@@ -111,6 +112,7 @@ fn flow(flow: &FlowOutcome) -> FlowSummary {
         sent_bytes: sender.record.sent,
         received_bytes: flow.bytes_received(),
         integrity_ok: flow.violations.is_empty(),
+        finished: flow.finished,
         error: (!errors.is_empty()).then(|| errors.join("; ")),
         reinjected_bytes: flow.reinjected_bytes(),
         subflows: flow.subflows.iter().map(|subflow| self::subflow(subflow, flow.receiver)).collect(),
@@ -147,14 +149,27 @@ fn subflow(subflow: &scenarios::run::SubflowOutcome, receiver: FlowEnd) -> Subfl
         local: local.to_string(),
         remote: remote.to_string(),
         join: subflow.joined,
-        syn_t: Some(subflow.opened_at.as_secs_f64()),
-        established_t: subflow.established_at.map(Instant::as_secs_f64),
+        syn_s: Some(subflow.opened_at.as_secs_f64()),
+        established_s: subflow.established_at.map(Instant::as_secs_f64),
         payload_bytes: match receiver {
             FlowEnd::Client => subflow.to_client,
             FlowEnd::Server => subflow.to_server,
         },
         retransmitted_segments: subflow.retransmitted_segments,
+        end: subflow.closed.map(|reason| end_in_words(reason).to_owned()),
         ..SubflowSummary::default()
+    }
+}
+
+const fn end_in_words(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Normal => "closed",
+        CloseReason::Reset(_) => "reset",
+        CloseReason::Refused => "refused",
+        CloseReason::TimedOut => "timed out",
+        CloseReason::HostUnreachable => "host unreachable",
+        CloseReason::NetUnreachable => "network unreachable",
+        CloseReason::Protocol => "protocol error",
     }
 }
 

@@ -20,7 +20,7 @@ use sim_core::{Direction, Duration, Instant, NodeId, Observer, PortId};
 
 use crate::failure::Failure;
 use crate::measure::{FlowMeasure, LinkMeasure, Measured, SubflowMeasure, Window, measure};
-use crate::print;
+use crate::{print, report};
 
 /// What to compare.
 #[derive(Debug)]
@@ -138,11 +138,39 @@ impl SideBySide {
 /// If the network cannot be built, or the fluid knows no answer.
 pub(crate) fn fluid(comparison: &Comparison) -> Result<(), Failure> {
     let result = side_by_side(comparison)?;
+    let Comparison { scenario, window, .. } = comparison;
+    let name = &scenario.name;
+    report(
+        &unknown(scenario, *window)
+            .iter()
+            .map(|what| format!("warning: {name}: {what}\n"))
+            .collect::<Vec<_>>(),
+    );
     if comparison.json {
         let text = serde_json::to_string_pretty(&result);
         return print(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"));
     }
     print(&table(comparison, &result))
+}
+
+/// What happens in the packets and is unknown to the fluid, so that the two cannot be expected to agree.
+fn unknown(scenario: &Scenario, window: Window) -> Vec<String> {
+    let flows = scenario.flows.iter().filter(|flow| flow.protocol != Protocol::Udp);
+    let flows = flows.filter_map(|flow| {
+        let what = match flow.application {
+            Application::Bulk { amount: Amount::For(_), .. } => return None,
+            Application::Bulk { .. } => "ends with its last byte",
+            _ => "does not send all the time",
+        };
+        Some(format!("flow {} {what}; the fluid takes it to send without end", flow.name))
+    });
+    let changed =
+        scenario.links.iter().filter(|link| link.changes.iter().any(|change| change.at < window.to));
+    let links = changed.map(|link| format!("link {} changes; the fluid has it as it begins", link.name));
+    let udp = scenario.flows.iter().filter(|flow| flow.protocol == Protocol::Udp);
+    let udp =
+        udp.map(|flow| format!("flow {} is not in the fluid: UDP has no congestion control", flow.name));
+    flows.chain(links).chain(udp).collect()
 }
 
 /// Runs and solves.
@@ -419,7 +447,7 @@ pub(crate) fn window(scenario: &Scenario, from: Option<f64>, to: Option<f64>) ->
     if to <= from || to > Instant::ZERO + scenario.duration {
         let end = scenario.duration.as_secs_f64();
         let message = "the window is empty or ends after the run".to_owned();
-        return Err(Failure::message(message, format!("choose --from below --to, and --to up to {end}")));
+        return Err(Failure::message(message, format!("choose --from below --to, and --to up to {end} s")));
     }
     Ok(Window { from, to })
 }

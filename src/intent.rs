@@ -10,7 +10,7 @@ use scenarios::script::run::Variant;
 use crate::analyze::{self, AnalyzeArguments};
 use crate::args::{
     Arguments, CheckArguments, Command, FairnessArguments, FluidArguments, IpVariant, PublishedArguments,
-    RttSource, RunArguments, ScriptArguments,
+    RttSource, RunArguments, ScriptArguments, ShowArguments,
 };
 use crate::compare::{self, CompareArguments};
 use crate::dump::{self, DumpArguments};
@@ -18,13 +18,13 @@ use crate::failure::Failure;
 use crate::fairness::{self, Gate};
 use crate::fluid::{self, Comparison};
 use crate::ladder::{self, LadderArguments};
-use crate::output::Destination;
+use crate::output::{Contents, Destination};
 use crate::replicate::{self, Replication};
 use crate::run::{self, Plan};
 use crate::script;
 use crate::shell::quoted;
 use crate::suite::Suite;
-use crate::{list, print, report, simulate, source};
+use crate::{list, print, report, source};
 
 /// What to do.
 #[derive(Debug)]
@@ -78,7 +78,9 @@ impl Intent {
                 Self::Published(fairness::published_suite(&words, seeds)?, json)
             }
             Command::List(arguments) => Self::Print(list::text(arguments.kind)?),
-            Command::Show(arguments) => Self::Print(source::builtin(&arguments.name)?),
+            Command::Show(ShowArguments { name, overrides }) => {
+                Self::Print(source::shown(&name, &overrides)?)
+            }
             Command::Check(CheckArguments { files }) => Self::Check(files),
             Command::Schema => Self::Print(format!("{:#}\n", scenarios::schema())),
             Command::Completions(arguments) => {
@@ -127,7 +129,13 @@ fn plan(arguments: RunArguments) -> Result<Plan, Failure> {
     let out =
         out.unwrap_or_else(|| Path::new("out").join(format!("{}-seed{}", scenario.name, scenario.seed)));
     let plots = scenario.output.plots && !no_plots;
-    Ok(Plan { destination: Destination::new(out)?, capture: !no_capture, plots, command, scenario })
+    Ok(Plan {
+        destination: Destination::new(out, Contents::Run)?,
+        capture: !no_capture,
+        plots,
+        command,
+        scenario,
+    })
 }
 
 fn comparison(arguments: FluidArguments) -> Result<Comparison, Failure> {
@@ -191,21 +199,42 @@ fn cases_below(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// A wrong scenario is a failed check, a file that cannot be read an error.
+/// A wrong scenario is a failed check, a file that cannot be read an error. All files are looked at.
 fn check(files: &[PathBuf]) -> Result<(), Failure> {
-    let mut wrong = false;
+    let (mut wrong, mut unreadable) = (false, false);
+    let tell_all = |failure: Failure| match failure {
+        Failure::Errors(errors) => {
+            report(&errors.iter().map(|error| format!("{error:?}")).collect::<Vec<_>>());
+            Ok(())
+        }
+        other => Err(other),
+    };
     for path in files {
-        let text = source::read(path)?;
-        let checked = source::parse(&text, &path.display().to_string())
-            .and_then(|scenario| simulate::check(&scenario).map(|()| scenario));
-        match checked {
-            Ok(scenario) => print(&format!("{}: ok, scenario {}\n", path.display(), scenario.name))?,
-            Err(Failure::Errors(errors)) => {
-                wrong = true;
-                report(&errors.iter().map(|error| format!("{error:?}")).collect::<Vec<_>>());
+        let text = match source::read(path) {
+            Ok(text) => text,
+            Err(failure) => {
+                unreadable = true;
+                tell_all(failure)?;
+                continue;
             }
-            Err(other) => return Err(other),
+        };
+        let file = path.display();
+        match source::checked(text, file.to_string()) {
+            Ok((scenario, remarks)) => {
+                print(&format!("{file}: ok, scenario {}\n", scenario.name))?;
+                report(
+                    &remarks.iter().map(|remark| format!("warning: {file}: {remark}\n")).collect::<Vec<_>>(),
+                );
+            }
+            Err(failure) => {
+                wrong = true;
+                tell_all(failure)?;
+            }
         }
     }
-    if wrong { Err(Failure::Check) } else { Ok(()) }
+    match (unreadable, wrong) {
+        (true, _) => Err(Failure::Errors(Vec::new())),
+        (false, true) => Err(Failure::Check),
+        (false, false) => Ok(()),
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mptcp_model::mptcp::machine;
 use mptcp_model::net::middlebox::registry as boxes;
-use mptcp_model::parameters::Parameter;
+use mptcp_model::parameters::{Kind, Parameter};
 use mptcp_model::{congestion, path_manager, scheduler};
 use scenarios::library;
 use scenarios::published::{self, Range};
@@ -79,35 +79,33 @@ fn congestion_controls() -> String {
     let mut rows = Vec::new();
     for algorithm in congestion::list() {
         rows.push((algorithm.name.to_owned(), with(algorithm.title, algorithm.reference)));
-        for parameter in algorithm.parameters {
-            let unit =
-                if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
-            let default = parameter.kind.default_value();
-            rows.push((
-                format!("  {}", parameter.name),
-                format!("  {}{unit}: {}; default {default}", parameter.meaning, parameter.kind),
-            ));
-        }
+        rows.extend(algorithm.parameters.iter().map(parameter));
     }
     aligned(rows)
 }
 
-fn middleboxes() -> String {
-    let row = |parameter: &Parameter| {
-        let unit = if parameter.unit.is_empty() { String::new() } else { format!(", {}", parameter.unit) };
-        let name = format!("  {}", parameter.name);
-        (name, format!("  {}{unit}: {}", parameter.meaning, parameter.kind))
+/// Name; meaning, unit, range and default, if it is more than an empty text.
+fn parameter(parameter: &Parameter) -> (String, String) {
+    let Parameter { name, meaning, unit, kind } = parameter;
+    let comma = if unit.is_empty() { "" } else { ", " };
+    let default = match kind {
+        Kind::Text(_) => String::new(),
+        other => format!("; default {}", other.default_value()),
     };
+    (format!("  {name}"), format!("  {meaning}{comma}{unit}: {kind}{default}"))
+}
+
+fn middleboxes() -> String {
     let mut rows = Vec::new();
     for entry in boxes::list() {
         rows.push((entry.name.to_owned(), with(entry.title, entry.reference)));
-        rows.extend(entry.parameters.iter().map(row));
+        rows.extend(entry.parameters.iter().map(parameter));
         if entry.has_filter {
             rows.push(("  ...".to_owned(), "  the parameters of a filter".to_owned()));
         }
     }
     rows.push(("(filter)".to_owned(), "which packets a box acts on, whose list ends in ...".to_owned()));
-    rows.extend(boxes::FILTER.iter().map(row));
+    rows.extend(boxes::FILTER.iter().map(parameter));
     aligned(rows)
 }
 

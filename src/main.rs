@@ -69,6 +69,14 @@ fn report(errors: &[String]) {
     }
 }
 
+/// Prints results of a command that has more to do, which is done even if whoever read the output has gone.
+fn tell(text: &str) -> Result<(), Failure> {
+    match print(text) {
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 /// Prints results.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

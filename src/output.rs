@@ -12,7 +12,33 @@ use crate::failure::Failure;
 /// The file that marks a directory as written by this program.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
-/// Where a directory of results goes, known to be free or of an earlier run.
+/// What a directory of results is of: the key of its manifest that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// A run of a scenario.
+    Run,
+    /// An analysis of captures.
+    Analysis,
+}
+
+impl Contents {
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Run => "scenario",
+            Self::Analysis => "captures",
+        }
+    }
+
+    /// Whether a directory holds these, by its manifest.
+    fn are_in(self, directory: &Path) -> bool {
+        let manifest = fs::read(directory.join(MANIFEST)).ok();
+        let manifest = manifest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        manifest
+            .is_some_and(|manifest| manifest.get("program").is_some() && manifest.get(self.key()).is_some())
+    }
+}
+
+/// Where a directory of results goes, known to be free or of an earlier command of the kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Destination(PathBuf);
 
@@ -25,13 +51,13 @@ pub(crate) struct Directory {
 }
 
 impl Destination {
-    /// Checks that writing `path` would overwrite nothing but results.
+    /// Checks that writing `path` would overwrite nothing but results of the kind.
     ///
     /// # Errors
     /// If there is a file, or a directory with other contents.
-    pub(crate) fn new(path: PathBuf) -> Result<Self, Failure> {
+    pub(crate) fn new(path: PathBuf, contents: Contents) -> Result<Self, Failure> {
         let refuse = |what: &str| {
-            let help = "name a new directory with --out, or remove this one";
+            let help = "name a new directory, or remove this one";
             Err(Failure::message(format!("{} {what}", path.display()), help.to_owned()))
         };
         if path.file_name().is_none() {
@@ -39,10 +65,13 @@ impl Destination {
         }
         match fs::read_dir(&path) {
             Ok(mut entries) => {
-                if entries.next().is_none() || path.join(MANIFEST).is_file() {
+                if entries.next().is_none() || contents.are_in(&path) {
                     return Ok(Self(path));
                 }
-                refuse("exists and holds something else than results of a run")
+                refuse(match contents {
+                    Contents::Run => "exists and holds something else than results of a run",
+                    Contents::Analysis => "exists and holds something else than an analysis",
+                })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(path)),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => refuse("is not a directory"),
@@ -178,6 +207,10 @@ mod tests {
 
     use super::*;
 
+    fn run_at(path: PathBuf) -> Result<Destination, Failure> {
+        Destination::new(path, Contents::Run)
+    }
+
     fn contents(path: &Path) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(path)
             .unwrap()
@@ -190,7 +223,7 @@ mod tests {
     #[test]
     fn a_directory_appears_when_it_is_complete() {
         let root = tempfile::tempdir().unwrap();
-        let destination = Destination::new(root.path().join("a/b")).unwrap();
+        let destination = run_at(root.path().join("a/b")).unwrap();
         let directory = destination.create().unwrap();
         directory.write(MANIFEST, "{}").unwrap();
         directory.create("x.csv").unwrap().write_all(b"1\n").unwrap();
@@ -206,9 +239,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("run");
         fs::create_dir(&path).unwrap();
-        fs::write(path.join(MANIFEST), "{}").unwrap();
+        fs::write(path.join(MANIFEST), "{\"program\": \"mptcp-sim\", \"scenario\": \"x\"}").unwrap();
         fs::write(path.join("stale.svg"), "").unwrap();
-        let directory = Destination::new(path.clone()).unwrap().create().unwrap();
+        let directory = run_at(path.clone()).unwrap().create().unwrap();
         directory.write(MANIFEST, "{}").unwrap();
         directory.finish().unwrap();
         assert_eq!(contents(&path), [MANIFEST]);
@@ -218,7 +251,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_given_up_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
-        drop(Destination::new(root.path().join("run")).unwrap().create().unwrap());
+        drop(run_at(root.path().join("run")).unwrap().create().unwrap());
         assert!(contents(root.path()).is_empty());
     }
 
@@ -226,8 +259,21 @@ mod tests {
     fn nothing_else_than_results_is_overwritten() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("thesis.tex"), "").unwrap();
-        assert!(Destination::new(root.path().to_owned()).is_err());
-        assert!(Destination::new(root.path().join("thesis.tex")).is_err());
-        assert!(Destination::new(PathBuf::from("/")).is_err());
+        assert!(run_at(root.path().to_owned()).is_err());
+        assert!(run_at(root.path().join("thesis.tex")).is_err());
+        assert!(run_at(PathBuf::from("/")).is_err());
+    }
+
+    #[test]
+    fn an_analysis_does_not_replace_the_run_it_is_of() {
+        let root = tempfile::tempdir().unwrap();
+        let manifest = |key: &str| format!("{{\"program\": \"mptcp-sim\", \"{key}\": []}}");
+        for (key, run, analysis) in
+            [("scenario", true, false), ("captures", false, true), ("name", false, false)]
+        {
+            fs::write(root.path().join(MANIFEST), manifest(key)).unwrap();
+            let allowed = |contents| Destination::new(root.path().to_owned(), contents).is_ok();
+            assert_eq!((allowed(Contents::Run), allowed(Contents::Analysis)), (run, analysis), "{key}");
+        }
     }
 }

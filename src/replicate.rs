@@ -17,10 +17,10 @@ use sim_core::Duration;
 
 use crate::args::ReplicateArguments;
 use crate::failure::Failure;
-use crate::output::{self, Destination};
+use crate::output::{self, Contents, Destination};
 use crate::shell::quoted;
 use crate::simulate::{Simulated, Watch, simulate};
-use crate::{figures, print, results, source};
+use crate::{figures, results, source, tell};
 
 /// Cases to repeat.
 #[derive(Debug)]
@@ -186,7 +186,8 @@ impl Case {
             imported.scenario.output.sample_interval = step;
         }
         let command = format!("mptcp-sim replicate {}", quoted(&path.to_string_lossy()));
-        let destination = out.map(|out| Destination::new(out.join(&imported.scenario.name))).transpose()?;
+        let place = |out: &Path| Destination::new(out.join(&imported.scenario.name), Contents::Run);
+        let destination = out.map(place).transpose()?;
         Ok(Self { truths: vec![truth], imported, destination, command })
     }
 
@@ -236,7 +237,7 @@ pub(crate) fn replicate(replication: &Replication) -> Result<(), Failure> {
         let (simulated, report) = case.simulate(*seeds, &tolerances)?;
         if !json {
             let separator = if reports.is_empty() { "" } else { "\n" };
-            print(&format!("{separator}{}", table(&report)))?;
+            tell(&format!("{separator}{}", table(&report)))?;
         }
         reports.push(report);
         runs.push(simulated);
@@ -244,9 +245,9 @@ pub(crate) fn replicate(replication: &Replication) -> Result<(), Failure> {
     let comparisons = reports.iter().map(|report| &report.comparison);
     if *json {
         let text = serde_json::to_string_pretty(&reports);
-        print(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
+        tell(&(text.map_err(|error| Failure::message(error.to_string(), None))? + "\n"))?;
     } else if reports.len() > 1 {
-        print(&format!("\n{}", report::text(comparisons.clone())))?;
+        tell(&format!("\n{}", report::text(comparisons.clone())))?;
     }
     if let Some(file) = markdown {
         output::write_file(file, report::markdown(comparisons.clone()))?;

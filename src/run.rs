@@ -8,7 +8,7 @@ use scenarios::run::{RunOutcome, StopReason};
 use crate::failure::Failure;
 use crate::output::Destination;
 use crate::simulate::{Watch, simulate};
-use crate::{print, report, results};
+use crate::{report, results, tell};
 
 /// A run that can begin.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
     }
     let _ = writeln!(text, "files    {}: {}", destination.path().display(), files.join(", "));
     let _ = writeln!(text, "repeat   {command}");
-    print(&text)?;
+    tell(&text)?;
 
     let damaged: Vec<_> = simulated
         .outcome

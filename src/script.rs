@@ -8,7 +8,7 @@ use scenarios::script::run::Variant;
 use scenarios::script::{Definitions, Script};
 
 use crate::failure::Failure;
-use crate::{print, report, source};
+use crate::{print, report, source, tell};
 
 /// Scripts to run.
 #[derive(Debug)]
@@ -79,14 +79,16 @@ impl Suite {
     /// # Errors
     /// [`Failure::Check`] if a script failed, an error if one is not of the language or cannot be read.
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        // With a file to write, a reader who has gone ends nothing.
+        let say = if self.junit.is_some() { tell } else { print };
         let mut outcomes = Vec::new();
         for path in &self.files {
             let text = source::read(path)?;
             let found = self.run_one(&path.display().to_string(), &text);
-            print(&lines(&found))?;
+            say(&lines(&found))?;
             outcomes.extend(found);
         }
-        print(&overview(&outcomes))?;
+        say(&overview(&outcomes))?;
         if let Some(path) = &self.junit {
             crate::output::write_file(path, junit(&outcomes))?;
         }
@@ -107,9 +109,14 @@ impl Suite {
 
     fn run_one(&self, file: &str, text: &str) -> Vec<Outcome> {
         let script = match Script::parse(file, text, &self.definitions) {
+            Ok(script) if script.events.is_empty() => Err(format!("{file}: there is no event in it")),
+            Ok(script) => Ok(script),
+            Err(error) => Err(error.to_string()),
+        };
+        let script = match script {
             Ok(script) => script,
-            Err(error) => {
-                let verdict = Verdict::Wrong(error.to_string());
+            Err(message) => {
+                let verdict = Verdict::Wrong(message);
                 return vec![Outcome { file: file.to_owned(), variant: None, verdict }];
             }
         };

@@ -79,15 +79,6 @@ pub(crate) fn simulate(scenario: &Scenario, watch: Watch<'_>) -> Result<Simulate
     Ok(Simulated { outcome, samples, analysis: trace.map(TraceObserver::finish).unwrap_or_default() })
 }
 
-/// Builds the network of `scenario` and leaves it at that.
-///
-/// # Errors
-/// If it cannot be built.
-pub(crate) fn check(scenario: &Scenario) -> Result<(), Failure> {
-    Network::build(scenario, ()).map_err(|error| build_failure(scenario, &error))?;
-    Ok(())
-}
-
 fn build_failure(scenario: &Scenario, error: &scenarios::build::BuildError) -> Failure {
     Failure::message(format!("{}: {error}", scenario.name), None)
 }

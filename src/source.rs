@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use scenarios::{Scenario, apply_override, library, published};
+use scenarios::build::Network;
+use scenarios::{Scenario, ScenarioErrors, library, published, with_overrides};
 use serde::de::DeserializeOwned;
-use toml::Table;
 
 use crate::failure::Failure;
 
@@ -18,22 +18,70 @@ struct Source {
     text: String,
 }
 
+impl Source {
+    /// The scenario, which can be built, and what it says without effect. Errors after an override refer to the text with the
+    /// override in it.
+    fn scenario(&self) -> Result<(Scenario, Vec<String>), Failure> {
+        let scenario =
+            Scenario::from_toml(&self.text, &self.name).map_err(|errors| Failure::from(&errors))?;
+        let network = Network::build(&scenario, ())
+            .map_err(|error| Failure::from(&ScenarioErrors::from(error.located(&self.text, &self.name))))?;
+        let remarks = network.warnings().to_vec();
+        Ok((scenario, remarks))
+    }
+
+    /// The same with overrides in it.
+    fn changed(self, overrides: &[String]) -> Result<Self, Failure> {
+        if overrides.is_empty() {
+            return Ok(self);
+        }
+        // What is wrong without the overrides is told in the lines of the file.
+        Scenario::from_toml(&self.text, &self.name).map_err(|errors| Failure::from(&errors))?;
+        let text = with_overrides(&self.text, &self.name, overrides);
+        let text = text.map_err(|errors| Failure::from(&errors))?;
+        Ok(Self { name: format!("{} with --set {}", self.name, overrides.join(" --set ")), text })
+    }
+}
+
 /// Reads the scenario `name`: a file if there is one of this name or the name looks like a path, else a
-/// built-in scenario.
+/// built-in scenario. It can be built.
 ///
 /// # Errors
 /// If there is neither, or the scenario or an override is wrong.
 pub(crate) fn scenario(name: &str, overrides: &[String], seed: Option<u64>) -> Result<Scenario, Failure> {
     let (parameters, overrides) = parameters(overrides)?;
-    let source = find(name, &parameters)?;
-    let mut scenario = parse(&source.text, &source.name)?;
-    if !overrides.is_empty() {
-        scenario = overridden(&source, &scenario.name, &overrides)?;
-    }
+    let path = Path::new(name);
+    let looks_like_a_path = path.extension().is_some() || path.components().count() > 1;
+    let source = if path.is_file() || looks_like_a_path {
+        no_parameters(name, &parameters)?;
+        Source { name: name.to_owned(), text: read(path)? }
+    } else {
+        built_in(name, &parameters, "no file and no built-in scenario")?
+    };
+    let (mut scenario, _) = source.changed(&overrides)?.scenario()?;
     if let Some(seed) = seed {
         scenario.seed = seed;
     }
     Ok(scenario)
+}
+
+/// The text of the built-in scenario `name` with overrides, which may be parameters.
+///
+/// # Errors
+/// If there is none, or an override is wrong.
+pub(crate) fn shown(name: &str, overrides: &[String]) -> Result<String, Failure> {
+    let (parameters, overrides) = parameters(overrides)?;
+    let source = built_in(name, &parameters, "no built-in scenario")?.changed(&overrides)?;
+    source.scenario()?;
+    Ok(source.text)
+}
+
+/// The scenario in a text called `name`, which can be built, and what it says without effect.
+///
+/// # Errors
+/// If the scenario is wrong.
+pub(crate) fn checked(text: String, name: String) -> Result<(Scenario, Vec<String>), Failure> {
+    Source { name, text }.scenario()
 }
 
 /// Parameters of a published scenario (`parameters.NAME=VALUE`), and the other overrides.
@@ -54,44 +102,29 @@ fn parameters(overrides: &[String]) -> Result<(BTreeMap<String, String>, Vec<Str
     Ok((parameters, others))
 }
 
-fn find(name: &str, parameters: &BTreeMap<String, String>) -> Result<Source, Failure> {
-    let path = Path::new(name);
-    let looks_like_a_path = path.extension().is_some() || path.components().count() > 1;
-    let is_file = path.is_file() || looks_like_a_path;
-    if let Some(case) = published::get(name).filter(|_| !is_file) {
+/// The built-in scenario `name`, which may be a published one with these parameters.
+fn built_in(name: &str, parameters: &BTreeMap<String, String>, none: &str) -> Result<Source, Failure> {
+    let file = format!("{name}.toml");
+    if let Some(case) = published::get(name) {
         let text = case.text(parameters).map_err(|error| {
-            Failure::message(error.to_string(), format!("mptcp-sim show {name} prints its parameters"))
+            let help = "`mptcp-sim list scenarios` shows all parameters with their ranges";
+            Failure::message(error.to_string(), help.to_owned())
         })?;
-        return Ok(Source { name: format!("{name}.toml"), text });
+        return Ok(Source { name: file, text });
     }
-    if !parameters.is_empty() {
-        let known: Vec<_> = published::list().iter().map(|case| case.name).collect();
-        let help = format!("these have: {}", known.join(", "));
-        return Err(Failure::message(format!("\"{name}\" has no parameters"), help));
-    }
-    if is_file {
-        return Ok(Source { name: name.to_owned(), text: read(path)? });
-    }
-    match library::get(name) {
-        Ok(builtin) => Ok(Source { name: format!("{name}.toml"), text: builtin.text.to_owned() }),
-        Err(unknown) => {
-            let message = format!("there is no file and no built-in scenario \"{name}\"");
-            Err(Failure::message(message, unknown.help))
-        }
-    }
+    let builtin = library::get(name)
+        .map_err(|unknown| Failure::message(format!("there is {none} \"{name}\""), unknown.help))?;
+    no_parameters(name, parameters)?;
+    Ok(Source { name: file, text: builtin.text.to_owned() })
 }
 
-/// The text of the built-in or published scenario `name`.
-///
-/// # Errors
-/// If there is none.
-pub(crate) fn builtin(name: &str) -> Result<String, Failure> {
-    if published::get(name).is_some() {
-        return find(name, &BTreeMap::new()).map(|source| source.text);
+fn no_parameters(name: &str, parameters: &BTreeMap<String, String>) -> Result<(), Failure> {
+    if parameters.is_empty() {
+        return Ok(());
     }
-    library::get(name).map(|builtin| builtin.text.to_owned()).map_err(|error| {
-        Failure::message(format!("there is no built-in scenario \"{}\"", error.name), error.help)
-    })
+    let known: Vec<_> = published::list().iter().map(|case| case.name).collect();
+    let help = format!("these have: {}", known.join(", "));
+    Err(Failure::message(format!("\"{name}\" has no parameters"), help))
 }
 
 /// The text of a file.
@@ -99,33 +132,22 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))
 }
 
-/// Validates a scenario.
-pub(crate) fn parse(text: &str, name: &str) -> Result<Scenario, Failure> {
-    Scenario::from_toml(text, name).map_err(|errors| Failure::from(&errors))
-}
-
-/// Errors after an override refer to the document with the override in it. `name` is the scenario's, which
-/// may come from that of the file.
-fn overridden(source: &Source, name: &str, overrides: &[String]) -> Result<Scenario, Failure> {
-    let mut document: Table =
-        toml::from_str(&source.text).map_err(|error| Failure::message(error.message(), None))?;
-    document.entry("name").or_insert_with(|| name.into());
-    for text in overrides {
-        apply_override(&mut document, text).map_err(|error| Failure::message(error.to_string(), None))?;
-    }
-    let text = toml::to_string(&document).map_err(|error| Failure::message(error.to_string(), None))?;
-    parse(&text, &format!("{} with --set {}", source.name, overrides.join(" --set ")))
-}
-
 /// Reads a TOML file of a plain form; `help` says what is known there.
 ///
 /// # Errors
 /// If it cannot be read, or is of another form.
 pub(crate) fn toml<T: DeserializeOwned>(path: &Path, help: &str) -> Result<T, Failure> {
-    let text = read(path)?;
-    toml::from_str(&text).map_err(|error| {
+    toml_text(&read(path)?, &path.display().to_string(), help)
+}
+
+/// As [`toml()`], of a text called `name`.
+///
+/// # Errors
+/// If it is of another form.
+pub(crate) fn toml_text<T: DeserializeOwned>(text: &str, name: &str, help: &str) -> Result<T, Failure> {
+    toml::from_str(text).map_err(|error| {
         let line =
             error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        Failure::message(format!("{}:{line}: {}", path.display(), error.message()), help.to_owned())
+        Failure::message(format!("{name}:{line}: {}", error.message()), help.to_owned())
     })
 }

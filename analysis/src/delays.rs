@@ -27,7 +27,7 @@ use crate::plot::{Chart, Line};
 use crate::reconstruct::{Flow, Reconstruction};
 use crate::table::{Align, Table};
 use crate::trace::FlowDirection;
-use crate::vantage::{Taken, View, Watch};
+use crate::vantage::{Kept, Taken, View, Watch};
 
 /// The most packets of a view that are matched.
 pub const LIMIT: usize = 8_000_000;
@@ -56,30 +56,20 @@ struct Passed {
 
 /// Remembers the packets of a capture while it is read.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder {
-    views: Vec<Vec<Passed>>,
-    left_out: u64,
-}
+pub struct Recorder(Kept<Passed>);
 
 impl Recorder {
     /// Packets beyond the limit.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
-        self.left_out
+        self.0.left_out()
     }
 }
 
 impl Watch for Recorder {
     fn packet(&mut self, taken: &Taken<'_>) {
         let Some((segment, tcp)) = taken.tcp() else { return };
-        let view = taken.view;
-        if self.views.len() <= view {
-            self.views.resize(view + 1, Vec::new());
-        }
-        if self.views[view].len() >= LIMIT {
-            self.left_out += 1;
-            return;
-        }
+        let Some(all) = self.0.room(taken.view, LIMIT) else { return };
         let word =
             |option: &[u8], at: usize| Some(u32::from_be_bytes(option.get(at..at + 4)?.try_into().ok()?));
         let timestamps = crate::trace::options::split(tcp.options)
@@ -94,12 +84,7 @@ impl Watch for Recorder {
             timestamps,
         };
         let client = segment.direction == FlowDirection::ClientToServer;
-        self.views[view].push(Passed {
-            flow: segment.flow.index() as u32,
-            client,
-            print,
-            nanos: taken.packet.nanos,
-        });
+        all.push(Passed { flow: segment.flow.index() as u32, client, print, nanos: taken.packet.nanos });
     }
 }
 
@@ -259,7 +244,7 @@ type Groups = BTreeMap<(usize, bool), Vec<(Print, u64)>>;
 /// The packets of a view by flow and direction.
 fn grouped(point: &Point<'_>) -> Groups {
     let mut groups = Groups::new();
-    for passed in point.recorder.views.get(point.index).into_iter().flatten() {
+    for passed in point.recorder.0.of(point.index) {
         groups.entry((passed.flow as usize, passed.client)).or_default().push((passed.print, passed.nanos));
     }
     groups

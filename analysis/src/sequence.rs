@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use crate::plot::{Chart, Line};
 use crate::reconstruct::Novelty;
 use crate::trace::FlowDirection;
-use crate::vantage::{Taken, View, Watch};
+use crate::vantage::{Kept, Taken, View, Watch};
 
 /// The most points of a view.
 pub const LIMIT: usize = 4_000_000;
@@ -48,22 +48,19 @@ pub struct Point {
 
 /// Records points while a capture is read.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder {
-    views: Vec<Vec<Point>>,
-    left_out: u64,
-}
+pub struct Recorder(Kept<Point>);
 
 impl Recorder {
     /// The points of a view, in order.
     #[must_use]
     pub fn points(&self, view: usize) -> &[Point] {
-        self.views.get(view).map_or(&[], Vec::as_slice)
+        self.0.of(view)
     }
 
     /// Points beyond the limit.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
-        self.left_out
+        self.0.left_out()
     }
 }
 
@@ -74,16 +71,10 @@ impl Watch for Recorder {
         if tcp.flags.rst() {
             return;
         }
-        if self.views.len() <= view {
-            self.views.resize(view + 1, Vec::new());
-        }
-        if self.views[view].len() >= LIMIT {
-            self.left_out += 1;
-            return;
-        }
+        let Some(points) = self.0.room(view, LIMIT) else { return };
         let flow = &seen.flows()[segment.flow.index()];
         let window = flow.announced_window(segment.direction);
-        self.views[view].push(Point {
+        points.push(Point {
             nanos: taken.packet.nanos,
             flow: segment.flow.index() as u32,
             side: segment.side as u8,

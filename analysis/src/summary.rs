@@ -56,6 +56,9 @@ pub struct FlowSummary {
     pub received_bytes: u64,
     /// Whether what was received was what was sent, once and in order.
     pub integrity_ok: bool,
+    /// Whether both applications came to their end and both ends of the connection were closed.
+    #[serde(default)]
+    pub finished: bool,
     /// What ended the flow early.
     pub error: Option<String>,
     /// Octets of data sent on more than one subflow.
@@ -94,7 +97,7 @@ pub struct DatagramSummary {
     pub delay_max_s: Option<f64>,
 }
 
-/// One subflow of a flow. Octets and segments are those of the direction that carried more data.
+/// One subflow of a flow. Octets are those of the direction that carried more data, segments those of both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubflowSummary {
     /// Address and port of the initiator.
@@ -104,15 +107,21 @@ pub struct SubflowSummary {
     /// Whether it joined an existing connection.
     pub join: bool,
     /// First SYN, in seconds.
-    pub syn_t: Option<f64>,
-    /// When the initiator had completed the handshake, in seconds; `None` if it never did.
-    pub established_t: Option<f64>,
-    /// Octets of payload sent for the first time on this subflow.
+    #[serde(alias = "syn_t")]
+    pub syn_s: Option<f64>,
+    /// When the initiator had completed the TCP handshake, in seconds; `None` if it never did.
+    #[serde(alias = "established_t")]
+    pub established_s: Option<f64>,
+    /// Octets of payload that arrived in order on this subflow.
     pub payload_bytes: u64,
     /// Its part of the payload of all subflows, 0 to 1.
     pub share: f64,
     /// Segments sent again.
     pub retransmitted_segments: u64,
+    /// How it ended for its initiator: `closed`, `reset`, `refused`, `timed out`, `host unreachable`,
+    /// `network unreachable` or `protocol error`; `None` if it was still there.
+    #[serde(default)]
+    pub end: Option<String>,
 }
 
 /// One direction of a link.
@@ -198,6 +207,7 @@ impl fmt::Display for Summary {
             ("payload B", Align::Right),
             ("share %", Align::Right),
             ("retransmitted", Align::Right),
+            ("end", Align::Left),
         ]);
         let mut datagrams = Table::new(&[
             ("flow", Align::Left),
@@ -224,8 +234,10 @@ impl fmt::Display for Summary {
             }
             let stream = match &flow.error {
                 Some(error) => error.clone(),
-                None if flow.integrity_ok => "intact".into(),
-                None => "DAMAGED".into(),
+                None if !flow.integrity_ok => "DAMAGED".into(),
+                None if flow.finished => "intact".into(),
+                None if flow.received_bytes == 0 => "-".into(),
+                None => "intact so far".into(),
             };
             flows.row([
                 flow.name.clone(),
@@ -240,10 +252,11 @@ impl fmt::Display for Summary {
                 subflows.row([
                     flow.name.clone(),
                     format!("{} > {}", subflow.local, subflow.remote),
-                    optional(subflow.established_t, 4),
+                    optional(subflow.established_s, 4),
                     subflow.payload_bytes.to_string(),
                     format!("{:.1}", subflow.share * 100.0),
                     subflow.retransmitted_segments.to_string(),
+                    subflow.end.clone().unwrap_or_else(|| "-".into()),
                 ]);
             }
         }
@@ -254,6 +267,7 @@ impl fmt::Display for Summary {
             ("queue drops", Align::Right),
             ("lost", Align::Right),
             ("down", Align::Right),
+            ("marked", Align::Right),
             ("max backlog B", Align::Right),
         ]);
         for link in &self.links {
@@ -264,6 +278,7 @@ impl fmt::Display for Summary {
                 link.drops_queue.to_string(),
                 link.drops_loss.to_string(),
                 link.drops_down.to_string(),
+                link.marked.to_string(),
                 link.backlog_max_bytes.to_string(),
             ]);
         }
@@ -309,7 +324,7 @@ mod tests {
         let subflow = |local: &str, payload_bytes| SubflowSummary {
             local: local.into(),
             remote: "10.0.9.2:5001".into(),
-            established_t: Some(0.0242),
+            established_s: Some(0.0242),
             payload_bytes,
             ..SubflowSummary::default()
         };
@@ -320,6 +335,7 @@ mod tests {
             completion_s: Some(6.90869),
             received_bytes: 12_000_000,
             integrity_ok: true,
+            finished: true,
             subflows: vec![subflow("10.0.1.2:40000", 9_000_000), subflow("10.0.2.2:40001", 3_000_000)],
             ..FlowSummary::default()
         };
@@ -347,6 +363,35 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("max backlog"));
+    }
+
+    #[test]
+    fn what_has_not_ended_is_not_called_intact() {
+        let mut summary = summary();
+        let stream = |summary: &Summary| {
+            let text = summary.to_string();
+            let row = text.lines().find(|line| line.starts_with("f1 ")).unwrap_or_default().to_owned();
+            row.rsplit("  ").next().unwrap_or_default().trim().to_owned()
+        };
+        assert_eq!(stream(&summary), "intact");
+        summary.flows[0].finished = false;
+        assert_eq!(stream(&summary), "intact so far");
+        summary.flows[0].received_bytes = 0;
+        assert_eq!(stream(&summary), "-");
+        summary.flows[0].integrity_ok = false;
+        assert_eq!(stream(&summary), "DAMAGED");
+    }
+
+    #[test]
+    fn the_table_of_links_shows_marks() {
+        let link =
+            LinkSummary { link: "p1".into(), direction: "ab".into(), marked: 4711, ..LinkSummary::default() };
+        let text = Summary { links: vec![link], ..summary() }.to_string();
+        let at = text.lines().find_map(|line| line.find("marked")).expect("a column") + "marked".len();
+        assert!(
+            text.lines().any(|line| line.starts_with("p1 ") && line.get(at - 4..at) == Some("4711")),
+            "{text}"
+        );
     }
 
     #[test]

@@ -50,6 +50,44 @@ impl fmt::Display for Warning {
     }
 }
 
+/// What is remembered of each view while a capture is read, up to a limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept<T> {
+    views: Vec<Vec<T>>,
+    left_out: u64,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { views: Vec::new(), left_out: 0 }
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    /// All of a view, in order.
+    pub(crate) fn of(&self, view: usize) -> &[T] {
+        self.views.get(view).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many were beyond the limit.
+    pub(crate) const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Where the next of a view goes; nowhere if it has `limit` of them already, which counts as left out.
+    pub(crate) fn room(&mut self, view: usize, limit: usize) -> Option<&mut Vec<T>> {
+        if self.views.len() <= view {
+            self.views.resize(view + 1, Vec::new());
+        }
+        let kept = &mut self.views[view];
+        if kept.len() >= limit {
+            self.left_out += 1;
+            return None;
+        }
+        Some(kept)
+    }
+}
+
 /// A packet that a view took.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken<'a> {

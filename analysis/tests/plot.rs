@@ -94,6 +94,68 @@ fn ends_that_only_receive_have_no_window_line() {
     assert_eq!(windows("", &subflows).lines.len(), 2);
 }
 
+/// The samples of `samples` for each of several connections, each to a server of its own.
+fn several(count: usize) -> (Vec<SubflowSample>, Vec<ConnectionSample>) {
+    let (subflows, connections) = samples();
+    let names: Vec<String> = (0..count).map(|number| format!("f{number}")).collect();
+    let subflows = names.iter().flat_map(|name| {
+        subflows.iter().map(|sample| SubflowSample { connection: name.clone(), ..sample.clone() })
+    });
+    let connections = names.iter().flat_map(|name| {
+        connections.iter().map(|sample| ConnectionSample { connection: name.clone(), ..sample.clone() })
+    });
+    (subflows.collect(), connections.collect())
+}
+
+#[test]
+fn totals_of_several_connections_can_be_told_apart() {
+    let (subflows, connections) = several(3);
+    for chart in [goodput("", &subflows, &connections), cumulative_bytes("", &subflows, &connections)] {
+        assert_eq!(
+            chart.lines.iter().map(|line| line.colour).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        );
+        assert_eq!(chart.lines[8].label, "connection f2");
+    }
+    let (subflows, connections) = several(1);
+    let lines = goodput("", &subflows, &connections).lines;
+    assert_eq!(lines.iter().map(|line| line.colour).collect::<Vec<_>>(), [1, 2, 0]);
+}
+
+#[test]
+fn a_connection_of_one_subflow_has_no_line_of_its_own() {
+    let (mut subflows, connections) = several(2);
+    subflows.retain(|sample| sample.subflow == 0);
+    let labels: Vec<_> =
+        goodput("", &subflows, &connections).lines.into_iter().map(|line| line.label).collect();
+    assert_eq!(labels, ["f0 subflow 0", "f1 subflow 0"]);
+}
+
+#[test]
+fn ends_that_receive_nothing_neither_have_a_line_nor_change_labels_and_colours() {
+    let (subflows, connections) = samples();
+    let idle = subflows.iter().map(|sample| SubflowSample {
+        host: "server".into(),
+        goodput_mbit_s: Fixed(0.0),
+        ..sample.clone()
+    });
+    let both: Vec<_> = idle.chain(subflows.clone()).collect();
+    assert_eq!(goodput("", &both, &connections), goodput("", &subflows, &connections));
+}
+
+#[test]
+fn very_many_subflows_are_shown_by_connection_with_room_for_the_plot() {
+    let (subflows, connections) = several(40);
+    let chart = goodput("", &subflows, &connections);
+    assert_eq!(chart.lines.len(), 40);
+    let svg = chart.to_svg().unwrap();
+    assert!(svg.contains("connection f0"), "the legend begins");
+    assert!(!svg.contains("connection f39"), "the legend ends early");
+    let windows = windows("", &subflows);
+    assert_eq!(windows.lines.len(), 80, "no thresholds");
+    assert!(windows.to_svg().unwrap().contains("more"), "the rest of the legend is counted");
+}
+
 #[test]
 fn nothing_to_plot_gives_empty_axes() {
     assert!(windows("empty", &[]).to_svg().unwrap().contains("empty"));

@@ -5,6 +5,8 @@
 
 mod hosts;
 mod links;
+mod located;
+mod remarks;
 mod routes;
 
 use core::fmt;
@@ -97,12 +99,11 @@ impl<O: Observer<Packet>> Network<O> {
         create: CreateCongestion,
     ) -> Result<Self, BuildError> {
         let layout = Layout::of(scenario);
-        let mut warnings = Vec::new();
         let mut network = Self {
             sim: Simulation::with_observer(scenario.seed, observer),
             sites: Vec::new(),
             hosts: Vec::new(),
-            warnings: Vec::new(),
+            warnings: remarks::without_effect(scenario),
             create,
             scenario: scenario.clone(),
             layout,
@@ -112,10 +113,11 @@ impl<O: Observer<Packet>> Network<O> {
             let interfaces = interfaces(&network.layout, NodeId(index as u32), host);
             let node = match host.kind {
                 HostKind::Host => {
-                    let state = HostState::new(scenario.profile, host, &mut warnings)?;
+                    let state = HostState::new(scenario.profile, host)?;
                     network.hosts.push(Some(state));
-                    let host = hosts::host(host, &interfaces, network.sim.streams())?;
-                    NetNode::Host(Box::new(HostNode::new(host)))
+                    let built = hosts::host(host, &interfaces, network.sim.streams())?;
+                    network.warnings.append(&mut remarks::detours(scenario, host, &built.routing));
+                    NetNode::Host(Box::new(HostNode::new(built)))
                 }
                 HostKind::Router => {
                     network.hosts.push(None);
@@ -127,7 +129,6 @@ impl<O: Observer<Packet>> Network<O> {
         links::connect(&mut network.sim, scenario, &network.layout)?;
         network.place_boxes()?;
         network.add_programs()?;
-        network.warnings = warnings;
         Ok(network)
     }
 
@@ -241,7 +242,7 @@ impl<O: Observer<Packet>> Network<O> {
         &self.scenario
     }
 
-    /// Settings that differ from what the simulated stack does, and are without effect.
+    /// What the scenario says without effect.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -109,6 +109,16 @@ pub enum ScenarioError {
         /// What would be right.
         help: String,
     },
+    /// What the simulated network cannot be, or does not do.
+    #[error("{}: {message}{}", .place, .help.as_ref().map_or_else(String::new, |help| format!("; {help}")))]
+    NotBuilt {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        message: String,
+        /// What would be right, if that can be told.
+        help: Option<String>,
+    },
     /// An override that cannot be applied.
     #[error("{error}")]
     Override {
@@ -131,6 +141,7 @@ impl ScenarioError {
             | Self::UnknownName { place, .. }
             | Self::Duplicate { place, .. }
             | Self::Conflict { place, .. }
+            | Self::NotBuilt { place, .. }
             | Self::Override { place, .. } => place,
         }
     }
@@ -167,10 +178,12 @@ impl ScenarioError {
             | Self::BadValue { message, .. }
             | Self::UnknownName { message, .. }
             | Self::Duplicate { message, .. }
-            | Self::Conflict { message, .. } => message,
+            | Self::Conflict { message, .. }
+            | Self::NotBuilt { message, .. } => message,
             Self::UnknownKey { .. } => "unknown key",
             Self::Override { error: OverrideError::Syntax { .. }, .. } => "not of the form KEY.PATH=VALUE",
             Self::Override { error: OverrideError::UnknownPath { .. }, .. } => "no such key",
+            Self::Override { error: OverrideError::NoEffect { .. }, .. } => "both directions have their own",
             Self::MissingKey { .. } => "missing",
         }
     }
@@ -180,10 +193,14 @@ impl ScenarioError {
     pub fn help(&self) -> Option<&str> {
         match self {
             Self::Syntax { .. } => None,
+            Self::NotBuilt { help, .. } => help.as_deref(),
             Self::Override { error: OverrideError::Syntax { .. }, .. } => {
                 Some("write KEY.PATH=VALUE, such as links.p1.rate=\"5 Mbit/s\"")
             }
-            Self::Override { error: OverrideError::UnknownPath { help, .. }, .. } => Some(help),
+            Self::Override {
+                error: OverrideError::UnknownPath { help, .. } | OverrideError::NoEffect { help, .. },
+                ..
+            } => Some(help),
             Self::UnknownKey { help, .. }
             | Self::MissingKey { help, .. }
             | Self::BadValue { help, .. }

@@ -33,6 +33,6 @@ pub mod units;
 pub mod words;
 
 pub use error::{Place, ScenarioError, ScenarioErrors};
-pub use language::{OverrideError, apply_override, schema};
+pub use language::{OverrideError, apply_override, schema, with_overrides};
 pub use names::KnownNames;
 pub use scenario::Scenario;

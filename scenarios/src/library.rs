@@ -53,9 +53,12 @@ pub const fn list() -> &'static [Builtin] {
 /// If there is none; the error suggests the closest name.
 pub fn get(name: &str) -> Result<Builtin, UnknownBuiltin> {
     BUILTINS.iter().find(|builtin| builtin.name == name).copied().ok_or_else(|| {
-        let help = match mptcp_model::suggest::closest(name, BUILTINS.iter().map(|builtin| builtin.name)) {
+        // Who looks for one of the literature may have come here.
+        let published = crate::published::list().iter().map(|case| case.name);
+        let names: Vec<_> = BUILTINS.iter().map(|builtin| builtin.name).chain(published).collect();
+        let help = match mptcp_model::suggest::closest(name, names.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("there are: {}", BUILTINS.iter().map(|b| b.name).collect::<Vec<_>>().join(", ")),
+            None => format!("there are: {}", names.join(", ")),
         };
         UnknownBuiltin { name: name.to_owned(), help }
     })

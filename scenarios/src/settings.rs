@@ -111,7 +111,7 @@ settings! {
         tcp_window_scaling: Switch => bool,
         /// ECN: 0 off, 1 asked for and accepted, 2 accepted only.
         tcp_ecn: Count => u32,
-        /// Loss detection: bit 0 turns RACK on.
+        /// Loss detection: bit 1 fixes the window of RACK for reordering, bit 2 ignores the third duplicate ACK.
         tcp_recovery: Count => u32,
         /// Tail loss probe: 0 off, 3 on.
         tcp_early_retrans: Count => u32,

@@ -195,3 +195,26 @@ fn overrides_change_the_scenario_and_are_checked_like_the_file() {
     assert!(message(&broken, &["seed=9"]).starts_with("wifi-lte.toml:"));
     assert!(load(&broken, &["links.wifi.delay=10 ms"]).is_ok());
 }
+
+#[test]
+fn the_ends_of_a_flow_are_of_one_ip_version() {
+    for key in ["bind", "listen"] {
+        let host = if key == "bind" {
+            "c0 = { addresses = [\"10.0.1.2/24\""
+        } else {
+            "s0 = { addresses = [\"10.0.9.2/24\""
+        };
+        let six = format!("{host}, \"fd00::7/64\"");
+        let bound = format!("to = \"10.0.9.2\"\n{key} = \"fd00::7\"");
+        let found = errors(&[(host, &six), ("to = \"server\"", &bound)]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(found[0].key(), format!("flows.bulk.{key}"));
+        assert!(found[0].message().ends_with("10.0.9.2 are of different IP versions"), "{}", found[0]);
+    }
+}
+
+#[test]
+fn an_unknown_interface_is_told_with_those_there_are() {
+    let error = error("a = \"client:c0\"", "a = \"client:eth7\"");
+    assert!(error.ends_with("interfaces of client: c0, c1"), "{error}");
+}

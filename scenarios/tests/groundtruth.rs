@@ -128,6 +128,22 @@ fn what_cannot_be_expressed_is_listed() {
 }
 
 #[test]
+fn module_parameters_of_the_out_of_tree_stack_are_simulated_or_listed() {
+    const OOT: &str = include_str!("../../tests/fixtures/o1-echo-client-close-csum1.json");
+    let case = import(OOT).unwrap();
+    assert_eq!(case.unsupported, []);
+    assert!(case.scenario.host("client").unwrap().mptcp.path_manager_parameters.is_empty());
+    let changed = OOT.replace(
+        "\"mptcp_fullmesh/parameters/num_subflows\": \"1\"",
+        "\"mptcp_fullmesh/parameters/num_subflows\": \"3\"",
+    );
+    assert_ne!(changed, OOT);
+    let unsupported = import(&changed).unwrap().unsupported;
+    let keys: Vec<&str> = unsupported.iter().map(|item| item.key.as_str()).collect();
+    assert_eq!(keys, ["mptcp_fullmesh/parameters/num_subflows"]);
+}
+
+#[test]
 fn packet_filters_translation_and_rewriting_become_boxes() {
     let mut json: serde_json::Value = serde_json::from_str(MP_PRIO).unwrap();
     let rules = "table ip m {\n chain f {\n type filter hook forward priority -150;\n  \

@@ -126,6 +126,11 @@ fn a_nat_hides_the_client_and_lets_nobody_in() {
     let remotes: Vec<String> =
         server.subflows.iter().map(|subflow| subflow.remote.ip().to_string()).collect();
     assert_eq!(remotes, ["10.0.9.1", "10.0.9.1"]);
+    // Both ends speak of the same two subflows, whatever they call them.
+    let subflows = &outcome.flows[0].subflows;
+    let clients: Vec<String> = subflows.iter().map(|subflow| subflow.client.ip().to_string()).collect();
+    assert_eq!(clients, ["10.0.1.2", "10.0.2.2"]);
+    assert!(subflows.iter().all(|subflow| subflow.to_server > 0 && subflow.share > 0.0), "{subflows:?}");
     let placed = only(&outcome);
     let detail = |name: &str| placed.details.iter().find(|(known, _)| *known == name).unwrap().1;
     assert_eq!((detail("sessions"), detail("refused_inbound")), (2, 0));

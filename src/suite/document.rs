@@ -186,8 +186,8 @@ impl Suite {
     /// # Errors
     /// If it is no suite, or asks for something that cannot be.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Failure> {
-        let suite: Self =
-            toml::from_str(text).map_err(|error| Failure::message(format!("{name}: {error}"), None))?;
+        let help = "docs/fairness.md describes suites";
+        let suite: Self = crate::source::toml_text(text, name, help)?;
         let wrong = |what: String| Err(Failure::message(format!("{name}: {what}"), None));
         if suite.tests.is_empty() {
             return wrong("tests: there must be at least one".to_owned());

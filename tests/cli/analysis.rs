@@ -345,3 +345,13 @@ fn figures_are_written_for_each_direction_with_data() {
     let xplot = std::fs::read_to_string(at.path().join("xplot/view0-connection0-initiator.xpl")).unwrap();
     assert!(xplot.starts_with("double unsigned\ntitle\n") && xplot.ends_with("go\n"));
 }
+
+#[test]
+fn an_interface_that_no_packet_passed_is_told() {
+    let capture = builtin("echo").capture();
+    let capture = capture.to_str().unwrap();
+    let none = mptcp_sim(&["dump", capture, "--interface", "clent:"]).succeeded();
+    assert_eq!(none.stdout, "");
+    assert!(none.stderr.contains("no interface begins with clent:; there are: client:"), "{}", none.stderr);
+    assert_eq!(mptcp_sim(&["dump", capture, "--interface", "client:"]).succeeded().stderr, "");
+}

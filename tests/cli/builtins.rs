@@ -60,7 +60,7 @@ fn goodput_stays_below_the_rates_of_the_links() {
 
 #[track_caller]
 fn joins(flow: &FlowSummary) -> (Vec<&SubflowSummary>, Vec<&SubflowSummary>) {
-    flow.subflows.iter().filter(|subflow| subflow.join).partition(|subflow| subflow.established_t.is_some())
+    flow.subflows.iter().filter(|subflow| subflow.join).partition(|subflow| subflow.established_s.is_some())
 }
 
 // SYS-26

@@ -131,3 +131,20 @@ fn a_wrong_suite_names_file_line_and_key() {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
+
+#[test]
+fn what_the_fluid_does_not_know_is_a_warning() {
+    let echo = mptcp_sim(&["fluid", "echo", "--to", "2"]).succeeded();
+    assert!(echo.stderr.contains("flow echo does not send all the time"), "{}", echo.stderr);
+    let change = "links.p1.changes=[{ at = \"1 s\", delay = \"9 ms\" }]";
+    let failing = mptcp_sim(&["fluid", "two-links", "--to", "9", "--set", change]).succeeded();
+    assert!(failing.stderr.contains("link p1 changes; the fluid has it as it begins"), "{}", failing.stderr);
+    let steady = ["fluid", "two-links", "--to", "9", "--set", "duration=10 s"];
+    assert_eq!(mptcp_sim(&steady).succeeded().stderr, "");
+    mptcp_sim(&["fluid", "two-links", "--from", "5", "--to", "3"]).failed_with(&["--to up to 240 s"]);
+}
+
+#[test]
+fn scenarios_of_the_literature_are_among_the_names_meant() {
+    mptcp_sim(&["fluid", "tors"]).failed_with(&["did you mean \"torus\"?"]);
+}

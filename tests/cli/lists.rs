@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{builtin_names, mptcp_sim, mptcp_sim_at, scratch};
+use crate::harness::{Results, builtin_names, mptcp_sim, mptcp_sim_at, scratch};
 
 #[test]
 fn every_built_in_scenario_is_listed_shown_and_right() {
@@ -18,6 +18,26 @@ fn every_built_in_scenario_is_listed_shown_and_right() {
         let checked = mptcp_sim_at(directory.path(), &["check", &file]).succeeded();
         assert_eq!(checked.stdout, format!("{file}: ok, scenario {name}\n"));
     }
+}
+
+#[test]
+fn a_built_in_scenario_is_shown_with_overrides() {
+    let directory = scratch();
+    let shown = mptcp_sim(&["show", "wifi-lte", "--set", "links.lte.rate=3 Mbit/s"]).succeeded().stdout;
+    assert!(shown.contains("rate = \"3 Mbit/s\""), "{shown}");
+    let torus = ["show", "torus", "--set", "parameters.c=500", "--set", "duration=9 s"];
+    let torus = mptcp_sim(&torus).succeeded().stdout;
+    assert!(torus.contains("duration = \"9 s\""), "{torus}");
+    for (name, text) in [("a.toml", &shown), ("b.toml", &torus)] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let checked = mptcp_sim_at(directory.path(), &["check", "a.toml", "b.toml"]).succeeded();
+    assert_eq!(checked.stdout, "a.toml: ok, scenario wifi-lte\nb.toml: ok, scenario torus\n");
+    mptcp_sim(&["show", "echo", "--set", "parameters.c=5"]).failed_with(&["\"echo\" has no parameters"]);
+    mptcp_sim(&["show", "torus", "--set", "parameters.c=x"])
+        .failed_with(&["must be a number", "list scenarios"]);
+    mptcp_sim(&["show", "echo", "--set", "links.p1.rat=1"])
+        .failed_with(&["links.p1.rat", "did you mean \"rate\""]);
 }
 
 #[test]
@@ -40,6 +60,7 @@ fn every_box_is_listed_with_its_parameters() {
         }
     }
     assert!(list.contains("RFC 5382") && list.contains("syn-ack"), "{list}");
+    assert!(list.contains("from 1 to 65000; default"), "{list}");
 }
 
 #[test]
@@ -86,7 +107,20 @@ fn the_scenario_in_the_readme_is_right() {
     let (text, _) = rest.split_once("```").expect("the scenario ends");
     let directory = scratch();
     fs::write(directory.path().join("my.toml"), text).unwrap();
-    mptcp_sim_at(directory.path(), &["check", "my.toml"]).succeeded();
+    let checked = mptcp_sim_at(directory.path(), &["check", "my.toml"]).succeeded();
+    assert_eq!(checked.stderr, "", "no warning");
+    mptcp_sim_at(directory.path(), &["run", "my.toml", "--no-plots"]).succeeded();
+    let Results { summary, .. } = Results::read(directory.path().join("out/my-seed1"));
+    assert!(
+        summary.links.iter().all(|link| link.packets > 1_000),
+        "both links are used: {:?}",
+        summary.links
+    );
+    let detour = text.replace("rules = [\"from 10.0.2.2 lookup 2\"]", "");
+    fs::write(directory.path().join("detour.toml"), detour).unwrap();
+    let checked = mptcp_sim_at(directory.path(), &["check", "detour.toml"]).succeeded();
+    let told = "what 10.0.2.2 sends to 10.0.1.1 leaves by wifi, not by lte";
+    assert!(checked.stderr.contains(told), "{}", checked.stderr);
     let wrong = text.replace("bulk = { bytes", "bulk = { size");
     fs::write(directory.path().join("my.toml"), wrong).unwrap();
     let place = readme.split_whitespace().find(|word| word.starts_with("my.toml:")).unwrap();

@@ -1,9 +1,10 @@
 //! The directory of results: what is in it, and that it depends on scenario and seed only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use analysis::summary::{BoxSummary, DatagramSummary, FlowSummary, LinkSummary, SubflowSummary, Summary};
 use serde_json::Value;
 
 use crate::harness::{Outcome, Results, builtin, mptcp_sim_at, scratch};
@@ -153,4 +154,54 @@ fn an_override_changes_the_resolved_scenario() {
     let (slow, usual) = (&slow.summary.flows[0], &builtin("two-path").summary.flows[0]);
     assert!(slow.goodput_bps.unwrap() < 6e6, "{slow:?}");
     assert!(usual.goodput_bps.unwrap() > 6e6, "{usual:?}");
+}
+
+#[test]
+fn how_subflows_ended_is_told() {
+    let ends = |name: &str| -> Vec<Option<String>> {
+        builtin(name).summary.flows[0].subflows.iter().map(|subflow| subflow.end.clone()).collect()
+    };
+    assert_eq!(ends("two-path"), vec![Some("closed".to_owned()); 2]);
+    // The joins of the testbed's first failure go to where no router leads.
+    let failed = ends("two-path-first-failure");
+    assert!(failed[1..].contains(&Some("network unreachable".to_owned())), "{failed:?}");
+}
+
+/// All keys of a value and of what is in it.
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, value)| {
+            found.insert(key.clone());
+            keys(value, found);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_and_column_is_described() {
+    let page = include_str!("../../docs/results.md");
+    let described: BTreeSet<&str> =
+        page.split('`').skip(1).step_by(2).flat_map(|words| words.split(['.', '['])).collect();
+    let summary = Summary {
+        flows: vec![FlowSummary {
+            subflows: vec![SubflowSummary::default()],
+            datagrams: Some(DatagramSummary::default()),
+            ..FlowSummary::default()
+        }],
+        links: vec![LinkSummary::default()],
+        boxes: vec![BoxSummary { details: BTreeMap::from([("run".to_owned(), 1)]), ..BoxSummary::default() }],
+        ..Summary::default()
+    };
+    let mut known = BTreeSet::new();
+    keys(&serde_json::to_value(summary).unwrap(), &mut known);
+    for file in ["subflows.csv", "connections.csv"] {
+        let csv = fs::read_to_string(builtin("two-path").path.join(file)).unwrap();
+        known.extend(csv.lines().next().unwrap().split(',').map(str::to_owned));
+    }
+    assert!(known.len() > 60, "{known:?}");
+    for key in known {
+        assert!(described.contains(key.as_str()), "docs/results.md does not describe {key}");
+    }
 }

@@ -41,3 +41,13 @@ fn what_is_not_of_the_language_is_an_error() {
     fs::create_dir(at.join("empty")).unwrap();
     mptcp_sim_at(at, &["script", "empty"]).failed_with(&["holds no .pkt file"]);
 }
+
+#[test]
+fn a_script_without_events_has_not_passed() {
+    let directory = scratch();
+    let at = directory.path();
+    for text in ["", "--tolerance_usecs=9\n// nothing else\n"] {
+        fs::write(at.join("empty.pkt"), text).unwrap();
+        mptcp_sim_at(at, &["script", "empty.pkt"]).failed_with(&["empty.pkt: there is no event in it"]);
+    }
+}

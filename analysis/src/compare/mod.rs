@@ -231,7 +231,11 @@ fn structure(truths: &[GroundTruth], simulated: &[Results], until_fault: bool) -
         for (row, wrong) in all.iter_mut().zip(wrong).filter(|(row, _)| row.verdict != Verdict::Info) {
             row.verdict = if wrong * 2 > simulated.len() { Verdict::Fail } else { Verdict::Pass };
             if wrong > 0 {
-                row.note = format!("in {wrong} of {} runs: {}", simulated.len(), row.note);
+                let note = std::mem::take(&mut row.note);
+                row.note = format!("in {wrong} of {} runs", simulated.len());
+                if !note.is_empty() {
+                    row.note.push_str(&format!(": {note}"));
+                }
             }
         }
     }
@@ -313,8 +317,9 @@ impl Comparison {
             ]);
         }
         let note = if self.note.is_empty() { String::new() } else { format!("{}\n", self.note) };
+        let colon = if self.title.is_empty() { "" } else { ": " };
         format!(
-            "{}: {}\n{note}{table}{}: {} pass, {} fail, {} info\n",
+            "{}{colon}{}\n{note}{table}{}: {} pass, {} fail, {} info\n",
             self.name,
             self.title,
             self.verdict,

@@ -190,8 +190,13 @@ fn one(body: &mut String, number: usize, case: &Case<'_>) -> Result<(), PlotErro
     }
     for failed in case.comparison.failed() {
         let Row { aspect, real, simulated, tolerance, note, .. } = failed;
-        let words = [aspect, ": real ", real, ", simulated ", simulated, ", allowed ", tolerance, "; ", note];
-        let _ = writeln!(body, "<p class=\"w\">{}</p>", escaped(&words.concat()));
+        let mut words = format!("{aspect}: real {real}, simulated {simulated}");
+        for (before, word) in [(", allowed ", tolerance), ("; ", note)] {
+            if !word.is_empty() {
+                words.push_str(&format!("{before}{word}"));
+            }
+        }
+        let _ = writeln!(body, "<p class=\"w\">{}</p>", escaped(&words));
     }
     figures(body, case)?;
     let _ = writeln!(

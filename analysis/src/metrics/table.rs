@@ -17,11 +17,12 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            ": {} packets, {} octets, {:.3} s, {} connections",
+            ": {} packets, {} octets, {:.3} s, {} connection{}",
             self.packets,
             self.octets,
             self.duration_s,
-            self.connections.len()
+            self.connections.len(),
+            if self.connections.len() == 1 { "" } else { "s" }
         )?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

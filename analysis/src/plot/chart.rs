@@ -44,6 +44,8 @@ const TITLE_SIZE: i32 = 20;
 const TEXT_SIZE: i32 = 15;
 /// About so many marks on a line.
 const MARKS: usize = 12;
+/// Rows of a legend; lines that find no place are counted in one more.
+const LEGEND_ROWS: usize = 6;
 
 /// Lengths of dashes and gaps in pixels, by the number of the colour.
 const DASHES: [&[i32]; 4] = [&[], &[], &[9, 4], &[2, 3]];
@@ -69,18 +71,23 @@ impl Chart {
         picture::to_svg(self)
     }
 
-    /// Draws the legend from left to right in as many rows as it takes; returns its height.
+    /// Draws the legend from left to right in as many rows as it takes, if these are not too many; returns its height.
     fn legend<B: DrawingBackend>(&self, area: &Area<B>) -> Result<i32, PlotError> {
         const ROW: i32 = 24;
         const SAMPLE: i32 = 34;
         let style = TextStyle::from((FONT, TEXT_SIZE)).pos(Pos::new(HPos::Left, VPos::Center));
         let (mut x, mut y) = (16, 56);
-        for line in &self.lines {
+        for (index, line) in self.lines.iter().enumerate() {
             let (width, _) = area.estimate_text_size(&line.label, &style).map_err(drawing)?;
             let needed = SAMPLE + 8 + width as i32 + 24;
             if x > 16 && x + needed > WIDTH as i32 {
                 x = 16;
                 y += ROW;
+                if y == 56 + LEGEND_ROWS as i32 * ROW {
+                    let rest = format!("and {} more", self.lines.len() - index);
+                    area.draw_text(&rest, &style, (x, y)).map_err(drawing)?;
+                    break;
+                }
             }
             let sample = line.dashed(vec![(x, y), (x + SAMPLE, y)]);
             for path in sample.into_iter().filter(|_| !line.points_only) {

@@ -13,14 +13,20 @@ impl Flow {
     /// Whether the segment is next, acceptable, and of a peer in the middle of the conversation.
     #[inline(always)]
     fn is_next(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
-        let recv = &self.recv;
-        self.state == TcpState::Established
-            && self.config.header_prediction
+        self.config.header_prediction
             && self.ts_ok
             && !self.ecn.by_marks
+            && self.continues(segment)
+            && options.val.wrapping_sub(self.recv.ts_recent).cast_signed() >= 0
+    }
+
+    /// Whether the segment is an ordinary one and the next of an established flow.
+    #[inline(always)]
+    fn continues(&self, segment: &TcpSegment) -> bool {
+        let recv = &self.recv;
+        self.state == TcpState::Established
             && segment.flags.without(TcpFlags::PSH) == TcpFlags::ACK
             && segment.seq == Seq::from_offset(recv.irs, recv.rcv_nxt)
-            && options.val.wrapping_sub(recv.ts_recent).cast_signed() >= 0
             && recv.fin_at.is_none()
     }
 
@@ -74,13 +80,10 @@ impl Flow {
     /// ACK of its own is due, and data it queues before it looks at the acknowledgment (`tcp_rcv_established`).
     pub(crate) fn is_predicted(&self, segment: &TcpSegment) -> bool {
         let options = if self.ts_ok { 12 } else { 0 };
-        self.state == TcpState::Established
-            && segment.flags.without(TcpFlags::PSH) == TcpFlags::ACK
-            && segment.seq == Seq::from_offset(self.recv.irs, self.recv.rcv_nxt)
+        self.continues(segment)
             && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
             && segment.options.len() == options
             && !self.recv.has_holes()
-            && self.recv.fin_at.is_none()
     }
 
     /// Whether this only acknowledges new data, and nothing outstanding was ever lost, selectively

@@ -135,7 +135,7 @@ pub(super) fn router(
 }
 
 impl HostState {
-    pub(super) fn new(profile: Profile, host: &Host, warnings: &mut Vec<String>) -> Result<Self, BuildError> {
+    pub(super) fn new(profile: Profile, host: &Host) -> Result<Self, BuildError> {
         let key = format!("hosts.{}", host.name);
         let mut endpoints = EndpointTable::default();
         for (index, entry) in host.endpoints.iter().enumerate() {
@@ -143,12 +143,12 @@ impl HostState {
                 .add(entry.endpoint)
                 .map_err(|error| BuildError::new(format!("{key}.mptcp.endpoints[{index}]"), error))?;
         }
+        check_parameters(host, &key)?;
         let manager = PathManagerConfig {
             endpoints: endpoints.as_slice().to_vec(),
             limits: host.mptcp.limits,
             num_subflows: num_subflows(host, &key)?,
         };
-        warn(host, &key, profile, warnings);
         Ok(Self {
             endpoints,
             tcp: Arc::new(tcp_config(profile, &host.tcp)),
@@ -183,7 +183,11 @@ impl HostState {
             .iter()
             .map(|(name, value)| (name.clone(), congestion_value(value)))
             .collect();
-        create(&name, &parameters).map_err(|error| BuildError::new(congestion_key, error))?;
+        create(&name, &parameters).map_err(|error| {
+            let own = matches!(error, congestion::CreateError::Parameter(_));
+            let key = if own { format!("flows[{index}].congestion_parameters") } else { congestion_key };
+            BuildError::new(key, error)
+        })?;
         let chosen = flow.scheduler.is_some();
         let scheduler = flow.scheduler.as_ref().unwrap_or(&host.mptcp.scheduler);
         let scheduler = scheduler::list()
@@ -229,6 +233,27 @@ fn congestion_value(parameter: &Parameter) -> congestion::Value {
             Ok(number) => congestion::Value::Number(number),
             Err(_) => congestion::Value::Text(text.clone()),
         },
+    }
+}
+
+/// No scheduler has parameters, and one path manager has one.
+fn check_parameters(host: &Host, key: &str) -> Result<(), BuildError> {
+    let refuse = |table: &str, name: &str, message: String| {
+        Err(BuildError::new(format!("{key}.mptcp.{table}.{name}"), message))
+    };
+    if let Some(name) = host.mptcp.scheduler_parameters.keys().next() {
+        let message = format!("the scheduler \"{}\" has no parameters", host.mptcp.scheduler);
+        return refuse("scheduler_parameters", name, message);
+    }
+    let manager = &host.mptcp.path_manager;
+    let known = if manager == "ndiffports" { "it has: num_subflows" } else { "it has none" };
+    let mut names = host.mptcp.path_manager_parameters.keys();
+    match names.find(|name| *name != "num_subflows" || manager != "ndiffports") {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("the path manager \"{manager}\" has no parameter \"{name}\"; {known}");
+            refuse("path_manager_parameters", name, message)
+        }
     }
 }
 
@@ -299,20 +324,4 @@ fn mptcp_config(profile: Profile, host: &Host) -> MptcpConfig {
         blackhole_timeout: settings.blackhole_timeout,
         ..MptcpConfig::new(model_profile(profile))
     }
-}
-
-/// Settings without a counterpart in the model, where they differ from what it does.
-fn warn(host: &Host, key: &str, profile: Profile, warnings: &mut Vec<String>) {
-    let usual = TcpSettings::of_profile(profile);
-    let tcp = &host.tcp;
-    let mut note = |differs: bool, name: &str| {
-        if differs {
-            warnings.push(format!("{key}.{name} has no effect: the simulated stack has no such choice"));
-        }
-    };
-    note(tcp.tcp_recovery & 1 != usual.tcp_recovery & 1, "tcp.tcp_recovery");
-    note(tcp.tcp_autocorking != usual.tcp_autocorking, "tcp.tcp_autocorking");
-    note(tcp.tcp_limit_output_bytes != usual.tcp_limit_output_bytes, "tcp.tcp_limit_output_bytes");
-    note(host.rp_filter != RpFilter::Off, "rp_filter");
-    note(!host.mptcp.scheduler_parameters.is_empty(), "mptcp.scheduler_parameters");
 }

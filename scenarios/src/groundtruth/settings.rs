@@ -5,6 +5,16 @@ use toml::{Table, Value};
 use super::{Import, string};
 use crate::names::KnownNames;
 
+/// The one module parameter that can be chosen.
+const NUM_SUBFLOWS: &str = "mptcp_ndiffports/parameters/num_subflows";
+/// Values of module parameters that are simulated without a choice.
+const SIMULATED: [(&str, &str); 4] = [
+    ("mptcp_fullmesh/parameters/create_on_err", "0"),
+    ("mptcp_fullmesh/parameters/num_subflows", "1"),
+    ("mptcp_rr/parameters/cwnd_limited", "Y"),
+    ("mptcp_rr/parameters/num_segments", "1"),
+];
+
 impl Import<'_> {
     /// Path manager and scheduler of the out-of-tree stack, by the names they have here. What is not simulated is
     /// listed; the defaults of that stack, which need no parameters, stand in.
@@ -25,6 +35,16 @@ impl Import<'_> {
         let manager = named("path_manager", &case.path_manager, "none", names.path_managers);
         let scheduler = named("scheduler", &case.scheduler, "minrtt", names.schedulers);
         (self.path_manager, self.scheduler) = (manager, scheduler);
+        let manager = case.path_manager.as_ref().map(|name| format!("mptcp_{name}/parameters/"));
+        let scheduler = case.scheduler.as_deref() == Some("roundrobin");
+        for (key, value) in &case.global_config {
+            let of_manager = manager.as_ref().is_some_and(|prefix| key.starts_with(prefix));
+            let of_scheduler = scheduler && key.starts_with("mptcp_rr/parameters/");
+            let simulated = key == NUM_SUBFLOWS || SIMULATED.contains(&(key.as_str(), value.as_str()));
+            if (of_manager || of_scheduler) && !simulated {
+                self.unsupported(key, format!("setting {value}"));
+            }
+        }
     }
 
     /// Settings of the out-of-tree stack, the same on all hosts.
@@ -42,30 +62,10 @@ impl Import<'_> {
         set("syn_retrans_before_tcp_fallback", retries.map(Value::Integer));
         set("path_manager", self.path_manager.as_ref().and_then(string));
         set("scheduler", self.scheduler.as_ref().and_then(string));
-        let parameters = |module: &str| -> Option<Value> {
-            let prefix = format!("{module}/parameters/");
-            let table: Table = case
-                .global_config
-                .iter()
-                .filter_map(|(key, value)| {
-                    let value = match value.as_str() {
-                        "Y" => Value::Boolean(true),
-                        "N" => Value::Boolean(false),
-                        number => {
-                            number.parse().map_or_else(|_| Value::String(number.to_owned()), Value::Integer)
-                        }
-                    };
-                    Some((key.strip_prefix(&prefix)?.to_owned(), value))
-                })
-                .collect();
-            (!table.is_empty()).then_some(Value::Table(table))
-        };
-        if let Some(name) = &case.path_manager {
-            set("path_manager_parameters", parameters(&format!("mptcp_{name}")));
-        }
-        if case.scheduler.as_deref() == Some("roundrobin") {
-            set("scheduler_parameters", parameters("mptcp_rr"));
-        }
+        let count = case.global_config.get(NUM_SUBFLOWS).and_then(|value| value.parse().ok());
+        let table = |count| Table::from_iter([("num_subflows".to_owned(), Value::Integer(count))]);
+        let chosen = case.path_manager.as_deref() == Some("ndiffports");
+        set("path_manager_parameters", count.filter(|_| chosen).map(table).map(Value::Table));
     }
 
     pub(super) fn sysctl(&mut self, path: &str, key: &str, value: &str, tcp: &mut Table, mptcp: &mut Table) {

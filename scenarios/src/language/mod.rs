@@ -70,28 +70,14 @@ impl Scenario {
         if overrides.is_empty() {
             return original;
         }
-        let Ok(mut table) = toml::from_str::<toml::Table>(text) else { return original };
-        let mut errors = Vec::new();
-        for text in overrides.iter().map(AsRef::as_ref) {
-            if let Err(error) = apply_override(&mut table, text) {
-                let source = Arc::new(Source { name: "--set".to_owned(), text: text.to_owned() });
-                let place = Place::new(&source, 0..text.len(), "");
-                errors.push(ScenarioError::Override { place, error });
-            }
+        if toml::from_str::<toml::Table>(text).is_err() {
+            return original;
         }
-        ScenarioErrors::check(errors)?;
-        let changed =
-            Self::from_toml_with(&table.to_string(), &format!("{source_name} with overrides"), names);
+        let text = with_overrides(text, source_name, overrides)?;
+        let changed = Self::from_toml_with(&text, &format!("{source_name} with overrides"), names);
         match (original, changed) {
             (Err(errors), Err(_)) => Err(errors),
-            (_, Ok(mut scenario)) => {
-                scenario.name = table
-                    .get("name")
-                    .and_then(toml::Value::as_str)
-                    .map_or_else(|| resolve::name_of_source(source_name), str::to_owned);
-                Ok(scenario)
-            }
-            (Ok(_), Err(errors)) => Err(errors),
+            (_, changed) => changed,
         }
     }
 
@@ -101,4 +87,36 @@ impl Scenario {
         toml::to_string(&print::document(self))
             .expect("a document consists of tables, arrays and scalars only")
     }
+}
+
+/// The text of a scenario with overrides applied in order (see [`apply_override`]), and with its name, which may come from
+/// `source_name`. Comments are lost.
+///
+/// # Errors
+/// If the text is not TOML, and [`ScenarioError::Override`] for all overrides that cannot be applied.
+pub fn with_overrides<S: AsRef<str>>(
+    text: &str,
+    source_name: &str,
+    overrides: &[S],
+) -> Result<String, ScenarioErrors> {
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| {
+        let source = Arc::new(Source { name: source_name.to_owned(), text: text.to_owned() });
+        let place = Place::new(&source, error.span().unwrap_or(0..0), "");
+        ScenarioErrors::from(ScenarioError::Syntax { place, message: error.message().to_owned() })
+    })?;
+    table.entry("name").or_insert_with(|| resolve::name_of_source(source_name).into());
+    let mut errors = Vec::new();
+    for text in overrides.iter().map(AsRef::as_ref) {
+        if let Err(error) = apply_override(&mut table, text) {
+            let source = Arc::new(Source { name: "--set".to_owned(), text: text.to_owned() });
+            let path = match &error {
+                OverrideError::Syntax { .. } => "",
+                OverrideError::UnknownPath { path, .. } | OverrideError::NoEffect { path, .. } => path,
+            };
+            let end = if !path.is_empty() && text.starts_with(path) { path.len() } else { text.len() };
+            errors.push(ScenarioError::Override { place: Place::new(&source, 0..end, path), error });
+        }
+    }
+    ScenarioErrors::check(errors)?;
+    Ok(table.to_string())
 }

@@ -24,6 +24,14 @@ pub enum OverrideError {
         /// The key meant, or the keys there are.
         help: String,
     },
+    /// A key of a link of which both directions have values of their own.
+    #[error("override of \"{path}\" without effect: both directions have their own; {help}")]
+    NoEffect {
+        /// The path.
+        path: String,
+        /// What to set instead.
+        help: String,
+    },
 }
 
 /// Sets one value of a scenario document, such as `links.p1.rate=5 Mbit/s`. Entries of an array of tables
@@ -31,7 +39,8 @@ pub enum OverrideError {
 /// created. The value is a TOML value; strings need no quotes.
 ///
 /// # Errors
-/// If the path does not exist in the language, or names a host, link, flow or entry that does not exist.
+/// If the path does not exist in the language, or names a host, link, flow or entry that does not exist; and if it is a
+/// key of a link that says otherwise for each direction, so that the value would count for none.
 pub fn apply_override(document: &mut Table, text: &str) -> Result<(), OverrideError> {
     let syntax = || OverrideError::Syntax { text: text.to_owned() };
     let (path, value) = text.split_once('=').ok_or_else(syntax)?;
@@ -46,6 +55,13 @@ pub fn apply_override(document: &mut Table, text: &str) -> Result<(), OverrideEr
     for key in above {
         at = join(&at, key);
         (schema, place) = place.step(schema, key, &at)?;
+    }
+    if let (["links", _], Place::Table(link)) = (above, &place) {
+        let own = |side: &str| link.get(side).is_some_and(|direction| direction.get(*last).is_some());
+        if own("ab") && own("ba") {
+            let help = format!("set {at}.ab.{last} and {at}.ba.{last}");
+            return Err(OverrideError::NoEffect { path: join(&at, last), help });
+        }
     }
     place.set(schema, last, value.trim(), &join(&at, last))
 }
@@ -183,6 +199,18 @@ mod tests {
         assert_eq!(table["events"][0]["at"].as_str(), Some("2 s"));
         assert_eq!(table["hosts"]["client"]["tcp"]["tcp_sack"].as_bool(), Some(false));
         assert_eq!(table["seed"].as_integer(), Some(7));
+    }
+
+    #[test]
+    fn a_value_that_both_directions_override_is_refused() {
+        let mut table = document();
+        for side in ["ab", "ba"] {
+            apply_override(&mut table, "links.p1.delay=9 ms").unwrap();
+            apply_override(&mut table, &format!("links.p1.{side}.delay=3 ms")).unwrap();
+        }
+        let error = apply_override(&mut table, "links.p1.delay=5 ms").unwrap_err().to_string();
+        assert!(error.contains("set links.p1.ab.delay and links.p1.ba.delay"), "{error}");
+        assert_eq!(table["links"][0]["delay"].as_str(), Some("9 ms"));
     }
 
     #[test]

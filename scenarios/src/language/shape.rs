@@ -132,17 +132,12 @@ impl Walker<'_> {
                 );
             }
             (expected, other) => {
-                let help = if expected == "string" {
-                    "write it in double quotes"
+                let (expected, help) = if expected == "string" {
+                    ("a string", "write it in double quotes")
                 } else {
-                    "write digits without quotes"
+                    ("a whole number", "write digits without quotes")
                 };
-                self.bad(
-                    value.span(),
-                    path,
-                    format!("{} is not a {expected}", scalar(other)),
-                    help.to_owned(),
-                );
+                self.bad(value.span(), path, format!("{} is not {expected}", scalar(other)), help.to_owned());
             }
         }
     }

@@ -308,20 +308,37 @@ impl FlowOutcome {
     }
 }
 
+/// The subflows as both ends saw them: of the same addresses, else, behind address translation, the first that can be
+/// the same.
 fn subflows(client: &EndOutcome, server: &EndOutcome) -> Vec<SubflowOutcome> {
     let of = |end: &EndOutcome| end.connection.as_ref().map_or_else(Vec::new, |info| info.subflows.clone());
     let (ours, mut theirs) = (of(client), of(server));
-    let mut all = Vec::new();
-    for subflow in &ours {
-        let peer =
-            theirs.iter().position(|other| (other.remote, other.local) == (subflow.local, subflow.remote));
-        let peer = peer.map(|position| theirs.remove(position));
-        all.push(subflow_outcome(Some(subflow), peer.as_ref()));
+    let mut peers: Vec<Option<SubflowInfo>> = vec![None; ours.len()];
+    for is_peer in [same_addresses, translated] {
+        for (subflow, peer) in ours.iter().zip(&mut peers).filter(|(_, peer)| peer.is_none()) {
+            let found = theirs.iter().position(|other| is_peer(subflow, other));
+            *peer = found.map(|position| theirs.remove(position));
+        }
     }
-    all.extend(theirs.iter().map(|subflow| subflow_outcome(None, Some(subflow))));
-    let mut all: Vec<_> = all.into_iter().flatten().collect();
+    let seen = ours.iter().zip(&peers).map(|(subflow, peer)| subflow_outcome(Some(subflow), peer.as_ref()));
+    let unseen = theirs.iter().map(|subflow| subflow_outcome(None, Some(subflow)));
+    let mut all: Vec<_> = seen.chain(unseen).flatten().collect();
     all.sort_by_key(|subflow| subflow.opened_at);
     all
+}
+
+fn same_addresses(subflow: &SubflowInfo, other: &SubflowInfo) -> bool {
+    (other.remote, other.local) == (subflow.local, subflow.remote)
+}
+
+/// Whether two ends with other addresses can be those of one subflow: opened by one of them, initial both or joins with
+/// the address id that its SYN carried, and one address as the other end knows it.
+fn translated(subflow: &SubflowInfo, other: &SubflowInfo) -> bool {
+    let (opener, accepter) = if subflow.initiated { (subflow, other) } else { (other, subflow) };
+    opener.initiated != accepter.initiated
+        && opener.joined == accepter.joined
+        && (!opener.joined || opener.local_id == accepter.remote_id)
+        && (opener.local == accepter.remote || opener.remote == accepter.local)
 }
 
 fn subflow_outcome(client: Option<&SubflowInfo>, server: Option<&SubflowInfo>) -> Option<SubflowOutcome> {

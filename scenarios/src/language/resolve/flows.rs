@@ -69,6 +69,15 @@ fn flow(context: &mut Context<'_>, located: &Located<RawFlow>, index: usize, hos
     let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(default_port);
     let bind = bound(context, &format!("{path}.bind"), raw.bind.as_ref(), from);
     let listen = bound(context, &format!("{path}.listen"), raw.listen.as_ref(), to.map(|(host, _)| host));
+    for (key, text, own) in [("bind", &raw.bind, bind), ("listen", &raw.listen, listen)] {
+        if let (Some(text), Some(own), Some((_, server))) = (text, own, to)
+            && own.is_ipv4() != server.is_ipv4()
+        {
+            let message = format!("{own} and the server's address {server} are of different IP versions");
+            let help = "name an address of the other version, or the address of the server in `to`";
+            context.conflict(&text.span, &format!("{path}.{key}"), message, help);
+        }
+    }
     let names = context.names;
     for (key, value, known, what) in [
         ("congestion_control", &raw.congestion_control, names.congestion_controls, "congestion control"),
@@ -91,6 +100,13 @@ fn flow(context: &mut Context<'_>, located: &Located<RawFlow>, index: usize, hos
     if protocol == Protocol::Udp && !matches!(application, None | Some(Application::RateLimited { .. })) {
         let help = "use rate_limited, or protocol = \"tcp\" or \"mptcp\"";
         context.conflict(&located.span, &path, "UDP has no connection to shut down or wait for", help);
+    }
+    if let (Protocol::Udp, Some(parameters)) = (protocol, &raw.congestion_parameters) {
+        let span =
+            parameters.values().next().map_or_else(|| located.span.clone(), |value| value.span.clone());
+        let path = format!("{path}.congestion_parameters");
+        let help = "remove it, or use protocol = \"tcp\" or \"mptcp\"";
+        context.conflict(&span, &path, "UDP has no congestion control", help);
     }
     let congestion_parameters =
         context.parameters(&format!("{path}.congestion_parameters"), raw.congestion_parameters.as_ref());
@@ -316,7 +332,20 @@ fn amount(
 ) -> Option<Amount> {
     match (bytes, time) {
         (Some(bytes), None) => positive(context, &format!("{path}.bytes"), bytes).map(Amount::Bytes),
-        (None, Some(time)) => context.read(&format!("{path}.time"), time).map(Amount::For),
+        (None, Some(text)) => {
+            let path = format!("{path}.time");
+            let time = context.read(&path, text)?;
+            if time.is_zero() {
+                context.bad(
+                    &text.span,
+                    &path,
+                    "no time to send",
+                    "write a time above zero, such as \"10 s\"",
+                );
+                return None;
+            }
+            Some(Amount::For(time))
+        }
         _ => {
             let help = "give one of bytes = \"15 MB\" and time = \"10 s\"";
             context.conflict(span, path, "how much to send is not clear", help);

@@ -23,6 +23,8 @@ use crate::scenario::{Capture, Host, HostKind, LinkType, Output, Parameter, Port
 
 /// Snapshot length that keeps every frame whole.
 pub(crate) const WHOLE_FRAME: u32 = 262_144;
+/// Shortest step of the time series: samples are kept in memory.
+const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_micros(1);
 
 /// What the resolution needs everywhere: where to report errors and which algorithms there are.
 pub(crate) struct Context<'a> {
@@ -75,7 +77,11 @@ impl Context<'_> {
         if !found {
             let place = self.place(span, path);
             let message = format!("there is no {what} \"{name}\"");
-            let help = suggestion(name, known, &format!("{what}s"));
+            let plural = match what.split_once(" of ") {
+                Some((what, owner)) => format!("{what}s of {owner}"),
+                None => format!("{what}s"),
+            };
+            let help = suggestion(name, known, &plural);
             self.errors.push(ScenarioError::UnknownName { place, message, help });
         }
         found
@@ -328,13 +334,10 @@ fn output(context: &mut Context<'_>, raw: Option<&RawOutput>) -> Output {
     let raw = raw.cloned().unwrap_or_default();
     let default = Duration::from_millis(100);
     let sample_interval = context.read_or("output.sample_interval", raw.sample_interval.as_ref(), default);
-    if let (true, Some(text)) = (sample_interval.is_zero(), &raw.sample_interval) {
-        context.bad(
-            &text.span,
-            "output.sample_interval",
-            "an interval of no time",
-            "write one such as \"100 ms\"",
-        );
+    if let (true, Some(text)) = (sample_interval < LEAST_SAMPLE_INTERVAL, &raw.sample_interval) {
+        let message = format!("{sample_interval} is too short an interval");
+        let help = format!("write at least \"{LEAST_SAMPLE_INTERVAL}\", such as \"100 ms\"");
+        context.bad(&text.span, "output.sample_interval", message, help);
     }
     Output {
         sample_interval,
