@@ -48,6 +48,7 @@ impl Connection {
         let flow = &mut subflow.flow;
         let share = flow.recv.unread_truesize * len / (self.recv.unread + len);
         flow.note_read(now, len, share);
+        let all_read = all_read && flow.recv.ooo.is_empty();
         let space = flow.recv.space();
         flow.ack_after_read(all_read, space);
     }
@@ -61,7 +62,8 @@ impl Connection {
         let receivers = live.map(|subflow| &subflow.flow.recv);
         let measure = ReadMeasure::of(receivers.map(|recv| (recv.rtt(), recv.scaling_ratio)));
         let follow = self.recv.read(now, len, measure);
-        let all_read = self.recv.unread == 0;
+        // What waits for a gap keeps the memory in use (`rx_empty` in `mptcp_cleanup_rbuf`).
+        let all_read = self.recv.unread == 0 && self.recv.ooo_bytes == 0;
         let space = self.recv.space();
         let shared = self.out_of_tree && self.options.tcp.adv_win_scale.is_some();
         if shared && follow.is_some() {
