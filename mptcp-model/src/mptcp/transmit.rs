@@ -5,7 +5,7 @@ use sim_core::Instant;
 
 use super::{Connection, Mode, Stage};
 use crate::tcp::{Plan, PlanKind, Push};
-use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
+use crate::wire::{Body, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
 
 impl Connection {
     /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
@@ -79,11 +79,15 @@ impl Connection {
 
     /// The packet of a plan.
     pub(crate) fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
-        let options = match self.usual_options(index, plan, now) {
-            Some(options) => options,
-            None => self.options_of(index, plan, now),
+        let (options, shares) = match self.usual_options(index, plan, now) {
+            Some(options) => (options, true),
+            None => {
+                let options = self.options_of(index, plan, now);
+                let opens = options.mptcp().any(|option| matches!(option, MpOption::Capable { .. }));
+                (options, self.out_of_tree || !opens)
+            }
         };
-        let window = self.window_field(index, plan);
+        let window = self.window_field(index, plan, shares);
         let payload = self.payload_of(plan);
         let subflow = &mut self.subflows[index];
         let flow = &mut subflow.flow;
@@ -156,8 +160,8 @@ impl Connection {
     }
 
     /// The window field; in MPTCP the right edge is the connection's, the same on all subflows
-    /// (`mptcp_set_rwin`).
-    fn window_field(&mut self, index: usize, plan: &Plan) -> u16 {
+    /// (`mptcp_set_rwin`). Without `shares` it is that of the subflow: what leaves with MP_CAPABLE binds no later one.
+    fn window_field(&mut self, index: usize, plan: &Plan, shares: bool) -> u16 {
         let space = self.receive_space(index);
         let flow = &mut self.subflows[index].flow;
         match plan.kind {
@@ -167,7 +171,7 @@ impl Connection {
         }
         let scale = flow.rcv_wscale;
         // The options of a reset leave the window alone.
-        if self.mode != Mode::Multipath || plan.kind == PlanKind::Reset {
+        if self.mode != Mode::Multipath || plan.kind == PlanKind::Reset || !shares {
             let window = flow.recv.select_window(space, scale);
             return (window >> scale).min(65_535) as u16;
         }
