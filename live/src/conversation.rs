@@ -2,7 +2,7 @@
 //! sends out of order; an application reads and writes when it likes. What went in and what came out is a script
 //! that holds on this kernel, so what it says of the simulated stack is news.
 //!
-//! Left out: urgent data, subflows that the kernel opens, Fast Open, ICMP.
+//! Left out: urgent data, Fast Open of MPTCP. Fast Open, ICMP and what else the themes are about is drawn apart.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{self, Duration as Span};
 
-use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpSegment};
-use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec};
+use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpOption, TcpSegment};
+use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec, TcpSpec};
 use scenarios::script::command::Command;
 use scenarios::script::option::HmacSpec;
 use scenarios::script::run::words;
@@ -26,6 +26,7 @@ use crate::calls::Caller;
 use crate::circumstances::{Answer, Circumstances, Opening};
 use crate::network::Network;
 use crate::peer::{Arrival, Data, Peer};
+use crate::theme::{Fate, Habit, Theme};
 use crate::runner::{Clock, IPPROTO_TCP, START, TCP_CONGESTION, TCP_INFO};
 use crate::{sys, tcp_info};
 
@@ -38,6 +39,7 @@ pub(crate) struct Choice {
     pub(crate) windows: bool,
     /// What the kernel tells of itself stands in the script.
     pub(crate) info: bool,
+    pub(crate) theme: Theme,
 }
 
 /// What happens at its time. Numbers are those of subflows.
@@ -72,7 +74,33 @@ enum Step {
     Joined,
     /// The peer sends an option by itself.
     Signal(String),
+    /// A segment of the kernel comes late.
+    Arrives(usize, TcpSpec),
+    /// The peer forgets what it has beyond a hole.
+    Forget(usize),
+    /// An error of ICMP of this kind, about a segment this much after what has come.
+    Icmp(String, u32),
+    /// A call on the socket, which stands as `FD`.
+    Call(String),
+    /// The application takes the connection.
+    Accept,
 }
+
+/// How Fast Open is used.
+#[derive(Clone, Copy, Debug, Default)]
+struct FastOpen {
+    /// Octets in the SYN of the peer, or that the kernel is given to send in its SYN.
+    len: u32,
+    /// The kernel knows a cookie.
+    known: bool,
+    /// The peer takes this much of the data of a SYN, in quarters.
+    quarters: u32,
+    /// The peer asks for no more than a cookie, has the right one, has a wrong one.
+    cookie: &'static str,
+}
+
+/// The cookie that the kernel gives to the first remote address with the key of the default settings.
+const COOKIE: &str = " 3021b9d889017eeb";
 
 struct Conversation {
     random: Stream,
@@ -99,15 +127,26 @@ struct Conversation {
     repeats: [bool; 2],
     syns: u32,
     opened: bool,
+    /// The third ACK has left the peer.
+    confirmed: bool,
     closed: bool,
     end: Instant,
+    /// What the theme draws from.
+    themed: Stream,
+    habit: Habit,
+    fast_open: Option<FastOpen>,
+    /// Octets in the last SYN of the kernel, and whether it asks for a cookie.
+    syn_data: (u32, bool),
 }
 
 /// Talks with the kernel and returns the script of it; the calling thread has another network afterwards.
 pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
     let streams = Streams::new(seed);
     let mut random = streams.stream("conversation");
-    let circumstances = Circumstances::draw(&mut streams.stream("circumstances"), choice.multipath);
+    let mut circumstances = Circumstances::draw(&mut streams.stream("circumstances"), choice.multipath);
+    let mut themed = streams.stream("theme");
+    choice.theme.alter(&mut themed, &mut circumstances);
+    let habit = choice.theme.habit(&mut themed);
     let setup = Setup::default();
     let mut network = Network::new(setup)?;
     network.execute(&Command::Defaults)?;
@@ -118,8 +157,20 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
     }
     network.congestion = Some(circumstances.congestion.to_owned());
     let rtt = random.span_between(Duration::from_millis(8), Duration::from_millis(120));
-    let loss = [0.0, 0.0, 0.03, 0.1, 0.25][random.below(5) as usize];
-    let peers = vec![Peer::new(streams.stream("peer"), 0, choice.multipath, circumstances.ecn)];
+    let mut loss = [0.0, 0.0, 0.03, 0.1, 0.25][random.below(5) as usize];
+    let mut peers = vec![Peer::new(streams.stream("peer"), 0, choice.multipath, circumstances.ecn)];
+    if choice.theme == Theme::Bulk {
+        loss = [0.0, 0.0, 0.01, 0.04][themed.below(4) as usize];
+        if themed.bernoulli(0.8) {
+            peers[0].window = 4_000_000;
+        }
+    }
+    let fast_open = (choice.theme == Theme::FastOpen).then(|| FastOpen {
+        len: if themed.bernoulli(0.8) { 1 + themed.below(1_300) as u32 } else { 0 },
+        known: themed.bernoulli(0.65),
+        quarters: [4, 4, 4, 0, 2][themed.below(5) as usize],
+        cookie: ["", COOKIE, COOKIE, " 0123456789abcdef"][themed.below(4) as usize],
+    });
     let mut conversation = Conversation {
         data: Data::new(&mut streams.stream("data")),
         random,
@@ -142,8 +193,13 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
         repeats: [false; 2],
         syns: 0,
         opened: false,
+        confirmed: false,
         closed: false,
         end: START,
+        themed,
+        habit,
+        fast_open,
+        syn_data: (0, false),
     };
     conversation.take_packets();
     conversation.inbox.clear();
@@ -195,17 +251,27 @@ impl Conversation {
     fn hold(&mut self) -> Result<(), String> {
         self.end = self.now() + Duration::from_millis(4_000);
         let protocol = if self.choice.multipath { "IPPROTO_MPTCP" } else { "IPPROTO_TCP" };
+        if self.circumstances.active && self.fast_open.is_some_and(|fast_open| fast_open.known) {
+            self.learn_cookie()?;
+        }
         self.call(&format!("socket(..., SOCK_STREAM, {protocol})"), Some(3))?;
         for option in std::mem::take(&mut self.circumstances.early) {
             self.set_option(&option)?;
         }
         if self.circumstances.active {
             self.call("fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
-            self.call("connect(3, ..., ...)", None)?;
+            self.connect()?;
         } else {
             self.call("bind(3, ..., ...)", None)?;
+            if self.fast_open.is_some() && self.themed.bernoulli(0.85) {
+                self.call("setsockopt(3, SOL_TCP, TCP_FASTOPEN, [5], 4)", None)?;
+            }
             self.call("listen(3, 1)", None)?;
-            let syn = self.peers[0].syn(&self.data);
+            let mut syn = self.peers[0].syn(&self.data);
+            if let Some(FastOpen { len, cookie, .. }) = self.fast_open {
+                syn = syn.replace(" 0:0(0) ", &format!(" 0:{len}({len}) "));
+                syn = syn.replace('>', &format!(",FO{cookie},nop,nop>"));
+            }
             self.inject(&syn)?;
             if self.circumstances.opening == Opening::Twice {
                 let after = self.span(5, 60);
@@ -233,8 +299,133 @@ impl Conversation {
         Ok(())
     }
 
+    /// A connection from which the kernel learns a cookie.
+    fn learn_cookie(&mut self) -> Result<(), String> {
+        self.call("socket(..., SOCK_STREAM, IPPROTO_TCP)", Some(3))?;
+        self.call("fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
+        self.call("sendto(3, ..., 100, MSG_FASTOPEN, ..., ...)", None)?;
+        self.note_packets()?;
+        if self.lines.last().is_some_and(|(_, line)| line.contains(" S 0:")) {
+            self.inject("< S. 0:0(0) ack 1 win 60000 <mss 1400,nop,nop,sackOK,FO abcd1234,nop,nop>")?;
+            self.note_packets()?;
+        }
+        self.set_option("SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}")?;
+        self.call("close(3)", None)?;
+        self.note_packets()
+    }
+
+    /// What the kernel sends within some time goes into the script, and nobody answers.
+    fn note_packets(&mut self) -> Result<(), String> {
+        let until = self.now() + Duration::from_millis(15);
+        while self.now() < until {
+            self.wait(Span::from_millis(1));
+            while let Some((at, packet)) = self.inbox.pop_front() {
+                self.learn(at, &packet, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel opens the connection, perhaps with data.
+    fn connect(&mut self) -> Result<(), String> {
+        let Some(FastOpen { len, .. }) = self.fast_open else {
+            return self.call("connect(3, ..., ...)", None);
+        };
+        if self.themed.bernoulli(0.15) {
+            self.call("setsockopt(3, SOL_TCP, TCP_FASTOPEN_NO_COOKIE, [1], 4)", None)?;
+        }
+        if self.themed.bernoulli(0.6) {
+            return self.call(&format!("sendto(3, ..., {len}, MSG_FASTOPEN, ..., ...)"), None);
+        }
+        self.call("setsockopt(3, SOL_TCP, TCP_FASTOPEN_CONNECT, [1], 4)", None)?;
+        self.call("connect(3, ..., ...)", None)?;
+        self.call(&format!("write(3, ..., {len})"), None)
+    }
+
+    /// Long transfers.
+    fn plan_bulk(&mut self) {
+        for _ in 0..1 + self.themed.below(6) {
+            let after = self.themed.span_between(Duration::ZERO, Duration::from_millis(1_000));
+            let len = match self.themed.below(4) {
+                0 => 1 + self.themed.below(30_000),
+                1 => 1_000 * (1 + self.themed.below(200)),
+                _ => 1 + self.themed.below(600_000),
+            };
+            self.plan(after, Step::Write(len, false));
+        }
+        if self.themed.bernoulli(0.3) {
+            for _ in 0..self.themed.below(8) {
+                let after = self.themed.span_between(Duration::ZERO, Duration::from_millis(900));
+                self.plan(after, Step::Data(500));
+            }
+        }
+        for option in std::mem::take(&mut self.circumstances.later) {
+            let after = self.themed.span_between(Duration::ZERO, Duration::from_millis(700));
+            self.plan(after, Step::SetOption(option));
+        }
+        if self.themed.bernoulli(0.2) {
+            self.plan_end();
+        }
+    }
+
+    /// What the theme adds to a conversation that has just begun.
+    fn plan_theme(&mut self) {
+        let soon = |themed: &mut Stream, most: u64| {
+            themed.span_between(Duration::from_millis(1), Duration::from_millis(most))
+        };
+        match self.choice.theme {
+            Theme::Silence => {
+                for _ in 0..1 + self.themed.below(2) {
+                    let from = self.now() + soon(&mut self.themed, 800);
+                    let most = [300, 900, 3_000][self.themed.below(3) as usize];
+                    let until = from + soon(&mut self.themed, most);
+                    self.habit.silent.push((from, until, self.themed.bernoulli(0.5)));
+                }
+                if self.themed.bernoulli(0.25) {
+                    let after = soon(&mut self.themed, 900);
+                    self.plan(after, Step::Forget(0));
+                }
+                if self.themed.bernoulli(0.3) {
+                    let (after, before) = (soon(&mut self.themed, 600), self.peers[0].window);
+                    let later = after + soon(&mut self.themed, 2_000);
+                    self.plan(after, Step::Window(0, 0));
+                    self.plan(later, Step::Window(0, before));
+                }
+            }
+            Theme::Icmp => {
+                for _ in 0..1 + self.themed.below(3) {
+                    let after = soon(&mut self.themed, 1_200);
+                    self.plan_icmp(after);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn plan_icmp(&mut self, after: Duration) {
+        let kind = match self.themed.below(10) {
+            0 => "unreachable net_unreachable".to_owned(),
+            1 | 2 => "unreachable host_unreachable".to_owned(),
+            3 => "unreachable protocol_unreachable".to_owned(),
+            4 => "unreachable port_unreachable".to_owned(),
+            5 => "unreachable source_route_failed".to_owned(),
+            6 => "unreachable admin_prohibited".to_owned(),
+            7 => "time_exceeded".to_owned(),
+            _ => format!("unreachable frag_needed mtu {}", 500 + self.themed.below(1_100)),
+        };
+        let ahead = if self.themed.bernoulli(0.7) { 0 } else { self.themed.below(4_000) as u32 };
+        self.plan(after, Step::Icmp(kind, ahead));
+        if self.themed.bernoulli(0.7) {
+            let later = after + Duration::from_millis(2 + self.themed.below(40));
+            self.plan(later, Step::Call("getsockopt(FD, SOL_SOCKET, SO_ERROR, [?], [4])".to_owned()));
+        }
+    }
+
     /// What both ends will do besides answering.
     fn plan_calls(&mut self) {
+        if self.choice.theme == Theme::Bulk {
+            return self.plan_bulk();
+        }
         let (writes, data) = (self.random.below(6), self.random.below(8));
         for _ in 0..writes {
             let after = self.span(0, 900);
@@ -331,7 +522,12 @@ impl Conversation {
         let fd = self.socket;
         let application = matches!(
             step,
-            Step::Write(..) | Step::Read(_) | Step::Shutdown(_) | Step::Close | Step::SetOption(_)
+            Step::Write(..)
+                | Step::Read(_)
+                | Step::Shutdown(_)
+                | Step::Close
+                | Step::SetOption(_)
+                | Step::Call(_)
         );
         if application && self.closed {
             return Ok(());
@@ -419,6 +615,21 @@ impl Conversation {
                 let text = self.peers[subflow].ack(&self.data, Some(&signal));
                 self.inject(&text)
             }
+            Step::Arrives(subflow, tcp) => {
+                self.arrived(subflow, &tcp);
+                Ok(())
+            }
+            Step::Forget(subflow) => {
+                self.peers[subflow].forget();
+                Ok(())
+            }
+            Step::Icmp(kind, ahead) => {
+                let (first, len) = self.peers[0].next_awaited(self.opened);
+                let (first, end) = (first + ahead, first + ahead + len);
+                self.inject(&format!("< [{first}:{end}({len})] icmp {kind}"))
+            }
+            Step::Call(call) => self.call(&call.replace("FD", &fd.to_string()), None),
+            Step::Accept => self.accept(),
         }
     }
 
@@ -447,11 +658,12 @@ impl Conversation {
         self.peers[0].open = true;
         self.plan_calls();
         self.end = self.now() + self.span(1500, 4000);
+        self.plan_theme();
     }
 
     /// The SYN/ACK of the kernel has come to the peer.
     fn open_passively(&mut self) -> Result<(), String> {
-        if self.opened {
+        if std::mem::replace(&mut self.confirmed, true) {
             return Ok(());
         }
         if self.circumstances.opening == Opening::Late {
@@ -465,10 +677,21 @@ impl Conversation {
             let text = self.peers[0].third_ack(&self.data);
             self.inject(&text)?;
         }
+        self.accept()?;
+        self.peers[0].open = true;
+        Ok(())
+    }
+
+    /// The application takes the connection; with Fast Open this may be before the third ACK.
+    fn accept(&mut self) -> Result<(), String> {
+        if self.opened {
+            return Ok(());
+        }
         self.socket = 4;
         self.call("accept(3, ..., ...)", Some(4))?;
         self.call("fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
         self.begin();
+        self.peers[0].open = self.confirmed;
         Ok(())
     }
 
@@ -476,6 +699,9 @@ impl Conversation {
     fn syn_came(&mut self) -> Result<(), String> {
         self.syns += 1;
         let rtt = self.rtt;
+        if self.choice.theme == Theme::Icmp && self.syns == 1 && self.themed.bernoulli(0.3) {
+            self.plan_icmp(rtt / 2);
+        }
         match (self.circumstances.opening, self.syns) {
             (Opening::Lost, 1) => {}
             (Opening::Refused, 1) => {
@@ -517,7 +743,14 @@ impl Conversation {
             Answer::Capable if self.data.checksums => ",mpcapable v1 flags[flag_a, flag_h] key[pkey=2]",
             Answer::Capable => ",mpcapable v1 flags[flag_h] key[pkey=2]",
         };
-        let text = self.peers[0].syn_ack(1, capable);
+        let (mut ack, mut options) = (1, capable.to_owned());
+        if let Some(FastOpen { quarters, .. }) = self.fast_open {
+            ack += self.peers[0].take_early(self.syn_data.0 * quarters / 4);
+            if self.syn_data.1 && quarters > 0 {
+                options += ",FO abcd1234abcd,nop,nop,nop,nop";
+            }
+        }
+        let text = self.peers[0].syn_ack(ack, &options);
         self.inject(&text)?;
         if !self.opened {
             self.call("getsockopt(3, SOL_SOCKET, SO_ERROR, [?], [4])", None)?;
@@ -532,9 +765,10 @@ impl Conversation {
         let subflow = self.subflow_of(packet);
         self.learn(at, packet, subflow)?;
         if segment.flags.syn() {
-            return self.syn_seen(segment, subflow);
+            return self.syn_seen(packet, segment, subflow);
         }
-        if !self.peers[subflow].open {
+        let early = self.opened && self.fast_open.is_some();
+        if !self.peers[subflow].open && !early {
             return Ok(());
         }
         if subflow == 0 && self.circumstances.active && self.peers[0].multipath {
@@ -546,11 +780,43 @@ impl Conversation {
         }
         let spec = describe(packet, Direction::Outbound, &self.environment);
         let Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }) = spec else { return Ok(()) };
-        let arrival = self.peers[subflow].receive(&tcp, &mut self.data);
+        let range = (tcp.range.first, tcp.range.first + tcp.range.len);
+        let size = 40 + segment.options.len() as u32 + tcp.range.len;
+        match self.habit.fate(&mut self.themed, at, range, size, self.rtt) {
+            Fate::Comes => self.arrived(subflow, &tcp),
+            Fate::Late(after) => self.plan(after, Step::Arrives(subflow, tcp)),
+            Fate::Lost => {}
+            Fate::TooLarge => {
+                if let Some(mtu) = self.habit.mtu.filter(|_| self.habit.tells) {
+                    let (first, end) = range;
+                    let len = tcp.range.len;
+                    let text = format!("< [{first}:{end}({len})] icmp unreachable frag_needed mtu {mtu}");
+                    self.plan(self.rtt / 2, Step::Packet(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment of the kernel has come to the peer, which may answer.
+    fn arrived(&mut self, subflow: usize, tcp: &TcpSpec) {
+        let arrival = self.peers[subflow].receive(tcp, &mut self.data);
         let jitter = if self.random.bernoulli(0.05) { self.span(0, 30) } else { Duration::ZERO };
         match arrival {
             Arrival::Nothing => {}
-            Arrival::InOrder if self.random.bernoulli(0.4) && self.unacknowledged[subflow] == 0 => {
+            Arrival::InOrder
+                if self.habit.stretch.is_some_and(|most| self.unacknowledged[subflow] + 1 < most) =>
+            {
+                self.unacknowledged[subflow] += 1;
+                if self.unacknowledged[subflow] == 1 {
+                    self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
+                }
+            }
+            Arrival::InOrder
+                if self.habit.stretch.is_none()
+                    && self.random.bernoulli(0.4)
+                    && self.unacknowledged[subflow] == 0 =>
+            {
                 self.unacknowledged[subflow] += 1;
                 self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
             }
@@ -562,12 +828,15 @@ impl Conversation {
                 }
             }
         }
-        Ok(())
     }
 
-    fn syn_seen(&mut self, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
+    fn syn_seen(&mut self, packet: &Packet, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
         let peer = &mut self.peers[subflow];
         if !segment.flags.ack() {
+            let asks = |option: &TcpOption| {
+                matches!(option, TcpOption::Unknown { kind: 34, body } if body.is_empty())
+            };
+            self.syn_data = (segment.payload.len(), segment.options.iter().any(|option| asks(&option)));
             if !self.opened {
                 peer.take_syn(segment, &mut self.data);
             }
@@ -590,8 +859,17 @@ impl Conversation {
             return Ok(());
         }
         self.syns += 1;
-        if !self.opened {
+        if !self.confirmed {
             peer.take_syn_ack(segment, &mut self.data);
+            let spec = describe(packet, Direction::Outbound, &self.environment);
+            if let (Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }), Some(_)) = (spec, self.fast_open) {
+                let taken = tcp.ack.unwrap_or(1);
+                peer.note_taken(taken);
+                if taken > 1 && self.syns == 1 && self.themed.bernoulli(0.7) {
+                    let after = Duration::from_millis(self.themed.below(20));
+                    self.plan(after, Step::Accept);
+                }
+            }
             if self.circumstances.opening != Opening::Lost || self.syns > 1 {
                 self.plan(self.rtt, Step::Opened);
             }
@@ -612,7 +890,9 @@ impl Conversation {
         if let (BodySpec::Tcp(tcp), Body::Tcp(segment)) = (&mut spec.body, &packet.body) {
             if segment.flags.syn() {
                 tcp.range.first = 0;
-                tcp.ack = segment.flags.ack().then_some(1);
+                if self.fast_open.is_none() || self.circumstances.active {
+                    tcp.ack = segment.flags.ack().then_some(1);
+                }
             }
             if !self.choice.windows {
                 tcp.window = None;
@@ -760,7 +1040,7 @@ fn error(number: c_int) -> Option<&'static str> {
 }
 
 /// Errors that calls of a conversation return.
-const ERRORS: [&str; 11] = [
+const ERRORS: [&str; 15] = [
     "EAGAIN",
     "EPIPE",
     "ECONNRESET",
@@ -772,6 +1052,10 @@ const ERRORS: [&str; 11] = [
     "EOPNOTSUPP",
     "ENOPROTOOPT",
     "EISCONN",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "EMSGSIZE",
+    "EACCES",
 ];
 
 /// What scripts hold of `tcp_info`.

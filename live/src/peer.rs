@@ -311,6 +311,27 @@ impl Peer {
         format!("< S 0:0(0) win {} <{}>", self.window.min(65_535), self.opening(0))
     }
 
+    /// This much of the data of a SYN is taken.
+    pub(crate) fn take_early(&mut self, len: u32) -> u32 {
+        self.received.take(1, 1 + len);
+        self.received.expected - 1
+    }
+
+    /// The kernel acknowledges a SYN and perhaps its data.
+    pub(crate) fn note_taken(&mut self, ack: u32) {
+        (self.next, self.acked) = (ack, ack);
+    }
+
+    /// Forgets what it has beyond a hole.
+    pub(crate) fn forget(&mut self) {
+        self.received.beyond.clear();
+    }
+
+    /// What an error may be about: the next octet that has not come, and how many follow; or the SYN.
+    pub(crate) fn next_awaited(&self, opened: bool) -> (u32, u32) {
+        if opened { (self.received.expected, self.mss) } else { (0, 0) }
+    }
+
     pub(crate) fn take_syn_ack(&mut self, segment: &TcpSegment, data: &mut Data) {
         let parsed = segment.options.parse_all();
         self.kernel_mss = parsed.mss.map_or(536, u32::from);

@@ -238,7 +238,7 @@ pub struct Flow {
     // Negotiated.
     pub(crate) peer_mss: u16,
     /// Segment size that the path lets through, as far as known (RFC 1191).
-    path_mss: u16,
+    pub(crate) path_mss: u16,
     /// That of the first link.
     link_mss: u16,
     pub(crate) sack_ok: bool,

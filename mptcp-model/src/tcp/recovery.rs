@@ -82,6 +82,7 @@ impl Flow {
         let ack = ack as u64;
         if ack == self.snd_una && self.has_nothing_to_learn(options) {
             // The usual case where data only arrives.
+            self.soft_error = None;
             self.rack.advanced = false;
             self.last_ack_received = now;
             self.update_window(segment, seq, ack, ack, &mut Tally::default());
