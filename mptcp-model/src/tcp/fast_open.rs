@@ -96,7 +96,7 @@ impl Flow {
             self.fast_open.accepted = true;
         } else {
             self.fast_open.failure = if self.stats.retransmitted > 0 { 3 } else { 2 };
-            self.force(super::Forced::Head);
+            self.repeat_syn_data();
             self.arm_rto(now);
         }
     }

@@ -380,7 +380,7 @@ impl Flow {
         let order = self.queue.next_order();
         let seg = self.queue.sent.get_mut(index)?;
         if seg.start < una && seg.len > 0 {
-            let cut = una - seg.start;
+            let cut = (una - seg.start).min(seg.len.into());
             seg.start += cut;
             seg.len -= cut as u16;
         }

@@ -187,6 +187,7 @@ impl Flow {
             self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         }
         self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
+        self.cwnd_stamp = now;
         self.update_pacing_rate();
         self.window_opened();
         self.space_check_due = true;

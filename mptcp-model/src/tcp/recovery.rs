@@ -532,6 +532,7 @@ impl Flow {
             self.prr_reduce(tally.delivered, lost, tally);
         } else if tally.data_acked || (self.reordering > self.config.reordering && tally.data_sacked) {
             self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
+            self.cwnd_stamp = now;
         }
         self.update_pacing_rate();
     }
