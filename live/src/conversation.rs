@@ -26,8 +26,8 @@ use crate::calls::Caller;
 use crate::circumstances::{Answer, Circumstances, Opening};
 use crate::network::Network;
 use crate::peer::{Arrival, Data, Peer};
-use crate::theme::{Fate, Habit, Theme};
 use crate::runner::{Clock, IPPROTO_TCP, START, TCP_CONGESTION, TCP_INFO};
+use crate::theme::{Fate, Habit, Theme};
 use crate::{sys, tcp_info};
 
 /// What may be chosen about conversations.
@@ -833,9 +833,7 @@ impl Conversation {
     fn syn_seen(&mut self, packet: &Packet, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
         let peer = &mut self.peers[subflow];
         if !segment.flags.ack() {
-            let asks = |option: &TcpOption| {
-                matches!(option, TcpOption::Unknown { kind: 34, body } if body.is_empty())
-            };
+            let asks = |option: &TcpOption| matches!(option, TcpOption::Unknown { kind: 34, body } if body.is_empty());
             self.syn_data = (segment.payload.len(), segment.options.iter().any(|option| asks(&option)));
             if !self.opened {
                 peer.take_syn(segment, &mut self.data);

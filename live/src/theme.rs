@@ -60,7 +60,8 @@ impl Habit {
         size: u32,
         rtt: Duration,
     ) -> Fate {
-        if let Some((_, until, late)) = self.silent.iter().find(|(from, until, _)| *from <= now && now < *until)
+        if let Some((_, until, late)) =
+            self.silent.iter().find(|(from, until, _)| *from <= now && now < *until)
         {
             return if *late { Fate::Late(until.saturating_since(now)) } else { Fate::Lost };
         }
@@ -80,7 +81,9 @@ impl Habit {
             return Fate::Lost;
         }
         if self.late > 0.0 && random.bernoulli(self.late) {
-            return Fate::Late(random.span_between(Duration::from_millis(1), rtt.max(Duration::from_millis(2))));
+            return Fate::Late(
+                random.span_between(Duration::from_millis(1), rtt.max(Duration::from_millis(2))),
+            );
         }
         Fate::Comes
     }
@@ -114,7 +117,9 @@ impl Theme {
                     ("net.ipv4.tcp_slow_start_after_idle=1", 0.15),
                 ];
                 if random.bernoulli(0.15) {
-                    circumstances.later.push(format!("SOL_TCP, TCP_USER_TIMEOUT, [{}]", 300 + random.below(2_000)));
+                    circumstances
+                        .later
+                        .push(format!("SOL_TCP, TCP_USER_TIMEOUT, [{}]", 300 + random.below(2_000)));
                 }
             }
             Self::FastOpen => {
@@ -151,7 +156,8 @@ impl Theme {
         let mut habit = Habit::default();
         match self {
             Self::Bulk => {
-                habit.stretch = [Some(1), Some(2), Some(2), Some(4), Some(10), None][random.below(6) as usize];
+                habit.stretch =
+                    [Some(1), Some(2), Some(2), Some(4), Some(10), None][random.below(6) as usize];
                 habit.late = [0.0, 0.0, 0.02, 0.1][random.below(4) as usize];
                 for _ in 0..random.below(4) {
                     let from = 1 + random.below(150_000) as u32;

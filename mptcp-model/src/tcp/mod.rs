@@ -316,6 +316,8 @@ pub struct Flow {
     rexmit_left: u32,
     /// One segment may leave whatever the window: the retransmission of a timeout, or a probe.
     pub(crate) forced: Option<Forced>,
+    /// Data was written: was the flow idle before?
+    idle_check_due: bool,
     pub(crate) is_cwnd_limited: bool,
     pub(crate) max_packets_out: u32,
     pub(crate) cwnd_usage_seq: u64,
@@ -482,6 +484,7 @@ impl Flow {
             rexmit: Rexmit::None,
             rexmit_left: 0,
             forced: None,
+            idle_check_due: false,
             is_cwnd_limited: false,
             max_packets_out: 0,
             cwnd_usage_seq: 0,

@@ -188,6 +188,9 @@ impl Flow {
             self.wnd_shared = false;
             if window != self.snd_wnd {
                 self.snd_wnd = window;
+                if self.queue.sent.is_empty() && !self.queue.unsent.is_empty() {
+                    self.resume_after_idle(self.last_ack_received);
+                }
                 if self.mtu_probe.is_some() && window > self.max_window {
                     self.sync_mss();
                 }
