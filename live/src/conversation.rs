@@ -13,7 +13,7 @@ use std::time::{self, Duration as Span};
 use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpOption, TcpSegment};
 use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec, TcpSpec};
 use scenarios::script::command::Command;
-use scenarios::script::option::HmacSpec;
+use scenarios::script::option::{HmacSpec, TokenSpec};
 use scenarios::script::run::words;
 use scenarios::script::sysctl::Sysctl;
 use scenarios::script::{
@@ -84,6 +84,10 @@ enum Step {
     Call(String),
     /// The application takes the connection.
     Accept,
+    /// The peer answers the SYN of a subflow that the kernel opens, with this option.
+    JoinAnswer(usize, String),
+    /// The peer opens a subflow to an address that the kernel announced.
+    JoinTo(IpAddr),
 }
 
 /// How Fast Open is used.
@@ -98,6 +102,9 @@ struct FastOpen {
     /// The peer asks for no more than a cookie, has the right one, has a wrong one.
     cookie: &'static str,
 }
+
+/// Subflows that are looked at.
+const MOST_SUBFLOWS: usize = 6;
 
 /// The cookie that the kernel gives to the first remote address with the key of the default settings.
 const COOKIE: &str = " 3021b9d889017eeb";
@@ -122,9 +129,12 @@ struct Conversation {
     rtt: Duration,
     loss: f64,
     /// Octets that arrived for an acknowledgment that waits, of every subflow.
-    unacknowledged: [u32; 2],
+    unacknowledged: [u32; MOST_SUBFLOWS],
     /// A repetition is planned.
-    repeats: [bool; 2],
+    repeats: [bool; MOST_SUBFLOWS],
+    /// The addresses of the subflows, the kernel's first.
+    ways: Vec<(IpAddr, IpAddr)>,
+    local: IpAddr,
     syns: u32,
     opened: bool,
     /// The third ACK has left the peer.
@@ -154,6 +164,16 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
         let setting = Sysctl::new(name, value.trim_matches('"')).map_err(|wrong| wrong.to_string())?;
         network.execute(&Command::Sysctl(vec![setting]))?;
+    }
+    let mut commands = String::new();
+    for command in choice.theme.commands(&mut themed) {
+        let asked = format!("`{command}`\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3");
+        let asked = Script::parse("command", &asked, &Definitions::default());
+        let asked = asked.map_err(|wrong| wrong.to_string())?;
+        for command in asked.init.iter().flat_map(|shell| &shell.commands) {
+            network.execute(command)?;
+        }
+        let _ = write!(commands, "\n{command}");
     }
     network.congestion = Some(circumstances.congestion.to_owned());
     let rtt = random.span_between(Duration::from_millis(8), Duration::from_millis(120));
@@ -189,8 +209,10 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
         choice,
         rtt,
         loss,
-        unacknowledged: [0; 2],
-        repeats: [false; 2],
+        unacknowledged: [0; MOST_SUBFLOWS],
+        repeats: [false; MOST_SUBFLOWS],
+        ways: vec![(setup.local, setup.remote)],
+        local: setup.local,
         syns: 0,
         opened: false,
         confirmed: false,
@@ -217,7 +239,7 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
     }
     let mut script = format!(
         "// A random conversation, number {seed}, as this kernel held it.\n--tolerance_usecs=40000\n\
-         --strict_segments\n`defaults.sh\nsysctl -q {settings}`\n\n"
+         --strict_segments\n`defaults.sh\nsysctl -q {settings}{commands}`\n\n"
     );
     for (at, line) in lines {
         let micros = at.saturating_since(START).as_nanos() / 1_000;
@@ -396,6 +418,18 @@ impl Conversation {
                 for _ in 0..1 + self.themed.below(3) {
                     let after = soon(&mut self.themed, 1_200);
                     self.plan_icmp(after);
+                }
+            }
+            Theme::Paths => {
+                if self.themed.bernoulli(0.5) {
+                    let after = soon(&mut self.themed, 600);
+                    let signal = [
+                        "add_address address_id=3 addr[peer3=inet_addr(\"192.0.2.9\")] hmac=auto",
+                        "remove_address address_id=[1]",
+                        "mp_prio backup=1",
+                        "mp_prio backup=0",
+                    ][self.themed.below(6).saturating_sub(2) as usize];
+                    self.plan(after, Step::Signal(signal.to_owned()));
                 }
             }
             _ => {}
@@ -602,9 +636,15 @@ impl Conversation {
                 self.inject(&syn)
             }
             Step::Joined => {
-                let text = self.peers[1].third_ack(&self.data);
+                let Some(subflow) = (1..self.peers.len()).find(|at| {
+                    let peer = &self.peers[*at];
+                    !peer.open && !peer.over && peer.answered
+                }) else {
+                    return Ok(());
+                };
+                let text = self.peers[subflow].third_ack(&self.data);
                 self.inject(&text)?;
-                self.peers[1].open = true;
+                self.peers[subflow].open = true;
                 Ok(())
             }
             Step::Signal(signal) => {
@@ -630,6 +670,35 @@ impl Conversation {
             }
             Step::Call(call) => self.call(&call.replace("FD", &fd.to_string()), None),
             Step::Accept => self.accept(),
+            Step::JoinAnswer(subflow, option) => {
+                let refused = option.is_empty() && self.themed.bernoulli(0.5);
+                let peer = &mut self.peers[subflow];
+                let text = if refused {
+                    peer.over = true;
+                    peer.reset("").replace(" 1:1(0) ", " 0:0(0) ")
+                } else {
+                    peer.open = !option.is_empty();
+                    peer.syn_ack(1, &option)
+                };
+                self.inject(&text)?;
+                self.plan(self.rtt, Step::DelayedAck(subflow));
+                self.unacknowledged[subflow] = 1;
+                Ok(())
+            }
+            Step::JoinTo(address) => {
+                let number = self.peers.len();
+                let way = (address, self.remote);
+                if number >= MOST_SUBFLOWS || self.ways.contains(&way) || self.peers[0].over || self.closed {
+                    return Ok(());
+                }
+                let streams = Streams::new(self.themed.next_u64());
+                let mut peer = Peer::new(streams.stream("peer"), number as u8, true, self.circumstances.ecn);
+                peer.names = Some((self.name_of(way.1), self.name_of(way.0)));
+                let syn = peer.syn(&self.data);
+                self.peers.push(peer);
+                self.ways.push(way);
+                self.inject(&syn)
+            }
         }
     }
 
@@ -762,8 +831,14 @@ impl Conversation {
     /// The kernel sent a packet: it goes into the script, and the peer may answer.
     fn seen(&mut self, at: Instant, packet: &Packet) -> Result<(), String> {
         let Body::Tcp(segment) = &packet.body else { return Ok(()) };
+        let joins = self.choice.theme == Theme::Paths && self.opened && segment.flags.syn();
+        let joins = joins && !segment.flags.ack() && self.note_join(packet);
         let subflow = self.subflow_of(packet);
         self.learn(at, packet, subflow)?;
+        if joins {
+            self.join_seen(segment, subflow);
+            return Ok(());
+        }
         if segment.flags.syn() {
             return self.syn_seen(packet, segment, subflow);
         }
@@ -798,8 +873,37 @@ impl Conversation {
         Ok(())
     }
 
+    /// The peer echoes what the kernel announces, and may join there.
+    fn announced(&mut self, subflow: usize, tcp: &TcpSpec) {
+        let OptionsSpec::List(options) = &tcp.options else { return };
+        for option in options {
+            let OptionSpec::AddAddress { address_id: Some(id), address, hmac: Some(_), .. } = option else {
+                continue;
+            };
+            let number = address.name.strip_prefix("host").and_then(|number| number.parse::<u32>().ok());
+            let address = address.value.or_else(|| match (self.local, number) {
+                (IpAddr::V4(local), Some(number)) => Some(IpAddr::V4((u32::from(local) + number).into())),
+                _ => None,
+            });
+            let Some(address) = address else { continue };
+            if self.themed.bernoulli(0.8) {
+                let name = self.name_of(address);
+                let echo = format!("add_address address_id={id} addr[{name}] addr_echo");
+                let text = self.peers[subflow].ack(&self.data, Some(&echo));
+                self.plan(self.rtt, Step::Packet(text));
+            }
+            if self.themed.bernoulli(0.7) {
+                let later = self.rtt + Duration::from_millis(self.themed.below(100));
+                self.plan(later, Step::JoinTo(address));
+            }
+        }
+    }
+
     /// A segment of the kernel has come to the peer, which may answer.
     fn arrived(&mut self, subflow: usize, tcp: &TcpSpec) {
+        if self.choice.theme == Theme::Paths {
+            self.announced(subflow, tcp);
+        }
         let arrival = self.peers[subflow].receive(tcp, &mut self.data);
         let jitter = if self.random.bernoulli(0.05) { self.span(0, 30) } else { Duration::ZERO };
         match arrival {
@@ -877,9 +981,53 @@ impl Conversation {
 
     /// Which subflow a packet of the kernel belongs to.
     fn subflow_of(&self, packet: &Packet) -> usize {
+        if self.choice.theme == Theme::Paths {
+            let way = (packet.ip.src, packet.ip.dst);
+            return self.ways.iter().position(|known| *known == way).unwrap_or(0);
+        }
         usize::from(self.peers.len() > 1 && packet.ip.dst != self.remote)
     }
 
+    /// The name of an address.
+    fn name_of(&self, address: IpAddr) -> String {
+        let distance = |from: IpAddr| match (address, from) {
+            (IpAddr::V4(address), IpAddr::V4(from)) => u32::from(address).wrapping_sub(from.into()),
+            _ => u32::MAX,
+        };
+        match (distance(self.local), distance(self.remote)) {
+            (near, _) if near < 8 => format!("host{near}"),
+            (_, near) if near < 8 => format!("peer{near}"),
+            _ => "peer3".to_owned(),
+        }
+    }
+
+    /// The first SYN of one more subflow that the kernel opens.
+    fn note_join(&mut self, packet: &Packet) -> bool {
+        let way = (packet.ip.src, packet.ip.dst);
+        let number = self.peers.len();
+        if self.ways.contains(&way) || number >= MOST_SUBFLOWS {
+            return false;
+        }
+        let streams = Streams::new(self.themed.next_u64());
+        let mut peer = Peer::new(streams.stream("peer"), number as u8, true, self.circumstances.ecn);
+        peer.names = Some((self.name_of(way.1), self.name_of(way.0)));
+        self.peers.push(peer);
+        self.ways.push(way);
+        true
+    }
+
+    fn join_seen(&mut self, segment: &TcpSegment, number: usize) {
+        self.peers[number].take_syn(segment, &mut self.data);
+        let hmac = if self.themed.bernoulli(0.06) { "1" } else { "auto" };
+        let backup = u8::from(self.themed.bernoulli(0.15));
+        let option = format!(",mp_join_syn_ack backup={backup} address_id={number} sender_hmac={hmac}");
+        let answer = match self.themed.below(12) {
+            0 => return,
+            1 => String::new(),
+            _ => option,
+        };
+        self.plan(self.rtt, Step::JoinAnswer(number, answer));
+    }
     /// Notes a packet, with a name of its own for its clock.
     fn learn(&mut self, at: Instant, packet: &Packet, subflow: usize) -> Result<(), String> {
         let Some(mut spec) = describe(packet, Direction::Outbound, &self.environment) else {
@@ -902,10 +1050,12 @@ impl Conversation {
         }
         if self.choice.multipath {
             let end = |name: String| Some(AddressRef { name, value: None });
-            spec.endpoints = Some(Endpoints {
-                source: end("host0".to_owned()),
-                destination: end(format!("peer{subflow}")),
-            });
+            let (source, destination) = if self.choice.theme == Theme::Paths {
+                (self.name_of(packet.ip.src), self.name_of(packet.ip.dst))
+            } else {
+                ("host0".to_owned(), format!("peer{subflow}"))
+            };
+            spec.endpoints = Some(Endpoints { source: end(source), destination: end(destination) });
         }
         if let Err(wrong) = spec.check(packet, &mut self.environment) {
             return Err(format!("what was seen does not fit itself: {wrong}"));
@@ -929,6 +1079,14 @@ impl Conversation {
                     }
                 }
                 OptionSpec::JoinSynAck { nonce, hmac, .. } => (*nonce, *hmac) = (None, HmacSpec::Auto),
+                OptionSpec::JoinSyn { nonce, token, .. } => {
+                    (*nonce, *token) = (None, TokenSpec::Hash("pkey".to_owned()));
+                }
+                OptionSpec::AddAddress { address, .. } => {
+                    if let Some(value) = address.value {
+                        address.name = self.name_of(value);
+                    }
+                }
                 _ => {}
             }
         }

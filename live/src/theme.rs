@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use sim_core::random::Stream;
 use sim_core::{Duration, Instant};
 
-use crate::circumstances::{Circumstances, Opening};
+use crate::circumstances::{Answer, Circumstances, Opening};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Theme {
@@ -140,6 +140,8 @@ impl Theme {
             }
             Self::Paths => {
                 circumstances.opening = Opening::Plain;
+                circumstances.answer = Answer::Capable;
+                circumstances.joins = false;
             }
         }
         for (setting, often) in settings {
@@ -149,6 +151,30 @@ impl Theme {
                 circumstances.sysctls.push((*setting).to_owned());
             }
         }
+    }
+
+    /// Commands besides the settings.
+    pub(crate) fn commands(self, random: &mut Stream) -> Vec<String> {
+        if self != Self::Paths {
+            return Vec::new();
+        }
+        let mut commands: Vec<_> = match random.below(9) {
+            0 | 1 => vec!["multi-ep.sh -e 1 -m subflow"],
+            2 => vec!["multi-ep.sh -e 2 -m subflow"],
+            3 => vec!["multi-ep.sh -e 1 -m subflow -b"],
+            4 | 5 => vec!["multi-ep.sh -e 1 -m signal"],
+            6 => vec!["multi-ep.sh -e 2 -m signal"],
+            7 => vec!["client.sh"],
+            _ => vec![
+                "multi-ep.sh -e 1 -m subflow",
+                "ip mptcp endpoint flush",
+                "ip mptcp endpoint add 192.168.0.2 id 5 subflow fullmesh",
+            ],
+        };
+        if random.bernoulli(0.15) {
+            commands.push("ip mptcp limits set subflows 1 add_addr_accepted 1");
+        }
+        commands.into_iter().map(str::to_owned).collect()
     }
 
     /// How the peer receives.

@@ -293,6 +293,8 @@ impl Connection {
             // An ACK goes before the FIN (`mptcp_subflow_shutdown`).
             subflow.flow.bare_ack_due = true;
             subflow.flow.close_send();
+            // Nobody reads from it any more: new data meets a reset.
+            subflow.flow.orphaned = true;
             self.retire(now, index, CloseReason::Normal);
         } else {
             self.subflow_ended(now, index, CloseReason::Normal);
