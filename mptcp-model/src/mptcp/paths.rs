@@ -403,9 +403,11 @@ impl Connection {
             return;
         }
         if !self.out_of_tree {
-            // The echo repeats the option without HMAC (ADDR-02).
+            // The echo repeats the option without HMAC (ADDR-02), on the subflow that carries signals
+            // (`mptcp_pm_addr_send_ack`).
             let echo = MpOption::AddAddr { nibble: 1, address_id: id, address, port, hmac: None };
-            self.subflows[index].signals.push_back(echo);
+            let carrier = self.signal_carrier().unwrap_or(index);
+            self.subflows[carrier].signals.push_back(echo);
         }
         self.use_announcement(id, address, port);
     }
