@@ -47,7 +47,13 @@ impl Connection {
             self.take_data_ack_first(now, index, segment, &parsed);
         }
         let was = self.subflows[index].flow.state();
-        let predicted = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted(segment);
+        let flow = &self.subflows[index].flow;
+        let predicted = self.mode != Mode::Multipath
+            && if segment.payload.is_empty() {
+                flow.is_predicted(segment)
+            } else {
+                flow.takes_fast_path(segment)
+            };
         let map = self.announced_mapping(index, segment, &parsed);
         // Only data asks for space.
         let space = if segment.payload.is_empty() { ReceiveSpace::NONE } else { self.receive_space(index) };
@@ -492,7 +498,11 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         let seq = flow.snd_una;
         flow.answer_with_reset(seq);
-        let reason = if self.orphaned || self.mode == Mode::Multipath { CloseReason::Normal } else { CloseReason::Reset(None) };
+        let reason = if self.orphaned || self.mode == Mode::Multipath {
+            CloseReason::Normal
+        } else {
+            CloseReason::Reset(None)
+        };
         self.subflow_ended(now, index, reason);
     }
 }

@@ -4,6 +4,7 @@
 //! do with them, less every step that these conditions make void; any other segment takes the long way.
 
 use super::input::Surroundings;
+use super::receive::truesize;
 use super::{Flow, TcpState};
 use crate::congestion::{AckEvent, CaState};
 use crate::wire::options::UsualOptions;
@@ -81,6 +82,15 @@ impl Flow {
             && segment.options.len() == options
             && !self.recv.has_holes()
             && self.recv.fin_at.is_none()
+    }
+
+    /// Whether a segment with data is taken without a look at its ACK, if that is no news: one that is expected, and for
+    /// which the socket has memory at hand, of the last page it was given (`tcp_rcv_established`).
+    pub(crate) fn takes_fast_path(&self, segment: &TcpSegment) -> bool {
+        const PAGE: u64 = 4096;
+        let charged = self.recv.unread_truesize + self.queue.memory(self.snd_una);
+        let at_hand = charged.next_multiple_of(PAGE) - charged;
+        u64::from(truesize(self.config.frame_memory, segment)) <= at_hand && self.is_predicted(segment)
     }
 
     /// Whether this only acknowledges new data, and nothing outstanding was ever lost, selectively

@@ -80,6 +80,11 @@ impl Flow {
             return true;
         }
         let ack = ack as u64;
+        if ack == self.snd_una && !segment.payload.is_empty() && self.takes_fast_path(segment) {
+            self.rack.advanced = false;
+            self.snd_wl1 = seq;
+            return true;
+        }
         if ack == self.snd_una && self.has_nothing_to_learn(options) {
             // The usual case where data only arrives.
             self.soft_error = None;
