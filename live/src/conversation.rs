@@ -2,7 +2,9 @@
 //! sends out of order; an application reads and writes when it likes. What went in and what came out is a script
 //! that holds on this kernel, so what it says of the simulated stack is news.
 //!
-//! Left out: urgent data, subflows that the kernel opens, Fast Open, ICMP.
+//! Left out: urgent data, Fast Open of MPTCP. Fast Open, ICMP and what else the themes are about is drawn apart.
+
+mod themed;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
@@ -10,10 +12,10 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{self, Duration as Span};
 
-use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpSegment};
-use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec};
+use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpOption, TcpSegment};
+use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec, TcpSpec};
 use scenarios::script::command::Command;
-use scenarios::script::option::HmacSpec;
+use scenarios::script::option::{HmacSpec, TokenSpec};
 use scenarios::script::run::words;
 use scenarios::script::sysctl::Sysctl;
 use scenarios::script::{
@@ -27,6 +29,7 @@ use crate::circumstances::{Answer, Circumstances, Opening};
 use crate::network::Network;
 use crate::peer::{Arrival, Data, Peer};
 use crate::runner::{Clock, IPPROTO_TCP, START, TCP_CONGESTION, TCP_INFO};
+use crate::theme::{Fate, Habit, Theme};
 use crate::{sys, tcp_info};
 
 /// What may be chosen about conversations.
@@ -38,6 +41,7 @@ pub(crate) struct Choice {
     pub(crate) windows: bool,
     /// What the kernel tells of itself stands in the script.
     pub(crate) info: bool,
+    pub(crate) theme: Theme,
 }
 
 /// What happens at its time. Numbers are those of subflows.
@@ -72,7 +76,40 @@ enum Step {
     Joined,
     /// The peer sends an option by itself.
     Signal(String),
+    /// A segment of the kernel comes late.
+    Arrives(usize, TcpSpec),
+    /// The peer forgets what it has beyond a hole.
+    Forget(usize),
+    /// An error of ICMP of this kind, about a segment this much after what has come.
+    Icmp(String, u32),
+    /// A call on the socket, which stands as `FD`.
+    Call(String),
+    /// The application takes the connection.
+    Accept,
+    /// The peer answers the SYN of a subflow that the kernel opens, with this option.
+    JoinAnswer(usize, String),
+    /// The peer opens a subflow to an address that the kernel announced.
+    JoinTo(IpAddr),
 }
+
+/// How Fast Open is used.
+#[derive(Clone, Copy, Debug, Default)]
+struct FastOpen {
+    /// Octets in the SYN of the peer, or that the kernel is given to send in its SYN.
+    len: u32,
+    /// The kernel knows a cookie.
+    known: bool,
+    /// The peer takes this much of the data of a SYN, in quarters.
+    quarters: u32,
+    /// The peer asks for no more than a cookie, has the right one, has a wrong one.
+    cookie: &'static str,
+}
+
+/// Subflows that are looked at.
+const MOST_SUBFLOWS: usize = 6;
+
+/// The cookie that the kernel gives to the first remote address with the key of the default settings.
+const COOKIE: &str = " 3021b9d889017eeb";
 
 struct Conversation {
     random: Stream,
@@ -94,20 +131,34 @@ struct Conversation {
     rtt: Duration,
     loss: f64,
     /// Octets that arrived for an acknowledgment that waits, of every subflow.
-    unacknowledged: [u32; 2],
+    unacknowledged: [u32; MOST_SUBFLOWS],
     /// A repetition is planned.
-    repeats: [bool; 2],
+    repeats: [bool; MOST_SUBFLOWS],
+    /// The addresses of the subflows, the kernel's first.
+    ways: Vec<(IpAddr, IpAddr)>,
+    local: IpAddr,
     syns: u32,
     opened: bool,
+    /// The third ACK has left the peer.
+    confirmed: bool,
     closed: bool,
     end: Instant,
+    /// What the theme draws from.
+    themed: Stream,
+    habit: Habit,
+    fast_open: Option<FastOpen>,
+    /// Octets in the last SYN of the kernel, and whether it asks for a cookie.
+    syn_data: (u32, bool),
 }
 
 /// Talks with the kernel and returns the script of it; the calling thread has another network afterwards.
 pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
     let streams = Streams::new(seed);
     let mut random = streams.stream("conversation");
-    let circumstances = Circumstances::draw(&mut streams.stream("circumstances"), choice.multipath);
+    let mut circumstances = Circumstances::draw(&mut streams.stream("circumstances"), choice.multipath);
+    let mut themed = streams.stream("theme");
+    choice.theme.alter(&mut themed, &mut circumstances);
+    let habit = choice.theme.habit(&mut themed);
     let setup = Setup::default();
     let mut network = Network::new(setup)?;
     network.execute(&Command::Defaults)?;
@@ -116,10 +167,32 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
         let setting = Sysctl::new(name, value.trim_matches('"')).map_err(|wrong| wrong.to_string())?;
         network.execute(&Command::Sysctl(vec![setting]))?;
     }
+    let mut commands = String::new();
+    for command in choice.theme.commands(&mut themed) {
+        let asked = format!("`{command}`\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3");
+        let asked = Script::parse("command", &asked, &Definitions::default());
+        let asked = asked.map_err(|wrong| wrong.to_string())?;
+        for command in asked.init.iter().flat_map(|shell| &shell.commands) {
+            network.execute(command)?;
+        }
+        let _ = write!(commands, "\n{command}");
+    }
     network.congestion = Some(circumstances.congestion.to_owned());
     let rtt = random.span_between(Duration::from_millis(8), Duration::from_millis(120));
-    let loss = [0.0, 0.0, 0.03, 0.1, 0.25][random.below(5) as usize];
-    let peers = vec![Peer::new(streams.stream("peer"), 0, choice.multipath, circumstances.ecn)];
+    let mut loss = [0.0, 0.0, 0.03, 0.1, 0.25][random.below(5) as usize];
+    let mut peers = vec![Peer::new(streams.stream("peer"), 0, choice.multipath, circumstances.ecn)];
+    if choice.theme == Theme::Bulk {
+        loss = [0.0, 0.0, 0.01, 0.04][themed.below(4) as usize];
+        if themed.bernoulli(0.8) {
+            peers[0].window = 4_000_000;
+        }
+    }
+    let fast_open = (choice.theme == Theme::FastOpen).then(|| FastOpen {
+        len: if themed.bernoulli(0.8) { 1 + themed.below(1_300) as u32 } else { 0 },
+        known: themed.bernoulli(0.65),
+        quarters: [4, 4, 4, 0, 2][themed.below(5) as usize],
+        cookie: ["", COOKIE, COOKIE, " 0123456789abcdef"][themed.below(4) as usize],
+    });
     let mut conversation = Conversation {
         data: Data::new(&mut streams.stream("data")),
         random,
@@ -138,12 +211,19 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
         choice,
         rtt,
         loss,
-        unacknowledged: [0; 2],
-        repeats: [false; 2],
+        unacknowledged: [0; MOST_SUBFLOWS],
+        repeats: [false; MOST_SUBFLOWS],
+        ways: vec![(setup.local, setup.remote)],
+        local: setup.local,
         syns: 0,
         opened: false,
+        confirmed: false,
         closed: false,
         end: START,
+        themed,
+        habit,
+        fast_open,
+        syn_data: (0, false),
     };
     conversation.take_packets();
     conversation.inbox.clear();
@@ -161,7 +241,7 @@ pub(crate) fn record(seed: u64, choice: Choice) -> Result<String, String> {
     }
     let mut script = format!(
         "// A random conversation, number {seed}, as this kernel held it.\n--tolerance_usecs=40000\n\
-         --strict_segments\n`defaults.sh\nsysctl -q {settings}`\n\n"
+         --strict_segments\n`defaults.sh\nsysctl -q {settings}{commands}`\n\n"
     );
     for (at, line) in lines {
         let micros = at.saturating_since(START).as_nanos() / 1_000;
@@ -195,17 +275,27 @@ impl Conversation {
     fn hold(&mut self) -> Result<(), String> {
         self.end = self.now() + Duration::from_millis(4_000);
         let protocol = if self.choice.multipath { "IPPROTO_MPTCP" } else { "IPPROTO_TCP" };
+        if self.circumstances.active && self.fast_open.is_some_and(|fast_open| fast_open.known) {
+            self.learn_cookie()?;
+        }
         self.call(&format!("socket(..., SOCK_STREAM, {protocol})"), Some(3))?;
         for option in std::mem::take(&mut self.circumstances.early) {
             self.set_option(&option)?;
         }
         if self.circumstances.active {
             self.call("fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
-            self.call("connect(3, ..., ...)", None)?;
+            self.connect()?;
         } else {
             self.call("bind(3, ..., ...)", None)?;
+            if self.fast_open.is_some() && self.themed.bernoulli(0.85) {
+                self.call("setsockopt(3, SOL_TCP, TCP_FASTOPEN, [5], 4)", None)?;
+            }
             self.call("listen(3, 1)", None)?;
-            let syn = self.peers[0].syn(&self.data);
+            let mut syn = self.peers[0].syn(&self.data);
+            if let Some(FastOpen { len, cookie, .. }) = self.fast_open {
+                syn = syn.replace(" 0:0(0) ", &format!(" 0:{len}({len}) "));
+                syn = syn.replace('>', &format!(",FO{cookie},nop,nop>"));
+            }
             self.inject(&syn)?;
             if self.circumstances.opening == Opening::Twice {
                 let after = self.span(5, 60);
@@ -235,6 +325,9 @@ impl Conversation {
 
     /// What both ends will do besides answering.
     fn plan_calls(&mut self) {
+        if self.choice.theme == Theme::Bulk {
+            return self.plan_bulk();
+        }
         let (writes, data) = (self.random.below(6), self.random.below(8));
         for _ in 0..writes {
             let after = self.span(0, 900);
@@ -331,7 +424,12 @@ impl Conversation {
         let fd = self.socket;
         let application = matches!(
             step,
-            Step::Write(..) | Step::Read(_) | Step::Shutdown(_) | Step::Close | Step::SetOption(_)
+            Step::Write(..)
+                | Step::Read(_)
+                | Step::Shutdown(_)
+                | Step::Close
+                | Step::SetOption(_)
+                | Step::Call(_)
         );
         if application && self.closed {
             return Ok(());
@@ -406,9 +504,15 @@ impl Conversation {
                 self.inject(&syn)
             }
             Step::Joined => {
-                let text = self.peers[1].third_ack(&self.data);
+                let Some(subflow) = (1..self.peers.len()).find(|at| {
+                    let peer = &self.peers[*at];
+                    !peer.open && !peer.over && peer.answered
+                }) else {
+                    return Ok(());
+                };
+                let text = self.peers[subflow].third_ack(&self.data);
                 self.inject(&text)?;
-                self.peers[1].open = true;
+                self.peers[subflow].open = true;
                 Ok(())
             }
             Step::Signal(signal) => {
@@ -418,6 +522,50 @@ impl Conversation {
                 }
                 let text = self.peers[subflow].ack(&self.data, Some(&signal));
                 self.inject(&text)
+            }
+            Step::Arrives(subflow, tcp) => {
+                self.arrived(subflow, &tcp);
+                Ok(())
+            }
+            Step::Forget(subflow) => {
+                self.peers[subflow].forget();
+                Ok(())
+            }
+            Step::Icmp(kind, ahead) => {
+                let (first, len) = self.peers[0].next_awaited(self.opened);
+                let (first, end) = (first + ahead, first + ahead + len);
+                self.inject(&format!("< [{first}:{end}({len})] icmp {kind}"))
+            }
+            Step::Call(call) => self.call(&call.replace("FD", &fd.to_string()), None),
+            Step::Accept => self.accept(),
+            Step::JoinAnswer(subflow, option) => {
+                let refused = option.is_empty() && self.themed.bernoulli(0.5);
+                let peer = &mut self.peers[subflow];
+                let text = if refused {
+                    peer.over = true;
+                    peer.reset("").replace(" 1:1(0) ", " 0:0(0) ")
+                } else {
+                    peer.open = !option.is_empty();
+                    peer.syn_ack(1, &option)
+                };
+                self.inject(&text)?;
+                self.plan(self.rtt, Step::DelayedAck(subflow));
+                self.unacknowledged[subflow] = 1;
+                Ok(())
+            }
+            Step::JoinTo(address) => {
+                let number = self.peers.len();
+                let way = (address, self.remote);
+                if number >= MOST_SUBFLOWS || self.ways.contains(&way) || self.peers[0].over || self.closed {
+                    return Ok(());
+                }
+                let streams = Streams::new(self.themed.next_u64());
+                let mut peer = Peer::new(streams.stream("peer"), number as u8, true, self.circumstances.ecn);
+                peer.names = Some((self.name_of(way.1), self.name_of(way.0)));
+                let syn = peer.syn(&self.data);
+                self.peers.push(peer);
+                self.ways.push(way);
+                self.inject(&syn)
             }
         }
     }
@@ -447,11 +595,12 @@ impl Conversation {
         self.peers[0].open = true;
         self.plan_calls();
         self.end = self.now() + self.span(1500, 4000);
+        self.plan_theme();
     }
 
     /// The SYN/ACK of the kernel has come to the peer.
     fn open_passively(&mut self) -> Result<(), String> {
-        if self.opened {
+        if std::mem::replace(&mut self.confirmed, true) {
             return Ok(());
         }
         if self.circumstances.opening == Opening::Late {
@@ -465,10 +614,21 @@ impl Conversation {
             let text = self.peers[0].third_ack(&self.data);
             self.inject(&text)?;
         }
+        self.accept()?;
+        self.peers[0].open = true;
+        Ok(())
+    }
+
+    /// The application takes the connection; with Fast Open this may be before the third ACK.
+    fn accept(&mut self) -> Result<(), String> {
+        if self.opened {
+            return Ok(());
+        }
         self.socket = 4;
         self.call("accept(3, ..., ...)", Some(4))?;
         self.call("fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
         self.begin();
+        self.peers[0].open = self.confirmed;
         Ok(())
     }
 
@@ -476,6 +636,9 @@ impl Conversation {
     fn syn_came(&mut self) -> Result<(), String> {
         self.syns += 1;
         let rtt = self.rtt;
+        if self.choice.theme == Theme::Icmp && self.syns == 1 && self.themed.bernoulli(0.3) {
+            self.plan_icmp(rtt / 2);
+        }
         match (self.circumstances.opening, self.syns) {
             (Opening::Lost, 1) => {}
             (Opening::Refused, 1) => {
@@ -517,7 +680,14 @@ impl Conversation {
             Answer::Capable if self.data.checksums => ",mpcapable v1 flags[flag_a, flag_h] key[pkey=2]",
             Answer::Capable => ",mpcapable v1 flags[flag_h] key[pkey=2]",
         };
-        let text = self.peers[0].syn_ack(1, capable);
+        let (mut ack, mut options) = (1, capable.to_owned());
+        if let Some(FastOpen { quarters, .. }) = self.fast_open {
+            ack += self.peers[0].take_early(self.syn_data.0 * quarters / 4);
+            if self.syn_data.1 && quarters > 0 {
+                options += ",FO abcd1234abcd,nop,nop,nop,nop";
+            }
+        }
+        let text = self.peers[0].syn_ack(ack, &options);
         self.inject(&text)?;
         if !self.opened {
             self.call("getsockopt(3, SOL_SOCKET, SO_ERROR, [?], [4])", None)?;
@@ -529,12 +699,19 @@ impl Conversation {
     /// The kernel sent a packet: it goes into the script, and the peer may answer.
     fn seen(&mut self, at: Instant, packet: &Packet) -> Result<(), String> {
         let Body::Tcp(segment) = &packet.body else { return Ok(()) };
+        let joins = self.choice.theme == Theme::Paths && self.opened && segment.flags.syn();
+        let joins = joins && !segment.flags.ack() && self.note_join(packet);
         let subflow = self.subflow_of(packet);
         self.learn(at, packet, subflow)?;
-        if segment.flags.syn() {
-            return self.syn_seen(segment, subflow);
+        if joins {
+            self.join_seen(segment, subflow);
+            return Ok(());
         }
-        if !self.peers[subflow].open {
+        if segment.flags.syn() {
+            return self.syn_seen(packet, segment, subflow);
+        }
+        let early = self.opened && self.fast_open.is_some();
+        if !self.peers[subflow].open && !early {
             return Ok(());
         }
         if subflow == 0 && self.circumstances.active && self.peers[0].multipath {
@@ -546,11 +723,46 @@ impl Conversation {
         }
         let spec = describe(packet, Direction::Outbound, &self.environment);
         let Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }) = spec else { return Ok(()) };
-        let arrival = self.peers[subflow].receive(&tcp, &mut self.data);
+        let range = (tcp.range.first, tcp.range.first + tcp.range.len);
+        let size = 40 + segment.options.len() as u32 + tcp.range.len;
+        match self.habit.fate(&mut self.themed, at, range, size, self.rtt) {
+            Fate::Comes => self.arrived(subflow, &tcp),
+            Fate::Late(after) => self.plan(after, Step::Arrives(subflow, tcp)),
+            Fate::Lost => {}
+            Fate::TooLarge => {
+                if let Some(mtu) = self.habit.mtu.filter(|_| self.habit.tells) {
+                    let (first, end) = range;
+                    let len = tcp.range.len;
+                    let text = format!("< [{first}:{end}({len})] icmp unreachable frag_needed mtu {mtu}");
+                    self.plan(self.rtt / 2, Step::Packet(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment of the kernel has come to the peer, which may answer.
+    fn arrived(&mut self, subflow: usize, tcp: &TcpSpec) {
+        if self.choice.theme == Theme::Paths {
+            self.announced(subflow, tcp);
+        }
+        let arrival = self.peers[subflow].receive(tcp, &mut self.data);
         let jitter = if self.random.bernoulli(0.05) { self.span(0, 30) } else { Duration::ZERO };
         match arrival {
             Arrival::Nothing => {}
-            Arrival::InOrder if self.random.bernoulli(0.4) && self.unacknowledged[subflow] == 0 => {
+            Arrival::InOrder
+                if self.habit.stretch.is_some_and(|most| self.unacknowledged[subflow] + 1 < most) =>
+            {
+                self.unacknowledged[subflow] += 1;
+                if self.unacknowledged[subflow] == 1 {
+                    self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
+                }
+            }
+            Arrival::InOrder
+                if self.habit.stretch.is_none()
+                    && self.random.bernoulli(0.4)
+                    && self.unacknowledged[subflow] == 0 =>
+            {
                 self.unacknowledged[subflow] += 1;
                 self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
             }
@@ -562,12 +774,13 @@ impl Conversation {
                 }
             }
         }
-        Ok(())
     }
 
-    fn syn_seen(&mut self, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
+    fn syn_seen(&mut self, packet: &Packet, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
         let peer = &mut self.peers[subflow];
         if !segment.flags.ack() {
+            let asks = |option: &TcpOption| matches!(option, TcpOption::Unknown { kind: 34, body } if body.is_empty());
+            self.syn_data = (segment.payload.len(), segment.options.iter().any(|option| asks(&option)));
             if !self.opened {
                 peer.take_syn(segment, &mut self.data);
             }
@@ -590,8 +803,17 @@ impl Conversation {
             return Ok(());
         }
         self.syns += 1;
-        if !self.opened {
+        if !self.confirmed {
             peer.take_syn_ack(segment, &mut self.data);
+            let spec = describe(packet, Direction::Outbound, &self.environment);
+            if let (Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }), Some(_)) = (spec, self.fast_open) {
+                let taken = tcp.ack.unwrap_or(1);
+                peer.note_taken(taken);
+                if taken > 1 && self.syns == 1 && self.themed.bernoulli(0.7) {
+                    let after = Duration::from_millis(self.themed.below(20));
+                    self.plan(after, Step::Accept);
+                }
+            }
             if self.circumstances.opening != Opening::Lost || self.syns > 1 {
                 self.plan(self.rtt, Step::Opened);
             }
@@ -601,6 +823,10 @@ impl Conversation {
 
     /// Which subflow a packet of the kernel belongs to.
     fn subflow_of(&self, packet: &Packet) -> usize {
+        if self.choice.theme == Theme::Paths {
+            let way = (packet.ip.src, packet.ip.dst);
+            return self.ways.iter().position(|known| *known == way).unwrap_or(0);
+        }
         usize::from(self.peers.len() > 1 && packet.ip.dst != self.remote)
     }
 
@@ -612,7 +838,9 @@ impl Conversation {
         if let (BodySpec::Tcp(tcp), Body::Tcp(segment)) = (&mut spec.body, &packet.body) {
             if segment.flags.syn() {
                 tcp.range.first = 0;
-                tcp.ack = segment.flags.ack().then_some(1);
+                if self.fast_open.is_none() || self.circumstances.active {
+                    tcp.ack = segment.flags.ack().then_some(1);
+                }
             }
             if !self.choice.windows {
                 tcp.window = None;
@@ -624,10 +852,12 @@ impl Conversation {
         }
         if self.choice.multipath {
             let end = |name: String| Some(AddressRef { name, value: None });
-            spec.endpoints = Some(Endpoints {
-                source: end("host0".to_owned()),
-                destination: end(format!("peer{subflow}")),
-            });
+            let (source, destination) = if self.choice.theme == Theme::Paths {
+                (self.name_of(packet.ip.src), self.name_of(packet.ip.dst))
+            } else {
+                ("host0".to_owned(), format!("peer{subflow}"))
+            };
+            spec.endpoints = Some(Endpoints { source: end(source), destination: end(destination) });
         }
         if let Err(wrong) = spec.check(packet, &mut self.environment) {
             return Err(format!("what was seen does not fit itself: {wrong}"));
@@ -651,6 +881,14 @@ impl Conversation {
                     }
                 }
                 OptionSpec::JoinSynAck { nonce, hmac, .. } => (*nonce, *hmac) = (None, HmacSpec::Auto),
+                OptionSpec::JoinSyn { nonce, token, .. } => {
+                    (*nonce, *token) = (None, TokenSpec::Hash("pkey".to_owned()));
+                }
+                OptionSpec::AddAddress { address, .. } => {
+                    if let Some(value) = address.value {
+                        address.name = self.name_of(value);
+                    }
+                }
                 _ => {}
             }
         }
@@ -760,7 +998,7 @@ fn error(number: c_int) -> Option<&'static str> {
 }
 
 /// Errors that calls of a conversation return.
-const ERRORS: [&str; 11] = [
+const ERRORS: [&str; 15] = [
     "EAGAIN",
     "EPIPE",
     "ECONNRESET",
@@ -772,6 +1010,10 @@ const ERRORS: [&str; 11] = [
     "EOPNOTSUPP",
     "ENOPROTOOPT",
     "EISCONN",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "EMSGSIZE",
+    "EACCES",
 ];
 
 /// What scripts hold of `tcp_info`.

@@ -16,6 +16,7 @@ mod random;
 mod runner;
 mod sys;
 mod tcp_info;
+mod theme;
 mod values;
 
 use std::fs;

@@ -146,6 +146,8 @@ enum Mapping {
 pub(crate) struct Peer {
     /// Its address and the subflow: 0 is the first.
     pub(crate) number: u8,
+    /// Names of both ends of a subflow that the kernel opens: its own, and that of the kernel.
+    pub(crate) names: Option<(String, String)>,
     pub(crate) multipath: bool,
     /// The kernel opened the connection.
     active: bool,
@@ -177,6 +179,8 @@ pub(crate) struct Peer {
     echo: u32,
     /// Further segments that the last mapping covers.
     covered: u32,
+    /// The kernel has answered its SYN.
+    pub(crate) answered: bool,
     /// It may send data.
     pub(crate) open: bool,
     /// The kernel reset the connection.
@@ -193,6 +197,7 @@ impl Peer {
         };
         Self {
             number,
+            names: None,
             multipath,
             active: false,
             mss: [536, 1000, 1460, 1460][random.below(4) as usize],
@@ -216,6 +221,7 @@ impl Peer {
             clock_values: 0,
             echo: 0,
             covered: 0,
+            answered: false,
             open: false,
             over: false,
         }
@@ -235,6 +241,9 @@ impl Peer {
 
     /// Whom its packets are between.
     fn ends(&self) -> String {
+        if let Some((own, kernel)) = &self.names {
+            return format!("addr[{own}] > addr[{kernel}] ");
+        }
         if self.multipath || self.number > 0 {
             format!("addr[peer{}] > addr[host0] ", self.number)
         } else {
@@ -311,7 +320,29 @@ impl Peer {
         format!("< S 0:0(0) win {} <{}>", self.window.min(65_535), self.opening(0))
     }
 
+    /// This much of the data of a SYN is taken.
+    pub(crate) fn take_early(&mut self, len: u32) -> u32 {
+        self.received.take(1, 1 + len);
+        self.received.expected - 1
+    }
+
+    /// The kernel acknowledges a SYN and perhaps its data.
+    pub(crate) fn note_taken(&mut self, ack: u32) {
+        (self.next, self.acked) = (ack, ack);
+    }
+
+    /// Forgets what it has beyond a hole.
+    pub(crate) fn forget(&mut self) {
+        self.received.beyond.clear();
+    }
+
+    /// What an error may be about: the next octet that has not come, and how many follow; or the SYN.
+    pub(crate) fn next_awaited(&self, opened: bool) -> (u32, u32) {
+        if opened { (self.received.expected, self.mss) } else { (0, 0) }
+    }
+
     pub(crate) fn take_syn_ack(&mut self, segment: &TcpSegment, data: &mut Data) {
+        self.answered = true;
         let parsed = segment.options.parse_all();
         self.kernel_mss = parsed.mss.map_or(536, u32::from);
         self.timestamps &= parsed.timestamps.is_some();

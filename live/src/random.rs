@@ -14,6 +14,7 @@ use sim_core::Duration;
 
 use crate::conversation::{self, Choice};
 use crate::runner;
+use crate::theme::Theme;
 
 /// What may be chosen about random conversations.
 #[derive(Debug, Args)]
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// MPTCP instead of TCP.
     #[arg(long)]
     mptcp: bool,
+    /// What the conversations are about.
+    #[arg(long, value_enum, default_value_t)]
+    theme: Theme,
     /// Compare the windows that are offered too.
     #[arg(long)]
     windows: bool,
@@ -116,10 +120,14 @@ fn hold(seed: u64, choice: Choice) -> Outcome {
         Ok(script) => script,
         Err(wrong) => return Outcome::Failed(wrong.to_string()),
     };
-    let Some(difference) = repeat(&script) else { return Outcome::Same(text) };
+    let difference = match thread::scope(|scope| scope.spawn(|| repeat(&script)).join()) {
+        Ok(None) => return Outcome::Same(text),
+        Ok(Some(difference)) => difference.to_string(),
+        Err(_) => return Outcome::Different(text, format!("random-{seed}: the simulator panics")),
+    };
     let again = thread::scope(|scope| scope.spawn(|| runner::run(&script, Variant::Ipv4)).join());
     match again {
-        Ok(Ok(())) => Outcome::Different(text, difference.to_string()),
+        Ok(Ok(())) => Outcome::Different(text, difference),
         Ok(Err((line, message))) => Outcome::Unstable(format!("random-{seed}:{line}: {message}")),
         Err(_) => Outcome::Failed("the harness failed".to_owned()),
     }
@@ -127,7 +135,12 @@ fn hold(seed: u64, choice: Choice) -> Outcome {
 
 /// Holds conversations and tells which of them the simulator holds otherwise.
 pub(crate) fn run(count: u64, options: &Options) -> ExitCode {
-    let choice = Choice { multipath: options.mptcp, windows: options.windows, info: options.info };
+    let choice = Choice {
+        multipath: options.mptcp,
+        windows: options.windows,
+        info: options.info,
+        theme: options.theme,
+    };
     let next = AtomicU64::new(options.first);
     let tally = Mutex::new([0_u64; 4]);
     let worker = || {

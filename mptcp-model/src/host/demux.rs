@@ -406,12 +406,18 @@ impl Host {
             }
             return;
         }
+        // `icmp_err_convert`, `icmpv6_err_convert`
         let reason = match (is_ipv4, message.kind, message.code) {
             (true, 3, 0 | 6 | 9 | 11) | (false, 1, 0) => CloseReason::NetUnreachable,
+            (true, 3, 2) => CloseReason::ProtocolUnreachable,
             (true, 3, 3) | (false, 1, 4) => CloseReason::Refused,
-            (true, 3, _) | (false, 1, _) => CloseReason::HostUnreachable,
+            (true, 3, 5) => CloseReason::SourceRouteFailed,
+            (false, 1, 1 | 5 | 6) => CloseReason::Prohibited,
+            (true, 3 | 11, _) | (false, 1 | 3, _) => CloseReason::HostUnreachable,
             _ => return,
         };
+        // The way may be found again.
+        let wavers = matches!((is_ipv4, message.kind, message.code), (true, 3, 0 | 1) | (false, 1, 0));
         self.stats.icmp_unreachable += 1;
         let Quoted { local, remote, .. } = quoted;
         if quoted.protocol == UDP {
@@ -420,10 +426,11 @@ impl Host {
         let Some((socket, subflow)) = self.find_flow(FlowKey::new(local, remote)) else { return };
         if let Some(connection) = self.connection_mut(socket)
             && connection.state() != State::Closed
+            && connection.has_outstanding(subflow as usize, quoted.seq)
         {
             let quoted_segment = quoted.segment_len;
             connection.tell_icmp((is_ipv4, message.kind, message.code), quoted_segment);
-            connection.unreachable(now, subflow as usize, reason);
+            connection.unreachable(now, subflow as usize, reason, wavers || message.kind == 11);
             self.collect_events(socket);
             self.activate(socket);
         }

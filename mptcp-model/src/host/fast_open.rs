@@ -48,7 +48,8 @@ impl FastOpenConfig {
 impl Host {
     /// Whether a connection to `remote` could send data in its SYN: with a cookie, or without need for one.
     pub(crate) fn has_fast_open(&self, config: &FastOpenConfig, remote: IpAddr) -> bool {
-        config.sends_without_cookie() || self.cookies.contains_key(&remote)
+        config.sends_without_cookie()
+            || self.cookies.get(&remote).is_some_and(|(cookie, _)| !cookie.is_empty())
     }
 
     /// Open a connection as [`Host::connect`] does, with up to `len` octets of data in the SYN, or with the
@@ -69,7 +70,7 @@ impl Host {
         let mut octets = 0;
         let id = self.connect_with(now, options, local, remote, |connection, mss| {
             let mss = known.as_ref().map_or(mss, |(_, cached)| mss.min(*cached));
-            let cookie = known.map(|(cookie, _)| cookie);
+            let cookie = known.map(|(cookie, _)| cookie).filter(|cookie| !cookie.is_empty());
             let (option, carries) = match cookie {
                 _ if config.sends_without_cookie() => (None, true),
                 Some(cookie) => (Some(cookie), true),
@@ -83,16 +84,21 @@ impl Host {
         Ok((id, octets))
     }
 
-    /// Keep the cookie that a connection was given.
+    /// Keep the cookie that a connection was given, and the segment size that came with the answer, be there a cookie
+    /// or not (`tcp_fastopen_cache_set`).
     pub(super) fn learn_cookie(&mut self, socket: SocketId) {
         let Some(Kind::Connection(connection)) =
             self.sockets.get_mut(socket.0 as usize).map(|entry| &mut entry.kind)
         else {
             return;
         };
-        if let Some(learnt) = connection.take_learnt_cookie() {
+        if let Some((cookie, mss)) = connection.take_learnt_cookie() {
             let remote = connection.subflows()[0].flow.remote().ip();
-            self.cookies.insert(remote, learnt);
+            let known = self.cookies.entry(remote).or_default();
+            known.1 = mss;
+            if !cookie.is_empty() {
+                known.0 = cookie;
+            }
         }
     }
 

@@ -336,6 +336,11 @@ impl Host {
         }
     }
 
+    /// The error of ICMP that was noted of a connection of TCP, and is no more.
+    pub(crate) fn take_soft_error(&mut self, socket: SocketId) -> Option<crate::mptcp::SocketError> {
+        self.connection_mut(socket)?.take_soft_error()
+    }
+
     fn connection_mut(&mut self, socket: SocketId) -> Option<&mut Connection> {
         match self.sockets.get_mut(socket.0 as usize).map(|socket| &mut socket.kind) {
             Some(Kind::Connection(connection)) => Some(connection),

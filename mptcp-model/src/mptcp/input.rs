@@ -47,7 +47,13 @@ impl Connection {
             self.take_data_ack_first(now, index, segment, &parsed);
         }
         let was = self.subflows[index].flow.state();
-        let predicted = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted(segment);
+        let flow = &self.subflows[index].flow;
+        let predicted = self.mode != Mode::Multipath
+            && if segment.payload.is_empty() {
+                flow.is_predicted(segment)
+            } else {
+                flow.takes_fast_path(segment)
+            };
         let map = self.announced_mapping(index, segment, &parsed);
         // Only data asks for space.
         let space = if segment.payload.is_empty() { ReceiveSpace::NONE } else { self.receive_space(index) };
@@ -478,11 +484,11 @@ impl Connection {
         self.note_writable();
     }
 
-    /// Whether a segment of a plain connection brings new data that nobody is to read any more
-    /// (`tcp_rcv_state_process`).
+    /// Whether a segment of a plain connection, or of a subflow that was closed, brings new data that nobody is to read
+    /// any more (`tcp_rcv_state_process`).
     fn refuses_data(&self, index: usize, segment: &TcpSegment) -> bool {
-        self.mode != Mode::Multipath
-            && (self.subflows[index].flow.orphaned || self.read_shut && !self.turned())
+        let unread = self.mode != Mode::Multipath && self.read_shut && !self.turned();
+        (unread || self.subflows[index].flow.orphaned)
             && !segment.payload.is_empty()
             && self.subflows[index].flow.is_new_behind_fin(segment)
     }
@@ -492,7 +498,11 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         let seq = flow.snd_una;
         flow.answer_with_reset(seq);
-        let reason = if self.orphaned { CloseReason::Normal } else { CloseReason::Reset(None) };
+        let reason = if self.orphaned || self.mode == Mode::Multipath {
+            CloseReason::Normal
+        } else {
+            CloseReason::Reset(None)
+        };
         self.subflow_ended(now, index, reason);
     }
 }

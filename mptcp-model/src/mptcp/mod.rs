@@ -146,6 +146,12 @@ pub enum SocketError {
     NetworkUnreachable,
     /// EHOSTUNREACH.
     HostUnreachable,
+    /// ENOPROTOOPT: ICMP says that the protocol is not spoken there.
+    ProtocolUnreachable,
+    /// EOPNOTSUPP: ICMP says that a source route failed.
+    SourceRouteFailed,
+    /// EACCES: ICMPv6 says that it is prohibited.
+    Prohibited,
     /// EPIPE: written after the writing side was shut down.
     BrokenPipe,
     /// ENOTCONN.
@@ -166,6 +172,9 @@ impl fmt::Display for SocketError {
             Self::TimedOut => "connection timed out (ETIMEDOUT)",
             Self::NetworkUnreachable => "network is unreachable (ENETUNREACH)",
             Self::HostUnreachable => "no route to host (EHOSTUNREACH)",
+            Self::ProtocolUnreachable => "protocol not available (ENOPROTOOPT)",
+            Self::SourceRouteFailed => "operation not supported (EOPNOTSUPP)",
+            Self::Prohibited => "permission denied (EACCES)",
             Self::BrokenPipe => "broken pipe (EPIPE)",
             Self::NotConnected => "not connected (ENOTCONN)",
             Self::AddressInUse => "address already in use (EADDRINUSE)",
@@ -184,6 +193,9 @@ impl From<CloseReason> for SocketError {
             CloseReason::TimedOut => Self::TimedOut,
             CloseReason::HostUnreachable => Self::HostUnreachable,
             CloseReason::NetUnreachable => Self::NetworkUnreachable,
+            CloseReason::ProtocolUnreachable => Self::ProtocolUnreachable,
+            CloseReason::SourceRouteFailed => Self::SourceRouteFailed,
+            CloseReason::Prohibited => Self::Prohibited,
             CloseReason::Normal | CloseReason::Reset(_) | CloseReason::Protocol => Self::ConnectionReset,
         }
     }

@@ -32,7 +32,8 @@ impl Connection {
         let syn = plan.kind == PlanKind::Syn;
         let subflow = &self.subflows[index];
         let flow = &subflow.flow;
-        fits(options.push_mss(flow.params.mss));
+        // What is known of the path by now bounds what is asked for (`tcp_advertise_mss`).
+        fits(options.push_mss(flow.params.mss.min(flow.path_mss)));
         let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
         // The SYN/ACK of crossing SYNs is the SYN with an ACK: it offers what the SYN did (`tcp_send_synack`).
         let offers = !syn && !flow.passive;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sim_core::{Duration, Instant};
 
-use super::{Announcement, Connection, Mode, Role, Stage, State};
+use super::{Announcement, Connection, Mode, Role, SocketError, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
 use crate::tcp::{Flow, TcpState};
@@ -157,21 +157,34 @@ impl Connection {
         self.run_path_manager(now);
     }
 
+    /// Whether subflow `index` has sent `seq`, which an error of ICMP quotes, and it is not acknowledged: other errors
+    /// are not believed (RFC 5927, section 4.1).
+    pub(crate) fn has_outstanding(&self, index: usize, quoted: Seq) -> bool {
+        self.subflows.get(index).is_some_and(|subflow| subflow.flow.is_outstanding(quoted))
+    }
+
     /// ICMP says that the destination of subflow `index` cannot be reached: fatal while its SYN is
-    /// unanswered, noted otherwise (TCP-23, JOIN-23).
-    pub fn unreachable(&mut self, now: Instant, index: usize, reason: CloseReason) {
+    /// unanswered, noted otherwise (TCP-23, JOIN-23). A SYN/ACK is given up without a word if `ends_requests`
+    /// (`tcp_req_err`).
+    pub fn unreachable(&mut self, now: Instant, index: usize, reason: CloseReason, ends_requests: bool) {
         let subflow = &mut self.subflows[index];
-        if subflow.stage == Stage::Opening && subflow.initiated {
+        if subflow.stage == Stage::Opening && (subflow.initiated || ends_requests) {
             self.subflow_ended(now, index, reason);
             self.run_path_manager(now);
-        } else {
+        } else if subflow.stage != Stage::Opening {
             subflow.flow.soft_error = Some(reason);
             if self.mode != Mode::Multipath && subflow.flow.config.tells_soft_errors {
                 let count = self.soft_error.map_or(0, |(count, _)| count);
-                self.soft_error = Some((count.wrapping_add(1), super::SocketError::from(reason)));
+                self.soft_error = Some((count.wrapping_add(1), SocketError::from(reason)));
                 self.events.readable = true;
             }
         }
+    }
+
+    /// The error that ICMP told of a socket of TCP and that only an end of retries would report; it is forgotten.
+    pub(crate) fn take_soft_error(&mut self) -> Option<SocketError> {
+        let first = self.subflows.first_mut().filter(|_| self.options.mptcp.is_none())?;
+        first.flow.soft_error.take().map(SocketError::from)
     }
 
     /// A router could not forward a segment of a subflow; segments of `mss` octets would have passed. Returns
@@ -280,6 +293,8 @@ impl Connection {
             // An ACK goes before the FIN (`mptcp_subflow_shutdown`).
             subflow.flow.bare_ack_due = true;
             subflow.flow.close_send();
+            // Nobody reads from it any more: new data meets a reset.
+            subflow.flow.orphaned = true;
             self.retire(now, index, CloseReason::Normal);
         } else {
             self.subflow_ended(now, index, CloseReason::Normal);
@@ -388,9 +403,11 @@ impl Connection {
             return;
         }
         if !self.out_of_tree {
-            // The echo repeats the option without HMAC (ADDR-02).
+            // The echo repeats the option without HMAC (ADDR-02), on the subflow that carries signals
+            // (`mptcp_pm_addr_send_ack`).
             let echo = MpOption::AddAddr { nibble: 1, address_id: id, address, port, hmac: None };
-            self.subflows[index].signals.push_back(echo);
+            let carrier = self.signal_carrier().unwrap_or(index);
+            self.subflows[carrier].signals.push_back(echo);
         }
         self.use_announcement(id, address, port);
     }

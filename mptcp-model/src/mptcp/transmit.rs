@@ -5,7 +5,32 @@ use sim_core::Instant;
 
 use super::{Connection, Mode, Stage};
 use crate::tcp::{Plan, PlanKind, Push};
-use crate::wire::{Body, IpHeader, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
+use crate::wire::{Body, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
+
+/// What the window that leaves with a segment of MPTCP has to do with others, as Linux 6.18 shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offer {
+    /// With a DSS: it is the connection's, and binds it.
+    Shared,
+    /// With a handshake: it is the subflow's, which takes nothing of it back.
+    Kept,
+    /// With a signal: it is the subflow's as it is now.
+    Own,
+}
+
+impl Offer {
+    fn with(options: &TcpOptions) -> Self {
+        let mut offer = Self::Own;
+        for option in options.mptcp() {
+            match option {
+                MpOption::Dss(_) => return Self::Shared,
+                MpOption::Capable { .. } | MpOption::JoinAck { .. } => offer = Self::Kept,
+                _ => {}
+            }
+        }
+        offer
+    }
+}
 
 impl Connection {
     /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
@@ -79,11 +104,15 @@ impl Connection {
 
     /// The packet of a plan.
     pub(crate) fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
-        let options = match self.usual_options(index, plan, now) {
-            Some(options) => options,
-            None => self.options_of(index, plan, now),
+        let (options, offer) = match self.usual_options(index, plan, now) {
+            Some(options) => (options, Offer::Shared),
+            None => {
+                let options = self.options_of(index, plan, now);
+                let offer = if self.out_of_tree { Offer::Shared } else { Offer::with(&options) };
+                (options, offer)
+            }
         };
-        let window = self.window_field(index, plan);
+        let window = self.window_field(index, plan, offer);
         let payload = self.payload_of(plan);
         let subflow = &mut self.subflows[index];
         let flow = &mut subflow.flow;
@@ -157,7 +186,7 @@ impl Connection {
 
     /// The window field; in MPTCP the right edge is the connection's, the same on all subflows
     /// (`mptcp_set_rwin`).
-    fn window_field(&mut self, index: usize, plan: &Plan) -> u16 {
+    fn window_field(&mut self, index: usize, plan: &Plan, offer: Offer) -> u16 {
         let space = self.receive_space(index);
         let flow = &mut self.subflows[index].flow;
         match plan.kind {
@@ -167,11 +196,14 @@ impl Connection {
         }
         let scale = flow.rcv_wscale;
         // The options of a reset leave the window alone.
-        if self.mode != Mode::Multipath || plan.kind == PlanKind::Reset {
+        if self.mode != Mode::Multipath || plan.kind == PlanKind::Reset || offer == Offer::Kept {
             let window = flow.recv.select_window(space, scale);
             return (window >> scale).min(65_535) as u16;
         }
         let mut window = flow.recv.fresh_window(space, scale);
+        if offer == Offer::Own {
+            return (window >> scale).min(65_535) as u16;
+        }
         let edge = self.recv.next + window;
         if edge > self.recv.window_end {
             self.recv.window_end = edge;

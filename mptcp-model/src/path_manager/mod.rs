@@ -54,6 +54,12 @@ pub enum CloseReason {
     HostUnreachable,
     /// ICMP network unreachable, or no local route (ENETUNREACH).
     NetUnreachable,
+    /// ICMP protocol unreachable (ENOPROTOOPT).
+    ProtocolUnreachable,
+    /// ICMP source route failed (EOPNOTSUPP).
+    SourceRouteFailed,
+    /// ICMPv6 prohibited by policy (EACCES).
+    Prohibited,
     /// MPTCP handshake failed: HMAC, missing option, protocol error (EPROTO).
     Protocol,
 }

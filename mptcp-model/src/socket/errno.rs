@@ -51,6 +51,7 @@ errnos! {
     TimedOut ETIMEDOUT "connection timed out",
     NetworkUnreachable ENETUNREACH "network is unreachable",
     HostUnreachable EHOSTUNREACH "no route to host",
+    AccessDenied EACCES "permission denied",
 }
 
 impl fmt::Display for Errno {
@@ -69,6 +70,9 @@ impl From<SocketError> for Errno {
             SocketError::TimedOut => Self::TimedOut,
             SocketError::NetworkUnreachable => Self::NetworkUnreachable,
             SocketError::HostUnreachable => Self::HostUnreachable,
+            SocketError::ProtocolUnreachable => Self::OptionUnknown,
+            SocketError::SourceRouteFailed => Self::NotSupported,
+            SocketError::Prohibited => Self::AccessDenied,
             SocketError::BrokenPipe => Self::BrokenPipe,
             SocketError::MessageTooLong => Self::MessageTooLong,
             SocketError::NotConnected => Self::NotConnected,

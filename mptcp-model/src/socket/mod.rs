@@ -292,6 +292,12 @@ impl Socket {
         self.numbers.get(&PlainOption::UrgentInline).is_some_and(|on| *on != 0)
     }
 
+    /// What only an end of retries would tell; reading it forgets it (`sk_err_soft`).
+    fn take_soft_error(&self, host: &mut Host) -> Option<Errno> {
+        let State::Connection(id) = self.state else { return None };
+        host.take_soft_error(id).map(Errno::from)
+    }
+
     /// The error to report, once (`sock_error`).
     fn take_error(&mut self, host: &Host) -> Option<Errno> {
         if let Some(error) = self.pending_error.take() {

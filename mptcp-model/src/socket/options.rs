@@ -229,7 +229,7 @@ impl Sockets {
     ///
     /// # Errors
     /// EBADF, EOPNOTSUPP if the socket does not know the option.
-    pub fn option(&mut self, host: &Host, fd: Fd, option: SocketOption) -> Result<OptionValue, Errno> {
+    pub fn option(&mut self, host: &mut Host, fd: Fd, option: SocketOption) -> Result<OptionValue, Errno> {
         let protocol = self.protocol(fd)?;
         let socket = self.get_mut(fd)?;
         if option.unknown_to(protocol) && !socket.fell_back(host) {
@@ -271,7 +271,10 @@ impl Sockets {
                 number(first.map_or(user, |subflow| subflow.flow.mss_now(0).into()))
             }
             SocketOption::Error => OptionValue::Text(
-                socket.take_error(host).map_or_else(String::new, |error| error.name().to_owned()),
+                socket
+                    .take_error(host)
+                    .or_else(|| socket.take_soft_error(host))
+                    .map_or_else(String::new, |error| error.name().to_owned()),
             ),
         })
     }

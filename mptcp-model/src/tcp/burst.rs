@@ -70,7 +70,8 @@ impl Flow {
         let probe = push == Push::Probe;
         // A FIN or a full chunk lets small segments go.
         let nagle = push == Push::Pending && !self.fin_wanted;
-        if self.queue.sent.is_empty() {
+        let resumes = self.queue.sent.is_empty();
+        if std::mem::take(&mut self.idle_check_due) && resumes {
             self.resume_after_idle(now);
         }
         let quota = match self.window.cwnd.saturating_sub(self.queue.in_flight()) {
@@ -112,6 +113,9 @@ impl Flow {
         };
         if limit == 0 {
             return false;
+        }
+        if resumes {
+            self.cc.on_transmit_start(&mut self.window, now, now.saturating_since(self.last_send));
         }
         self.bursts += u32::from(self.space_check_due);
         self.burst_start = chunk.start;

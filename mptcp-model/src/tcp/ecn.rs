@@ -134,6 +134,11 @@ impl Flow {
         self.ecn.queue_cwr = self.ecn.ok;
     }
 
+    /// The reduction was for nothing and is not told (`tcp_ecn_withdraw_cwr`).
+    pub(super) fn withdraw_cwr(&mut self) {
+        self.ecn.queue_cwr = false;
+    }
+
     /// An echo asks for a reduction, once per window (`tcp_enter_cwr`).
     pub(super) fn enter_cwr(&mut self, now: Instant, tally: &Tally, me: usize, paths: &[PathView]) {
         if !tally.echo_congestion {

@@ -30,7 +30,7 @@ pub(crate) struct FastOpen {
     /// Why data did not come through with the SYN (`fastopen_client_fail`): 0 for no reason, 1 no cookie, 2 the
     /// SYN/ACK did not acknowledge it, 3 nor the SYN before it was repeated.
     pub(crate) failure: u8,
-    /// The cookie of the SYN/ACK, and the largest segment announced there.
+    /// The cookie of the SYN/ACK, empty if it had none, and the largest segment announced there.
     pub(crate) learnt: Option<(Bytes, u16)>,
 }
 
@@ -84,10 +84,10 @@ impl Flow {
     /// The SYN/ACK, which acknowledged up to `snd_una`: a cookie is kept, data it does not acknowledge leaves
     /// again at once (`tcp_rcv_fastopen_synack`).
     pub(super) fn take_fast_open_answer(&mut self, now: Instant, segment: &TcpSegment) {
-        if self.fast_open.option.is_some()
-            && let Some(cookie) = option_of(segment).filter(|cookie| COOKIE_OCTETS.contains(&cookie.len()))
-        {
-            self.fast_open.learnt = Some((cookie, self.peer_mss));
+        let asked = self.fast_open.option.is_some();
+        if asked || self.fast_open.octets > 0 {
+            let cookie = option_of(segment).filter(|cookie| asked && COOKIE_OCTETS.contains(&cookie.len()));
+            self.fast_open.learnt = Some((cookie.unwrap_or_default(), self.peer_mss));
         }
         if self.fast_open.octets == 0 {
             return;
@@ -96,7 +96,7 @@ impl Flow {
             self.fast_open.accepted = true;
         } else {
             self.fast_open.failure = if self.stats.retransmitted > 0 { 3 } else { 2 };
-            self.force(super::Forced::Head);
+            self.repeat_syn_data();
             self.arm_rto(now);
         }
     }

@@ -366,6 +366,7 @@ impl Flow {
                 self.recv.measure_rtt(clock, ecr.wrapping_sub(self.params.ts_offset), len);
             }
         }
+        let mut handshake_rtt = None;
         if self.state == TcpState::SynReceived {
             let ack = segment.ack.to_offset(self.params.iss, self.snd_nxt);
             if ack < 1 || ack > self.snd_nxt as i64 {
@@ -382,7 +383,10 @@ impl Flow {
                 // Repeated, or not kept (`tcp_synack_rtt_meas`).
                 None => timestamps.and_then(|(_, ecr)| self.ts_sample(now, ecr)),
             };
-            if let Some(rtt) = rtt {
+            if self.fast_open.child && ack > 1 {
+                // Data that went along with the SYN/ACK tells better.
+                handshake_rtt = rtt;
+            } else if let Some(rtt) = rtt {
                 self.rtt.sample_min(now, rtt);
                 self.rtt.sample(rtt, 1, 1);
             }
@@ -404,6 +408,10 @@ impl Flow {
         if !self.handle_ack(around, segment, options, start.max(0) as u64, &mut outcome) {
             outcome.acceptable = false;
             return outcome;
+        }
+        if let Some(rtt) = handshake_rtt.filter(|_| self.rtt.srtt().is_zero()) {
+            self.rtt.sample_min(now, rtt);
+            self.rtt.sample(rtt, 1, 1);
         }
         if crossed {
             self.recv.note_duplicate(0, 1);

@@ -282,6 +282,8 @@ pub struct Flow {
     pub(crate) forced: Option<Forced>,
     pub(crate) is_cwnd_limited: bool,
     pub(crate) validate_due: bool,
+    /// Data was written: was the flow idle before?
+    idle_check_due: bool,
     pub(crate) burst_push: bool,
     paced: bool,
     /// The algorithm controls by the rate of delivery.
@@ -291,7 +293,7 @@ pub struct Flow {
     pub(crate) tlp_retrans: bool,
     pub(crate) peer_mss: u16,
     /// Segment size that the path lets through, as far as known (RFC 1191).
-    path_mss: u16,
+    pub(crate) path_mss: u16,
     /// That of the first link.
     link_mss: u16,
     pub(crate) config: std::sync::Arc<TcpConfig>,
@@ -369,7 +371,7 @@ pub struct Flow {
     pub(crate) reord_seen: u32,
     /// Segments left of a burst of retransmissions.
     rexmit_left: u32,
-    /// Of these, by acknowledgments that echoed congestion.
+    /// Of `delivered`, by acknowledgments that echoed congestion.
     pub(crate) delivered_ce: u64,
     pub(crate) acked_between_losses: u64,
     /// When the retransmission timer expired first since the last progress.
@@ -475,6 +477,7 @@ impl Flow {
             rexmit: Rexmit::None,
             rexmit_left: 0,
             forced: None,
+            idle_check_due: false,
             is_cwnd_limited: false,
             max_packets_out: 0,
             cwnd_usage_seq: 0,

@@ -239,8 +239,9 @@ impl Flow {
         self.note_busy(now);
         match self.forced.take() {
             Some(Forced::Head) => {
+                let room = self.room_again(0).unwrap_or(u32::MAX);
                 self.stretch_segment(0, mss);
-                self.cut_segment(0, mss);
+                self.cut_segment(0, mss.min(room));
                 self.collapse_into(0, mss);
                 if let Some(plan) = self.retransmit(now, 0) {
                     return Some(plan);
@@ -264,11 +265,13 @@ impl Flow {
         }
         let held = self.pace_until > now && self.paced;
         if self.rexmit != Rexmit::None {
-            if self.rexmit == Rexmit::Lost
-                && !held
-                && let Some(plan) = self.retransmit_lost(now, mss)
-            {
-                return Some(plan);
+            let plan = match self.rexmit {
+                _ if held => None,
+                Rexmit::New => self.new_data(now, mss, Push::Forced),
+                _ => self.retransmit_lost(now, mss),
+            };
+            if plan.is_some() {
+                return plan;
             }
             self.recovery_is_over();
         }
@@ -309,8 +312,9 @@ impl Flow {
             let wanted =
                 seg.flags.has(SegFlags::LOST) && !seg.flags.has(SegFlags::SACKED | SegFlags::RETRANS);
             if wanted {
+                let room = self.room_again(index)?;
                 self.stretch_segment(index, mss);
-                self.cut_segment(index, mss);
+                self.cut_segment(index, mss.min(room));
                 self.collapse_into(index, mss);
                 let next = self.queue.sent[index].end();
                 let ends_burst = self.advance_rexmit_burst(index, mss);
@@ -334,6 +338,19 @@ impl Flow {
         }
         self.queue.retransmit_hint = self.snd_nxt;
         None
+    }
+
+    /// How much of a segment may be sent again: nothing that lies beyond a window which was taken back, but for the
+    /// first, which then probes it (`__tcp_retransmit_skb`).
+    pub(super) fn room_again(&self, index: usize) -> Option<u32> {
+        let start = self.queue.sent.get(index)?.start;
+        let room = (self.snd_una + self.snd_wnd).saturating_sub(start.max(self.snd_una));
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        match room {
+            0 if start > self.snd_una => None,
+            0 => Some(u32::MAX),
+            room => Some(room),
+        }
     }
 
     /// Lost segments that were handed down together are retransmitted together, as far as the window allows
@@ -380,7 +397,7 @@ impl Flow {
         let order = self.queue.next_order();
         let seg = self.queue.sent.get_mut(index)?;
         if seg.start < una && seg.len > 0 {
-            let cut = una - seg.start;
+            let cut = (una - seg.start).min(seg.len.into());
             seg.start += cut;
             seg.len -= cut as u16;
         }

@@ -51,9 +51,29 @@ impl Flow {
                 index += 1;
             }
         }
-        if self.queue.lost_out == lost {
-            return;
+        if self.queue.lost_out > lost {
+            self.repeat_without_congestion();
         }
+    }
+
+    /// Data of a SYN that its SYN/ACK did not acknowledge leaves again, in segments that the peer takes
+    /// (`tcp_rcv_fastopen_synack`).
+    pub(super) fn repeat_syn_data(&mut self) {
+        let (most, una) = (self.mss_now(0), self.snd_una);
+        if let Some(first) = self.queue.sent.front_mut() {
+            let taken = una.saturating_sub(first.start).min(first.len.into());
+            first.start += taken;
+            first.len -= taken as u16;
+        }
+        let mut index = 0;
+        while index < self.queue.sent.len() {
+            index = self.cut_burst(index, most);
+        }
+        self.repeat_without_congestion();
+    }
+
+    /// What is marked as lost leaves again, and the window stays (`tcp_non_congestion_loss_retransmit`).
+    fn repeat_without_congestion(&mut self) {
         if self.ca_state != CaState::Loss {
             self.high_seq = self.snd_nxt;
             self.window.ssthresh = self.current_ssthresh();

@@ -4,6 +4,7 @@
 //! do with them, less every step that these conditions make void; any other segment takes the long way.
 
 use super::input::Surroundings;
+use super::receive::truesize;
 use super::{Flow, TcpState};
 use crate::congestion::{AckEvent, CaState};
 use crate::wire::options::UsualOptions;
@@ -84,6 +85,15 @@ impl Flow {
             && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
             && segment.options.len() == options
             && !self.recv.has_holes()
+    }
+
+    /// Whether a segment with data is taken without a look at its ACK, if that is no news: one that is expected, and for
+    /// which the socket has memory at hand, of the last page it was given (`tcp_rcv_established`).
+    pub(crate) fn takes_fast_path(&self, segment: &TcpSegment) -> bool {
+        const PAGE: u64 = 4096;
+        let charged = self.recv.unread_truesize + self.queue.memory(self.snd_una);
+        let at_hand = charged.next_multiple_of(PAGE) - charged;
+        u64::from(truesize(self.config.frame_memory, segment)) <= at_hand && self.is_predicted(segment)
     }
 
     /// Whether this only acknowledges new data, and nothing outstanding was ever lost, selectively
@@ -190,6 +200,7 @@ impl Flow {
             self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         }
         self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
+        self.cwnd_stamp = now;
         self.update_pacing_rate();
         self.window_opened();
         self.space_check_due = true;

@@ -80,8 +80,14 @@ impl Flow {
             return true;
         }
         let ack = ack as u64;
+        if ack == self.snd_una && !segment.payload.is_empty() && self.takes_fast_path(segment) {
+            self.rack.advanced = false;
+            self.snd_wl1 = seq;
+            return true;
+        }
         if ack == self.snd_una && self.has_nothing_to_learn(options) {
             // The usual case where data only arrives.
+            self.soft_error = None;
             self.rack.advanced = false;
             self.last_ack_received = now;
             self.update_window(segment, seq, ack, ack, &mut Tally::default());
@@ -187,6 +193,9 @@ impl Flow {
             self.wnd_shared = false;
             if window != self.snd_wnd {
                 self.snd_wnd = window;
+                if self.queue.sent.is_empty() && !self.queue.unsent.is_empty() {
+                    self.resume_after_idle(self.last_ack_received);
+                }
                 if self.mtu_probe.is_some() && window > self.max_window {
                     self.sync_mss();
                 }
@@ -531,6 +540,7 @@ impl Flow {
             self.prr_reduce(tally.delivered, lost, tally);
         } else if tally.data_acked || (self.reordering > self.config.reordering && tally.data_sacked) {
             self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
+            self.cwnd_stamp = now;
         }
         self.update_pacing_rate();
     }

@@ -60,7 +60,6 @@ impl Flow {
             return outcome;
         }
         self.xmit_timer = None;
-        self.push_due = true;
         match timer {
             XmitTimer::Retransmit => outcome = self.retransmission_timeout(now, me, paths),
             XmitTimer::LossProbe => self.send_loss_probe(now),
@@ -142,7 +141,7 @@ impl Flow {
             return None;
         }
         // That of a SYN begins with the first one (`tcp_connect`).
-        let since = if opening { self.last_send } else { self.first_timeout? };
+        let since = if opening { self.last_send } else { self.retrans_stamp.or(self.first_timeout)? };
         Some(self.config.user_timeout.saturating_sub(now.saturating_since(since)))
     }
 
@@ -208,14 +207,20 @@ impl Flow {
                 self.force(Forced::New);
                 let next = self.queue.unsent.front().map_or(0, |chunk| u64::from(chunk.len));
                 self.tlp_high_seq = self.snd_nxt + next.min(u64::from(self.mss_now(0)));
-            } else {
+            } else if self.room_again(self.queue.sent.len() - 1).is_some() {
                 self.tlp_retrans = true;
                 self.force(Forced::Tail);
                 self.tlp_high_seq = self.snd_nxt;
             }
-            self.stats.loss_probes += 1;
         }
-        self.rearm_after_probe(now);
+        if self.forced.is_some() {
+            self.stats.loss_probes += 1;
+            self.rearm_after_probe(now);
+        } else {
+            // No probe leaves, and the timeout counts from when the data was sent.
+            self.xmit_timer = Some((now, XmitTimer::LossProbe));
+            self.rearm_rto(now);
+        }
     }
 
     /// The retransmission timer starts anew with the probe.

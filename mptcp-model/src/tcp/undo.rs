@@ -38,7 +38,10 @@ impl Flow {
         }
         if self.prior_ssthresh != 0 {
             self.window.cwnd = self.cc.undo_cwnd(&self.window, self.prior_cwnd);
-            self.window.ssthresh = self.window.ssthresh.max(self.prior_ssthresh);
+            if self.prior_ssthresh > self.window.ssthresh {
+                self.window.ssthresh = self.prior_ssthresh;
+                self.withdraw_cwr();
+            }
         }
         self.cwnd_stamp = now;
         self.undo_marker = 0;

@@ -59,10 +59,9 @@ impl Flow {
         self.cwnd_stamp = now;
     }
 
-    /// Sending resumes with nothing outstanding (`tcp_slow_start_after_idle_check`, RFC 5681, section 4.1).
+    /// Data is written with nothing outstanding (`tcp_slow_start_after_idle_check`, RFC 5681, section 4.1).
     pub(super) fn resume_after_idle(&mut self, now: Instant) {
         let idle = now.saturating_since(self.last_send);
-        self.cc.on_transmit_start(&mut self.window, now, idle);
         let rto = self.rtt.rto();
         let kept = self.subordinate || self.by_rate;
         if !self.config.slow_start_after_idle || idle <= rto || self.snd_una <= 1 || kept {
@@ -82,6 +81,5 @@ impl Flow {
         self.window.cwnd = cwnd.max(restart);
         self.cwnd_stamp = now;
         self.cwnd_used = 0;
-        self.last_send = now;
     }
 }

@@ -9,6 +9,7 @@ impl Flow {
         self.note_application_limit();
         self.push_small = false;
         self.push_due = true;
+        self.idle_check_due = true;
         self.queue.append(len, map);
     }
 

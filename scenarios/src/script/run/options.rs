@@ -93,7 +93,7 @@ impl Runner<'_> {
         let fd = self.fd(&call.arguments[0])?;
         let (level, name) = (number(&call.arguments[1])?, number(&call.arguments[2])?);
         let option = find(call, level, name)?;
-        let seen = match self.sockets.option(&self.stack.host, fd, option) {
+        let seen = match self.sockets.option(&mut self.stack.host, fd, option) {
             Ok(seen) => seen,
             Err(error) => {
                 check(call, Err(error))?;
