@@ -169,6 +169,9 @@ const fn end_in_words(reason: CloseReason) -> &'static str {
         CloseReason::TimedOut => "timed out",
         CloseReason::HostUnreachable => "host unreachable",
         CloseReason::NetUnreachable => "network unreachable",
+        CloseReason::ProtocolUnreachable => "protocol unreachable",
+        CloseReason::SourceRouteFailed => "source route failed",
+        CloseReason::Prohibited => "prohibited",
         CloseReason::Protocol => "protocol error",
     }
 }
