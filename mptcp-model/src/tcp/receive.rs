@@ -67,7 +67,7 @@ pub(crate) struct Receiver {
     ack_scheduled: bool,
     pub(crate) ack_now: bool,
     pingpong: bool,
-    /// That share is a setting (`tcp_adv_win_scale`).
+    /// `scaling_ratio` is a setting (`tcp_adv_win_scale`).
     pub(crate) fixed_ratio: bool,
     pushed: u8,
     dup_acks: u8,
