@@ -119,7 +119,8 @@ pub struct SubflowSummary {
     /// Segments sent again.
     pub retransmitted_segments: u64,
     /// How it ended for its initiator: `closed`, `reset`, `refused`, `timed out`, `host unreachable`,
-    /// `network unreachable` or `protocol error`; `None` if it was still there.
+    /// `network unreachable`, `protocol unreachable`, `source route failed`, `prohibited` or `protocol error`; `None` if
+    /// it was still there.
     #[serde(default)]
     pub end: Option<String>,
 }

@@ -43,12 +43,11 @@ impl Connection {
 
     fn read_plain(&mut self, now: Instant, len: u64) {
         self.recv.unread -= len;
-        let all_read = self.recv.unread == 0;
         let Some(subflow) = self.subflows.first_mut() else { return };
         let flow = &mut subflow.flow;
         let share = flow.recv.unread_truesize * len / (self.recv.unread + len);
         flow.note_read(now, len, share);
-        let all_read = all_read && flow.recv.ooo.is_empty();
+        let all_read = self.recv.unread == 0 && flow.recv.ooo_bytes == 0;
         let space = flow.recv.space();
         flow.ack_after_read(all_read, space);
     }

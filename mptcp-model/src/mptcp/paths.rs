@@ -190,10 +190,9 @@ impl Connection {
     /// A router could not forward a segment of a subflow; segments of `mss` octets would have passed. Returns
     /// whether it quoted one that is outstanding: other errors are not believed (RFC 5927, section 4.1).
     pub(crate) fn path_shrank(&mut self, index: usize, quoted: Seq, mss: u16) -> bool {
-        let Some(subflow) = self.subflows.get_mut(index) else { return false };
-        let believed = subflow.stage != Stage::Gone && subflow.flow.is_outstanding(quoted);
+        let believed = self.has_outstanding(index, quoted) && self.subflows[index].stage != Stage::Gone;
         if believed {
-            subflow.flow.limit_mss(mss);
+            self.subflows[index].flow.limit_mss(mss);
         }
         believed
     }

@@ -34,8 +34,9 @@ fn find(document: &DeValue<'_>, key: &str) -> (std::ops::Range<usize>, String) {
     let (mut span, mut path) = (0..0, Vec::new());
     let mut at = Some(document);
     for part in parts {
-        let entry = match (at, part.parse::<usize>()) {
-            (Some(DeValue::Array(items)), Ok(index)) => items.get(index),
+        let index = part.parse::<usize>().ok();
+        let entry = match (at, index) {
+            (Some(DeValue::Array(items)), Some(index)) => items.get(index),
             (Some(DeValue::Table(table)), _) => table.get(part),
             _ => None,
         };
@@ -44,8 +45,7 @@ fn find(document: &DeValue<'_>, key: &str) -> (std::ops::Range<usize>, String) {
             span = entry.span();
         }
         let name = at.and_then(|value| value.get("name")).and_then(|name| name.get_ref().as_str());
-        let is_index = part.parse::<usize>().is_ok();
-        path.push(name.filter(|_| is_index).unwrap_or(part).to_owned());
+        path.push(name.filter(|_| index.is_some()).unwrap_or(part).to_owned());
     }
     (span, path.join("."))
 }
