@@ -176,6 +176,11 @@ pub(super) const CASES: &[Case] = &[
             number("rate", "Mbit/s of every link", 1.0, 1e5, 100.0),
             number("queue", "packets in every queue", 1.0, 1e6, 100.0),
             number("permutation", "number of the permutation and the choice of paths", 0.0, 1e6, 1.0),
+            Parameter {
+                name: "acks",
+                meaning: "whether ACKs share the links with the data of others, or go straight back",
+                range: Range::Choice(&["shared", "straight"]),
+            },
             number("duration", "seconds of sending", 1.0, 10_000.0, 6.0),
         ],
         write: fat_tree,
@@ -511,6 +516,7 @@ fn fat_tree(values: &Values<'_>) -> Written {
     let half = k / 2;
     let hosts = k * half * half;
     let mut network = Network::new(values.number("duration")?);
+    network.acks_apart = values.word("acks")? == "straight";
     let edge = |host: u32| format!("edge{}", host / half);
     let pod = |host: u32| host / (half * half);
     let mut links = std::collections::BTreeMap::new();

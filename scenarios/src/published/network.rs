@@ -79,6 +79,8 @@ pub(super) struct Network {
     pub(super) jitter: Option<f64>,
     /// Whether frames have the 14 octets of Ethernet.
     pub(super) ethernet: bool,
+    /// Whether ACKs go straight back, past all links.
+    pub(super) acks_apart: bool,
 }
 
 /// Buffers that never limit, and segments given one by one to subflows with room in their windows, as in the
@@ -257,9 +259,15 @@ impl Network {
             for index in 0..users.paths.len() {
                 let (near, far) = (sender_net(path_number), receiver_net(path_number));
                 sender_routes.push(format!("\"{far}.0/30 via {near}.2 dev c{index}\""));
-                receiver_routes.push(format!("\"{near}.0/30 via {far}.2 dev s{index}\""));
                 let _ = writeln!(sender_interfaces, "c{index} = {{ addresses = [\"{near}.1/30\"] }}");
                 let _ = writeln!(receiver_interfaces, "s{index} = {{ addresses = [\"{far}.1/30\"] }}");
+                if self.acks_apart {
+                    receiver_routes.push(format!("\"{near}.0/30 dev back{index}\""));
+                    let _ = writeln!(sender_interfaces, "back{index} = {{ addresses = [] }}");
+                    let _ = writeln!(receiver_interfaces, "back{index} = {{ addresses = [] }}");
+                } else {
+                    receiver_routes.push(format!("\"{near}.0/30 via {far}.2 dev s{index}\""));
+                }
                 if index > 0 {
                     endpoints.push(format!(
                         "{{ address = \"{far}.1\", id = {index}, flags = [\"signal\"], dev = \"s{index}\" }}"
@@ -378,6 +386,15 @@ impl Network {
             time(one_way - jitter / 2.0),
             time(one_way),
         );
+        if self.acks_apart {
+            let _ = write!(
+                plan.links,
+                "[[links]]\nname = \"back{number}\"\na = \"{0}-s:back{index}\"\nb = \"{0}-c:back{index}\"\n\
+                 queue = \"unlimited\"\ndelay = {1}\n\n",
+                users.name,
+                time(path.rtt / 2.0),
+            );
+        }
         let exit = plan.interface(last, &format!("{far}.2/30"));
         let router = plan.routers[last].name.clone();
         let _ = write!(
