@@ -4,32 +4,31 @@
 //!
 //! Left out: urgent data, Fast Open of MPTCP. Fast Open, ICMP and what else the themes are about is drawn apart.
 
+mod calls;
+mod opening;
+mod packets;
+mod plans;
 mod themed;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::time::{self, Duration as Span};
+use std::time::Duration as Span;
 
-use mptcp_model::wire::{Body, Ecn as Field, Packet, TcpOption, TcpSegment};
-use scenarios::script::ast::{Action, AddressRef, BodySpec, Endpoints, OptionsSpec, TcpSpec};
+use mptcp_model::wire::Packet;
+use scenarios::script::ast::TcpSpec;
 use scenarios::script::command::Command;
-use scenarios::script::option::{HmacSpec, TokenSpec};
-use scenarios::script::run::words;
 use scenarios::script::sysctl::Sysctl;
-use scenarios::script::{
-    Definitions, Direction, Environment, OptionSpec, PacketSpec, Script, Setup, describe,
-};
+use scenarios::script::{Definitions, Environment, PacketSpec, Script, Setup};
 use sim_core::random::{Stream, Streams};
 use sim_core::{Duration, Instant};
 
-use crate::calls::Caller;
-use crate::circumstances::{Answer, Circumstances, Opening};
+use crate::circumstances::{Circumstances, Opening};
 use crate::network::Network;
-use crate::peer::{Arrival, Data, Peer};
-use crate::runner::{Clock, IPPROTO_TCP, START, TCP_CONGESTION, TCP_INFO};
-use crate::theme::{Fate, Habit, Theme};
+use crate::peer::{Data, Peer};
+use crate::runner::{Clock, IPPROTO_TCP, START, TCP_INFO};
+use crate::theme::{Habit, Theme};
 use crate::{sys, tcp_info};
 
 /// What may be chosen about conversations.
@@ -255,22 +254,6 @@ impl Conversation {
         self.clock.now()
     }
 
-    fn plan(&mut self, after: Duration, step: Step) {
-        self.planned_so_far += 1;
-        self.planned.insert((self.now() + after, self.planned_so_far), step);
-    }
-
-    fn span(&mut self, low: u64, high: u64) -> Duration {
-        self.random.span_between(Duration::from_millis(low), Duration::from_millis(high))
-    }
-
-    /// The peer will look whether all was acknowledged, if it does not already.
-    fn plan_repetition(&mut self, subflow: usize, millis: u64) {
-        if !std::mem::replace(&mut self.repeats[subflow], true) {
-            self.plan(Duration::from_millis(millis), Step::Repeat(subflow));
-        }
-    }
-
     /// From the first SYN to the end of interest.
     fn hold(&mut self) -> Result<(), String> {
         self.end = self.now() + Duration::from_millis(4_000);
@@ -321,103 +304,6 @@ impl Conversation {
             }
         }
         Ok(())
-    }
-
-    /// What both ends will do besides answering.
-    fn plan_calls(&mut self) {
-        if self.choice.theme == Theme::Bulk {
-            return self.plan_bulk();
-        }
-        let (writes, data) = (self.random.below(6), self.random.below(8));
-        for _ in 0..writes {
-            let after = self.span(0, 900);
-            let len = match self.random.below(4) {
-                0 => 1 + self.random.below(200),
-                1 => 1 + self.random.below(3_000),
-                2 => 1000 * (1 + self.random.below(10)),
-                _ => 1 + self.random.below(60_000),
-            };
-            let more = self.random.bernoulli(0.06);
-            self.plan(after, Step::Write(len, more));
-        }
-        for _ in 0..data {
-            let after = self.span(0, 900);
-            let len = self.random.below(4);
-            let len = if len == 0 { 1 + self.random.below(500) } else { u64::from(self.peers[0].segment()) };
-            let burst = 1 + self.random.below(4);
-            for _ in 0..burst {
-                self.plan(after, Step::Data(len as u32));
-            }
-        }
-        for _ in 0..self.random.below(6) {
-            let (after, len) = (self.span(0, 1200), 1 + self.random.below(8_000));
-            self.plan(after, Step::Read(len));
-        }
-        for option in std::mem::take(&mut self.circumstances.later) {
-            let after = self.span(0, 700);
-            self.plan(after, Step::SetOption(option));
-        }
-        if self.random.bernoulli(0.1) {
-            let after = self.span(0, 600);
-            let window = if self.random.bernoulli(0.6) { 0 } else { 1 + self.random.below(3_000) as u32 };
-            let before = self.peers[0].window;
-            self.plan(after, Step::Window(0, window));
-            if self.random.bernoulli(0.8) {
-                let later = after + self.span(20, 900);
-                self.plan(later, Step::Window(0, before));
-            }
-        }
-        if self.choice.multipath {
-            self.plan_signals();
-        }
-        self.plan_end();
-    }
-
-    fn plan_signals(&mut self) {
-        if self.circumstances.joins {
-            let after = self.span(60, 600);
-            self.plan(after, Step::Join);
-        }
-        if !self.random.bernoulli(0.35) {
-            return;
-        }
-        let signal = match self.random.below(10) {
-            0 => "mp_prio backup=1",
-            1 => "mp_prio backup=0",
-            2 => "add_address address_id=3 addr[peer3=inet_addr(\"192.0.2.9\")] hmac=auto",
-            3 => "add_address address_id=3 addr[peer3=inet_addr(\"192.0.2.9\")] hmac=1",
-            4 => "remove_address address_id=[1]",
-            5 => "remove_address address_id=[3]",
-            6 => "mp_fail dsn8=1",
-            7 => "mp_fastclose",
-            8 => "mp_fastclose hkey=42",
-            _ => "dss dack8=1000000 nocs",
-        };
-        let after = self.span(100, 1200);
-        self.plan(after, Step::Signal(signal.to_owned()));
-    }
-
-    fn plan_end(&mut self) {
-        let after = self.span(300, 1500);
-        match self.random.below(12) {
-            0 | 1 => self.plan(after, Step::Close),
-            2 => self.plan(after, Step::Shutdown("SHUT_WR")),
-            3 => {
-                self.plan(after, Step::Shutdown("SHUT_WR"));
-                let later = after + self.span(100, 900);
-                self.plan(later, Step::PeerFin);
-            }
-            4 => self.plan(after, Step::Shutdown("SHUT_RD")),
-            5 => self.plan(after, Step::Shutdown("SHUT_RDWR")),
-            6 | 7 => self.plan(after, Step::PeerFin),
-            8 => {
-                self.plan(after, Step::PeerFin);
-                let later = self.span(1000, 2000);
-                self.plan(later, Step::Close);
-            }
-            9 => self.plan(after, Step::PeerReset),
-            _ => {}
-        }
     }
 
     fn carry_out(&mut self, step: Step) -> Result<(), String> {
@@ -589,333 +475,6 @@ impl Conversation {
         if lost { Ok(()) } else { self.inject(&text) }
     }
 
-    /// The application has its connection from now on.
-    fn begin(&mut self) {
-        self.opened = true;
-        self.peers[0].open = true;
-        self.plan_calls();
-        self.end = self.now() + self.span(1500, 4000);
-        self.plan_theme();
-    }
-
-    /// The SYN/ACK of the kernel has come to the peer.
-    fn open_passively(&mut self) -> Result<(), String> {
-        if std::mem::replace(&mut self.confirmed, true) {
-            return Ok(());
-        }
-        if self.circumstances.opening == Opening::Late {
-            // The third ACK is lost; data brings the same.
-            self.peers[0].open = true;
-            let len = self.peers[0].segment();
-            let Some(text) = self.peers[0].data(len, &mut self.data) else { return Ok(()) };
-            self.plan_repetition(0, 300);
-            self.inject(&text)?;
-        } else {
-            let text = self.peers[0].third_ack(&self.data);
-            self.inject(&text)?;
-        }
-        self.accept()?;
-        self.peers[0].open = true;
-        Ok(())
-    }
-
-    /// The application takes the connection; with Fast Open this may be before the third ACK.
-    fn accept(&mut self) -> Result<(), String> {
-        if self.opened {
-            return Ok(());
-        }
-        self.socket = 4;
-        self.call("accept(3, ..., ...)", Some(4))?;
-        self.call("fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK)", None)?;
-        self.begin();
-        self.peers[0].open = self.confirmed;
-        Ok(())
-    }
-
-    /// A SYN of the kernel, for the first or another time.
-    fn syn_came(&mut self) -> Result<(), String> {
-        self.syns += 1;
-        let rtt = self.rtt;
-        if self.choice.theme == Theme::Icmp && self.syns == 1 && self.themed.bernoulli(0.3) {
-            self.plan_icmp(rtt / 2);
-        }
-        match (self.circumstances.opening, self.syns) {
-            (Opening::Lost, 1) => {}
-            (Opening::Refused, 1) => {
-                if self.random.bernoulli(0.5) {
-                    self.plan(rtt / 2, Step::Packet("< R. 0:0(0) ack 3 win 0".to_owned()));
-                }
-                self.plan(rtt, Step::Packet("< R. 0:0(0) ack 1 win 0".to_owned()));
-                self.end = self.now() + Duration::from_millis(500);
-            }
-            (Opening::Refused, _) => {}
-            (Opening::Crossing, 1) => {
-                let text = self.peers[0].crossing_syn();
-                self.plan(rtt, Step::Packet(text));
-            }
-            (Opening::Wrong, 1) => {
-                let text = self.peers[0].syn_ack(2, "");
-                self.plan(rtt, Step::Packet(text));
-            }
-            (Opening::Late, 1) => self.plan(Duration::from_millis(1_050), Step::Opened),
-            (_, count) => {
-                let after = if count == 1 { rtt } else { rtt / 2 };
-                self.plan(after, Step::Opened);
-                if self.circumstances.opening == Opening::Twice {
-                    let again = rtt + self.span(0, 80);
-                    self.plan(again, Step::Opened);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The peer answers the SYN of the kernel.
-    fn answer_syn(&mut self) -> Result<(), String> {
-        let capable = match self.circumstances.answer {
-            _ if !self.peers[0].multipath => "",
-            Answer::Nothing => "",
-            Answer::OldVersion => ",mpcapable v0 flags[flag_h] key[pkey=2]",
-            Answer::ForeignFlags => ",mpcapable v1 flags[flag_b, flag_h] key[pkey=2]",
-            Answer::Capable if self.data.checksums => ",mpcapable v1 flags[flag_a, flag_h] key[pkey=2]",
-            Answer::Capable => ",mpcapable v1 flags[flag_h] key[pkey=2]",
-        };
-        let (mut ack, mut options) = (1, capable.to_owned());
-        if let Some(FastOpen { quarters, .. }) = self.fast_open {
-            ack += self.peers[0].take_early(self.syn_data.0 * quarters / 4);
-            if self.syn_data.1 && quarters > 0 {
-                options += ",FO abcd1234abcd,nop,nop,nop,nop";
-            }
-        }
-        let text = self.peers[0].syn_ack(ack, &options);
-        self.inject(&text)?;
-        if !self.opened {
-            self.call("getsockopt(3, SOL_SOCKET, SO_ERROR, [?], [4])", None)?;
-            self.begin();
-        }
-        Ok(())
-    }
-
-    /// The kernel sent a packet: it goes into the script, and the peer may answer.
-    fn seen(&mut self, at: Instant, packet: &Packet) -> Result<(), String> {
-        let Body::Tcp(segment) = &packet.body else { return Ok(()) };
-        let joins = self.choice.theme == Theme::Paths && self.opened && segment.flags.syn();
-        let joins = joins && !segment.flags.ack() && self.note_join(packet);
-        let subflow = self.subflow_of(packet);
-        self.learn(at, packet, subflow)?;
-        if joins {
-            self.join_seen(segment, subflow);
-            return Ok(());
-        }
-        if segment.flags.syn() {
-            return self.syn_seen(packet, segment, subflow);
-        }
-        let early = self.opened && self.fast_open.is_some();
-        if !self.peers[subflow].open && !early {
-            return Ok(());
-        }
-        if subflow == 0 && self.circumstances.active && self.peers[0].multipath {
-            // The third ACK says whether it is MPTCP.
-            self.peers[0].multipath = segment.options.mptcp().next().is_some() || segment.flags.rst();
-        }
-        if self.random.bernoulli(self.loss) && segment.flags.0 & 4 == 0 {
-            return Ok(());
-        }
-        let spec = describe(packet, Direction::Outbound, &self.environment);
-        let Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }) = spec else { return Ok(()) };
-        let range = (tcp.range.first, tcp.range.first + tcp.range.len);
-        let size = 40 + segment.options.len() as u32 + tcp.range.len;
-        match self.habit.fate(&mut self.themed, at, range, size, self.rtt) {
-            Fate::Comes => self.arrived(subflow, &tcp),
-            Fate::Late(after) => self.plan(after, Step::Arrives(subflow, tcp)),
-            Fate::Lost => {}
-            Fate::TooLarge => {
-                if let Some(mtu) = self.habit.mtu.filter(|_| self.habit.tells) {
-                    let (first, end) = range;
-                    let len = tcp.range.len;
-                    let text = format!("< [{first}:{end}({len})] icmp unreachable frag_needed mtu {mtu}");
-                    self.plan(self.rtt / 2, Step::Packet(text));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A segment of the kernel has come to the peer, which may answer.
-    fn arrived(&mut self, subflow: usize, tcp: &TcpSpec) {
-        if self.choice.theme == Theme::Paths {
-            self.announced(subflow, tcp);
-        }
-        let arrival = self.peers[subflow].receive(tcp, &mut self.data);
-        let jitter = if self.random.bernoulli(0.05) { self.span(0, 30) } else { Duration::ZERO };
-        match arrival {
-            Arrival::Nothing => {}
-            Arrival::InOrder
-                if self.habit.stretch.is_some_and(|most| self.unacknowledged[subflow] + 1 < most) =>
-            {
-                self.unacknowledged[subflow] += 1;
-                if self.unacknowledged[subflow] == 1 {
-                    self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
-                }
-            }
-            Arrival::InOrder
-                if self.habit.stretch.is_none()
-                    && self.random.bernoulli(0.4)
-                    && self.unacknowledged[subflow] == 0 =>
-            {
-                self.unacknowledged[subflow] += 1;
-                self.plan(self.rtt + Duration::from_millis(25), Step::DelayedAck(subflow));
-            }
-            Arrival::InOrder | Arrival::Other => {
-                self.unacknowledged[subflow] = 0;
-                let text = self.peers[subflow].ack(&self.data, None);
-                if !self.random.bernoulli(self.loss / 2.0) {
-                    self.plan(self.rtt + jitter, Step::Packet(text));
-                }
-            }
-        }
-    }
-
-    fn syn_seen(&mut self, packet: &Packet, segment: &TcpSegment, subflow: usize) -> Result<(), String> {
-        let peer = &mut self.peers[subflow];
-        if !segment.flags.ack() {
-            let asks = |option: &TcpOption| matches!(option, TcpOption::Unknown { kind: 34, body } if body.is_empty());
-            self.syn_data = (segment.payload.len(), segment.options.iter().any(|option| asks(&option)));
-            if !self.opened {
-                peer.take_syn(segment, &mut self.data);
-            }
-            return self.syn_came();
-        }
-        if subflow > 0 {
-            if !peer.open {
-                peer.take_syn_ack(segment, &mut self.data);
-                self.plan(self.rtt, Step::Joined);
-            }
-            return Ok(());
-        }
-        if self.circumstances.active {
-            // The SYNs have crossed.
-            let text = peer.third_ack(&self.data);
-            self.plan(self.rtt, Step::Packet(text));
-            if !self.opened {
-                self.begin();
-            }
-            return Ok(());
-        }
-        self.syns += 1;
-        if !self.confirmed {
-            peer.take_syn_ack(segment, &mut self.data);
-            let spec = describe(packet, Direction::Outbound, &self.environment);
-            if let (Some(PacketSpec { body: BodySpec::Tcp(tcp), .. }), Some(_)) = (spec, self.fast_open) {
-                let taken = tcp.ack.unwrap_or(1);
-                peer.note_taken(taken);
-                if taken > 1 && self.syns == 1 && self.themed.bernoulli(0.7) {
-                    let after = Duration::from_millis(self.themed.below(20));
-                    self.plan(after, Step::Accept);
-                }
-            }
-            if self.circumstances.opening != Opening::Lost || self.syns > 1 {
-                self.plan(self.rtt, Step::Opened);
-            }
-        }
-        Ok(())
-    }
-
-    /// Which subflow a packet of the kernel belongs to.
-    fn subflow_of(&self, packet: &Packet) -> usize {
-        if self.choice.theme == Theme::Paths {
-            let way = (packet.ip.src, packet.ip.dst);
-            return self.ways.iter().position(|known| *known == way).unwrap_or(0);
-        }
-        usize::from(self.peers.len() > 1 && packet.ip.dst != self.remote)
-    }
-
-    /// Notes a packet, with a name of its own for its clock.
-    fn learn(&mut self, at: Instant, packet: &Packet, subflow: usize) -> Result<(), String> {
-        let Some(mut spec) = describe(packet, Direction::Outbound, &self.environment) else {
-            return Err("a packet that the language has no words for".to_owned());
-        };
-        if let (BodySpec::Tcp(tcp), Body::Tcp(segment)) = (&mut spec.body, &packet.body) {
-            if segment.flags.syn() {
-                tcp.range.first = 0;
-                if self.fast_open.is_none() || self.circumstances.active {
-                    tcp.ack = segment.flags.ack().then_some(1);
-                }
-            }
-            if !self.choice.windows {
-                tcp.window = None;
-            }
-            self.name_values(&mut tcp.options, subflow);
-        }
-        if spec.ip.tos.is_none() && spec.ip.ecn.is_none() && self.circumstances.ecn.wanted {
-            spec.ip.ecn = Some(Field::NotEct);
-        }
-        if self.choice.multipath {
-            let end = |name: String| Some(AddressRef { name, value: None });
-            let (source, destination) = if self.choice.theme == Theme::Paths {
-                (self.name_of(packet.ip.src), self.name_of(packet.ip.dst))
-            } else {
-                ("host0".to_owned(), format!("peer{subflow}"))
-            };
-            spec.endpoints = Some(Endpoints { source: end(source), destination: end(destination) });
-        }
-        if let Err(wrong) = spec.check(packet, &mut self.environment) {
-            return Err(format!("what was seen does not fit itself: {wrong}"));
-        }
-        self.lines.push((at, spec.to_string()));
-        Ok(())
-    }
-
-    /// Clock values and keys have names in scripts.
-    fn name_values(&mut self, options: &mut OptionsSpec, subflow: usize) {
-        let OptionsSpec::List(options) = options else { return };
-        for option in options {
-            match option {
-                OptionSpec::Timestamps { val, .. } => *val = self.peers[subflow].name_clock_value(),
-                OptionSpec::Capable(capable) => {
-                    for key in &mut capable.keys {
-                        if key.name == "unknown" {
-                            "hkey".clone_into(&mut key.name);
-                            key.value = None;
-                        }
-                    }
-                }
-                OptionSpec::JoinSynAck { nonce, hmac, .. } => (*nonce, *hmac) = (None, HmacSpec::Auto),
-                OptionSpec::JoinSyn { nonce, token, .. } => {
-                    (*nonce, *token) = (None, TokenSpec::Hash("pkey".to_owned()));
-                }
-                OptionSpec::AddAddress { address, .. } => {
-                    if let Some(value) = address.value {
-                        address.name = self.name_of(value);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn take_packets(&mut self) {
-        while let Ok((seen, octets)) = self.network.packets().try_recv() {
-            self.take(seen, &octets);
-        }
-    }
-
-    fn wait(&mut self, span: Span) {
-        if let Ok((seen, octets)) = self.network.packets().recv_timeout(span) {
-            self.take(seen, &octets);
-        }
-    }
-
-    fn take(&mut self, seen: time::Instant, octets: &[u8]) {
-        let at = self.clock.at(seen);
-        if let Ok(packet) = Packet::parse(octets)
-            && packet.ip.is_ipv4()
-            && matches!(packet.body, Body::Tcp(_))
-        {
-            self.inbox.push_back((at, packet));
-        }
-    }
-
     fn inject(&mut self, text: &str) -> Result<(), String> {
         let text = text.replace("MILLIS", &(100 + self.now().as_nanos() / 1_000_000 % 1_000_000).to_string());
         let spec = PacketSpec::parse(&text).map_err(|wrong| format!("{text}: {wrong}"))?;
@@ -946,75 +505,7 @@ impl Conversation {
             .collect();
         self.lines.push((at, format!("%{{ {} }}%", claims.join("; "))));
     }
-
-    fn set_option(&mut self, option: &str) -> Result<(), String> {
-        let len = if option.contains("SO_LINGER") { 8 } else { 4 };
-        let fd = self.socket;
-        self.call(&format!("setsockopt({fd}, {option}, {len})"), None)
-    }
-
-    /// A call, whose result the script gets; a socket or what was accepted gets the number `fd`, a `?` what the
-    /// kernel wrote.
-    fn call(&mut self, text: &str, fd: Option<i64>) -> Result<(), String> {
-        let asked = text.replace("[?]", "...");
-        let script = Script::parse("call", &format!("+0 {asked} = 0"), &Definitions::default());
-        let script = script.map_err(|wrong| wrong.to_string())?;
-        let Some(Action::Call(call)) = script.events.first().map(|event| &event.action) else {
-            return Err(format!("`{text}` is no call"));
-        };
-        let caller = Caller { fds: &self.fds, ipv6: false, remote: self.remote, port: 8080 };
-        let job = caller.prepare(call)?;
-        let at = self.now();
-        let returned = job();
-        let mut result = returned.result.to_string();
-        if let Some(number) = fd.filter(|_| returned.result >= 0) {
-            self.fds.insert(number, returned.result as c_int);
-            if call.name == "socket"
-                && let Some(name) = &self.network.congestion
-            {
-                sys::set_option(returned.result as c_int, IPPROTO_TCP, TCP_CONGESTION, name.as_bytes());
-            }
-            result = number.to_string();
-        } else if returned.result < 0 {
-            result = format!(
-                "-1 {}",
-                error(returned.errno).ok_or_else(|| format!("`{text}`: {}", returned.errno))?
-            );
-        }
-        if call.name == "close" {
-            self.fds.remove(&self.socket);
-        }
-        let written = crate::values::word(&returned.written, 0).unwrap_or(0);
-        let written = if written == 0 { Some("0") } else { error(written) };
-        let text = text.replace("[?]", &format!("[{}]", written.unwrap_or("...")));
-        self.lines.push((at, format!("{text} = {result}")));
-        Ok(())
-    }
 }
-
-/// The name of an error.
-fn error(number: c_int) -> Option<&'static str> {
-    ERRORS.into_iter().find(|name| words::constant(name) == Some(number.into()))
-}
-
-/// Errors that calls of a conversation return.
-const ERRORS: [&str; 15] = [
-    "EAGAIN",
-    "EPIPE",
-    "ECONNRESET",
-    "ENOTCONN",
-    "ETIMEDOUT",
-    "EINPROGRESS",
-    "ECONNREFUSED",
-    "EINVAL",
-    "EOPNOTSUPP",
-    "ENOPROTOOPT",
-    "EISCONN",
-    "EHOSTUNREACH",
-    "ENETUNREACH",
-    "EMSGSIZE",
-    "EACCES",
-];
 
 /// What scripts hold of `tcp_info`.
 const INFO: [&str; 9] = [
