@@ -53,14 +53,15 @@ impl Connection {
     }
 
     fn read_multipath(&mut self, now: Instant, len: u64) {
-        // A join is no socket before its third ACK.
-        let live = self
-            .subflows
-            .iter()
-            .filter(|subflow| subflow.stage != Stage::Gone && subflow.flow.state() != TcpState::SynReceived);
-        let receivers = live.map(|subflow| &subflow.flow.recv);
-        let measure = ReadMeasure::of(receivers.map(|recv| (recv.rtt(), recv.scaling_ratio)));
-        let follow = self.recv.read(now, len, measure);
+        let subflows = &self.subflows;
+        let follow = self.recv.read(now, len, || {
+            // A join is no socket before its third ACK.
+            let live = subflows.iter().filter(|subflow| {
+                subflow.stage != Stage::Gone && subflow.flow.state() != TcpState::SynReceived
+            });
+            let receivers = live.map(|subflow| &subflow.flow.recv);
+            ReadMeasure::of(receivers.map(|recv| (recv.rtt(), recv.scaling_ratio)))
+        });
         // What waits for a gap keeps the memory in use (`rx_empty` in `mptcp_cleanup_rbuf`).
         let all_read = self.recv.unread == 0 && self.recv.ooo_bytes == 0;
         let space = self.recv.space();

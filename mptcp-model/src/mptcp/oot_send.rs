@@ -88,7 +88,6 @@ impl Connection {
         self.subflows[index].potentially_failed = false;
         self.take_data_ack_with(now, number, window);
         self.push_pending(now);
-        let extra = self.dss_room();
         for index in 0..self.subflows.len() {
             let subflow = &self.subflows[index];
             if subflow.flow.queue.unsent.is_empty() || subflow.flow.fin_wanted || !subflow.signals.is_empty()
@@ -96,7 +95,8 @@ impl Connection {
                 continue;
             }
             self.subflows[index].flow.queue.rank_below();
-            while let Some(plan) = self.next_plan(index, now, extra) {
+            let mss = self.segment_size(index);
+            while let Some(plan) = self.next_plan(index, now, mss) {
                 self.leave(index, &plan, now);
             }
         }

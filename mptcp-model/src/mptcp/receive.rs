@@ -220,7 +220,12 @@ impl StreamReceiver {
     /// The application read `len` octets. Returns the
     /// amount read in the last RTT if the buffers of the subflows should follow it
     /// (`mptcp_rcv_space_adjust`).
-    pub(crate) fn read(&mut self, now: Instant, len: u64, measure: ReadMeasure) -> Option<u64> {
+    pub(crate) fn read(
+        &mut self,
+        now: Instant,
+        len: u64,
+        measure: impl FnOnce() -> ReadMeasure,
+    ) -> Option<u64> {
         let freed =
             if len >= self.unread { self.unread_truesize } else { self.unread_truesize * len / self.unread };
         self.unread -= len;
@@ -230,7 +235,7 @@ impl StreamReceiver {
         if elapsed < self.drs_rtt && self.fixed_mss.is_none() {
             return None;
         }
-        let ReadMeasure { rtt, scaling_ratio } = measure;
+        let ReadMeasure { rtt, scaling_ratio } = measure();
         self.ratio = u64::from(scaling_ratio).max(1);
         self.drs_rtt = rtt;
         if rtt.is_zero() || elapsed < rtt {

@@ -45,8 +45,12 @@ impl Connection {
                 if self.subflows[index].is_at_rest() {
                     continue;
                 }
-                while let Some(plan) = self.next_plan(index, now, extra) {
+                let mss = self.subflows[index].flow.mss_now(extra);
+                let mut next = self.next_plan(index, now, mss);
+                while let Some(plan) = next {
                     out(index, self.emit(index, &plan, now));
+                    let flow = &mut self.subflows[index].flow;
+                    next = flow.rest_of_burst(now, mss, &plan).or_else(|| self.next_plan(index, now, mss));
                 }
                 grew |= std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
             }
@@ -89,7 +93,7 @@ impl Connection {
 
     /// What a subflow sends next.
     #[inline]
-    pub(super) fn next_plan(&mut self, index: usize, now: Instant, extra: u32) -> Option<Plan> {
+    pub(super) fn next_plan(&mut self, index: usize, now: Instant, mss: u32) -> Option<Plan> {
         let subflow = &mut self.subflows[index];
         if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
             return None;
@@ -98,7 +102,6 @@ impl Connection {
             // Address signalling has ACKs of its own.
             return Some(subflow.flow.bare_ack());
         }
-        let mss = subflow.flow.mss_now(extra);
         subflow.flow.poll_send(now, mss)
     }
 

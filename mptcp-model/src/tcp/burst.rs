@@ -85,7 +85,8 @@ impl Flow {
             // At least two bursts are in flight, for the clock of ACKs (`tcp_cwnd_test`).
             room => room.min((self.window.cwnd >> 1).max(1)),
         };
-        let most = if probe | self.ecn.urgent { 1 } else { self.burst_segments(mss).min(quota) };
+        let goal = self.burst_segments(mss);
+        let most = if probe | self.ecn.urgent { 1 } else { goal.min(quota) };
         let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
         let window_end = self.snd_una + self.snd_wnd;
         let is_last = self.queue.unsent.len() == 1;
@@ -105,7 +106,7 @@ impl Flow {
             chunk.len
         } else {
             if matches!(push, Push::Pending | Push::Forced)
-                && self.defers(now, &chunk, is_last, most, quota, mss)
+                && self.defers(now, &chunk, is_last, goal.max(most), quota)
             {
                 return false;
             }
@@ -205,9 +206,8 @@ impl Flow {
         now: Instant,
         chunk: &Chunk,
         is_last: bool,
-        segments: u32,
+        most: u32,
         quota: u32,
-        mss: u32,
     ) -> bool {
         if self.ca_state >= CaState::Recovery {
             return false;
@@ -216,7 +216,6 @@ impl Flow {
             return false;
         }
         let send_window = self.snd_una + self.snd_wnd - chunk.start;
-        let most = self.burst_segments(mss).max(segments);
         let mss = self.mss_cache();
         let cong_window = u64::from(quota) * u64::from(mss);
         let limit = send_window.min(cong_window);
@@ -232,8 +231,8 @@ impl Flow {
         }
         let Some(head) = self.queue.sent.front() else { return false };
         let srtt = self.rtt.srtt();
-        let most = if self.config.defers_briefly { Duration::from_millis(1) } else { Duration::MAX };
-        if head.sent_at + srtt > now + (srtt / 2).min(most) {
+        let wait = if self.config.defers_briefly { Duration::from_millis(1) } else { Duration::MAX };
+        if head.sent_at + srtt > now + (srtt / 2).min(wait) {
             return false;
         }
         if cong_window < send_window {
@@ -250,6 +249,21 @@ impl Flow {
         let end = chunk.start + u64::from(chunk.len);
         let ends_record = self.watch.as_ref().is_some_and(|watch| watch.ends_record(end));
         !(ends_record || is_last && self.fin_wanted)
+    }
+
+    /// What follows `before` in a burst; nothing is asked again between its segments.
+    #[inline]
+    pub(crate) fn rest_of_burst(&mut self, now: Instant, mss: u32, before: &Plan) -> Option<Plan> {
+        let goes_on = before.kind == PlanKind::Data
+            && !before.retransmission
+            && before.start + u64::from(before.len) == self.snd_nxt
+            && self.burst_end > self.snd_nxt;
+        if !goes_on {
+            return None;
+        }
+        let plan = self.next_of_burst(now, mss);
+        self.note_data(now, &plan);
+        Some(plan)
     }
 
     #[inline(always)]
@@ -344,6 +358,10 @@ impl Flow {
         }
         self.queue.sent.push_back(seg);
         self.validate_due = true;
+        if seg.flags.has(SegFlags::MORE) && !was_idle {
+            // The last of the burst sets the timer as this one would.
+            return;
+        }
         let probe_pending = matches!(self.xmit_timer, Some((_, XmitTimer::LossProbe)));
         // Of the segments of one instant, the third and later ones find the probe as they would set it.
         if probe_pending

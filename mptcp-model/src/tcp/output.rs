@@ -59,7 +59,7 @@ impl Flow {
     }
 
     /// A segment leaves that answers what was received, if it carries data (`tcp_event_data_sent`).
-    fn note_data(&mut self, now: Instant, plan: &Plan) {
+    pub(super) fn note_data(&mut self, now: Instant, plan: &Plan) {
         if plan.len > 0 {
             self.recv.note_data_sent(now);
             self.last_send = now;
