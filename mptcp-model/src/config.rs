@@ -403,6 +403,7 @@ impl TcpConfig {
     /// When a timer set at `now` for `span` expires. The wheel has 63 slots of one tick, then 8 times coarser
     /// ones, and so on; a timer never expires early.
     #[must_use]
+    #[inline(never)]
     pub fn expiry(&self, now: Instant, span: Duration) -> Instant {
         /// The tick of a kernel with HZ=250, known to the compiler: divisions by it cost a multiplication.
         const USUAL: u64 = 4_000_000;

@@ -62,6 +62,13 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
         self.core.pool.release(parcel);
     }
 
+    /// A packet to be written over before it is sent: an old one that nobody needs any more, or, if there is none, what
+    /// `make` makes.
+    #[inline]
+    pub fn recycle(&mut self, make: impl FnOnce() -> P) -> Parcel {
+        self.core.pool.recycle(make)
+    }
+
     /// Puts a packet into the pool without sending it.
     pub fn hold(&mut self, packet: P) -> Parcel {
         self.core.pool.insert(packet)
@@ -176,7 +183,8 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         Some(*direction as usize)
     }
 
-    #[inline(always)]
+    /// Not inlined: the places that send are far apart, and what runs for each packet must stay in the cache.
+    #[inline(never)]
     fn offer(&mut self, node: NodeId, port: PortId, parcel: Parcel) {
         let now = self.now;
         let packet = self.pool.get(&parcel);
@@ -192,11 +200,10 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
             direction.stats.marked += 1;
             self.pool.get_mut(&parcel).mark_ce();
         }
-        let packet = self.pool.get(&parcel);
-        let woken = match direction.admit(now, len, packet) {
+        let woken = match direction.admit(now, len, || self.pool.get(&parcel)) {
             Ok(Admission::Arrives) => direction.enter(now, len, parcel.into_slot(), NO_SLOT),
             Ok(Admission::ArrivesTwice) => {
-                let copy = packet.clone();
+                let copy = self.pool.get(&parcel).clone();
                 let copy = self.pool.insert(copy);
                 direction.enter(now, len, parcel.into_slot(), copy.into_slot())
             }

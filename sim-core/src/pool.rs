@@ -1,5 +1,5 @@
 //! The pool in which packets live: a slab with a free list. In steady state no packet costs an
-//! allocation, and a hop moves four octets instead of the packet.
+//! allocation, a new one is written where it will lie, and a hop moves four octets instead of the packet.
 
 /// A move-only handle to a packet in the pool.
 ///
@@ -31,27 +31,25 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// Aligned to cache lines: packets that stay long in the network are no longer in the cache when they arrive.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-enum Slot<P> {
-    Used(P),
-    Free { next: u32 },
-}
+struct Slot<P>(Option<P>);
 
 /// The slab.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool<P> {
     slots: Vec<Slot<P>>,
-    free: u32,
-    alive: usize,
+    /// Slots whose packets have reached their destination. A packet released lies there until another is written
+    /// over it.
+    free: Vec<u32>,
 }
 
 impl<P> Pool<P> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: NO_SLOT, alive: 0 }
+        Self { slots: Vec::new(), free: Vec::new() }
     }
 
     /// Packets in the pool.
     pub(crate) const fn alive(&self) -> usize {
-        self.alive
+        self.slots.len() - self.free.len()
     }
 
     /// Slots ever used at the same time.
@@ -61,58 +59,47 @@ impl<P> Pool<P> {
 
     #[inline]
     pub(crate) fn insert(&mut self, packet: P) -> Parcel {
-        self.alive += 1;
-        let slot = self.free;
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            if let Slot::Free { next } = *place {
-                self.free = next;
-            }
-            *place = Slot::Used(packet);
-            return Parcel(slot);
-        }
+        let Some(slot) = self.free.pop() else { return self.grow(packet) };
+        self.slots[slot as usize].0 = Some(packet);
+        Parcel(slot)
+    }
+
+    #[cold]
+    fn grow(&mut self, packet: P) -> Parcel {
         let slot = self.slots.len() as u32;
         assert!(slot != NO_SLOT, "more than 2^32 - 1 packets alive");
-        self.slots.push(Slot::Used(packet));
+        self.slots.push(Slot(Some(packet)));
+        Parcel(slot)
+    }
+
+    /// A packet to be written over: one that was released, or what `make` makes.
+    #[inline]
+    pub(crate) fn recycle(&mut self, make: impl FnOnce() -> P) -> Parcel {
+        let Some(slot) = self.free.pop() else { return self.grow(make()) };
+        self.slots[slot as usize].0.get_or_insert_with(make);
         Parcel(slot)
     }
 
     #[inline]
     pub(crate) fn get(&self, parcel: &Parcel) -> &P {
-        match &self.slots[parcel.0 as usize] {
-            Slot::Used(packet) => packet,
-            Slot::Free { .. } => panic!("a parcel refers to a live packet"),
-        }
+        self.slots[parcel.0 as usize].0.as_ref().expect("a parcel refers to a packet")
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, parcel: &Parcel) -> &mut P {
-        match &mut self.slots[parcel.0 as usize] {
-            Slot::Used(packet) => packet,
-            Slot::Free { .. } => panic!("a parcel refers to a live packet"),
-        }
+        self.slots[parcel.0 as usize].0.as_mut().expect("a parcel refers to a packet")
     }
 
     /// Drops a packet where it lies.
     #[inline]
     pub(crate) fn release(&mut self, parcel: Parcel) {
-        let place = &mut self.slots[parcel.0 as usize];
-        assert!(matches!(place, Slot::Used(_)), "a parcel refers to a live packet");
-        *place = Slot::Free { next: self.free };
-        self.free = parcel.0;
-        self.alive -= 1;
+        self.free.push(parcel.0);
     }
 
     #[inline]
     pub(crate) fn remove(&mut self, parcel: Parcel) -> P {
-        let place = &mut self.slots[parcel.0 as usize];
-        match core::mem::replace(place, Slot::Free { next: self.free }) {
-            Slot::Used(packet) => {
-                self.free = parcel.0;
-                self.alive -= 1;
-                packet
-            }
-            Slot::Free { .. } => panic!("a parcel refers to a live packet"),
-        }
+        self.free.push(parcel.0);
+        self.slots[parcel.0 as usize].0.take().expect("a parcel refers to a packet")
     }
 }
 
@@ -133,5 +120,19 @@ mod tests {
         assert_eq!(pool.remove(second), 'd');
         assert_eq!(pool.remove(third), 'c');
         assert_eq!((pool.alive(), pool.slots()), (0, 2));
+    }
+
+    #[test]
+    fn a_released_packet_is_written_over_where_it_lies_and_a_removed_one_is_made_anew() {
+        let mut pool = Pool::new();
+        let released = pool.insert('a');
+        pool.release(released);
+        let again = pool.recycle(|| 'x');
+        assert_eq!(*pool.get(&again), 'a');
+        assert_eq!(pool.remove(again), 'a');
+        let made = pool.recycle(|| 'y');
+        let grown = pool.recycle(|| 'z');
+        assert_eq!((*pool.get(&made), *pool.get(&grown)), ('y', 'z'));
+        assert_eq!((pool.alive(), pool.slots()), (2, 2));
     }
 }

@@ -15,11 +15,11 @@ use crate::wire::{
     Body, Ecn, IcmpMessage, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment,
 };
 
-/// Identity of a flow at a host.
+/// Identity of a flow at a host: whole words, which are compared as they were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlowKey {
-    local: IpAddr,
-    remote: IpAddr,
+    local: u128,
+    remote: u128,
     ports: u32,
 }
 
@@ -28,12 +28,12 @@ const KEY_RETRIES: u8 = 4;
 /// Flows remembered outside the table.
 pub(super) const RECENT: usize = 8;
 
-/// The low octets of an address, in which those of one network differ.
-#[inline]
-const fn low_bits(address: IpAddr) -> usize {
+/// An address as a number, one of IPv4 as it is mapped into IPv6 (RFC 4291, section 2.5.5.2).
+#[inline(always)]
+const fn bits(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(address) => address.to_bits() as usize,
-        IpAddr::V6(address) => address.to_bits() as usize,
+        IpAddr::V4(address) => 0xffff_0000_0000 | address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 
@@ -42,17 +42,18 @@ impl FlowKey {
         Self::of(local.ip(), local.port(), remote.ip(), remote.port())
     }
 
-    #[inline]
+    #[inline(always)]
     const fn of(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
-        Self { local, remote, ports: (local_port as u32) << 16 | remote_port as u32 }
+        let ports = (local_port as u32) << 16 | remote_port as u32;
+        Self { local: bits(local), remote: bits(remote), ports }
     }
 
     /// Where the flow stands among the [`RECENT`] found last: flows of one connection differ in their
     /// addresses or in their ports, usually in the low bits.
-    #[inline]
+    #[inline(always)]
     const fn slot(&self) -> usize {
-        let local = low_bits(self.local);
-        let addresses = local ^ local >> 8 ^ local >> 16 ^ low_bits(self.remote);
+        let local = self.local as usize;
+        let addresses = local ^ local >> 8 ^ local >> 16 ^ self.remote as usize;
         (addresses ^ self.ports as usize ^ (self.ports >> 16) as usize) % RECENT
     }
 }

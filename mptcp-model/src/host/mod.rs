@@ -6,6 +6,7 @@
 
 mod blackhole;
 mod demux;
+mod egress;
 mod fast_open;
 mod fifo;
 mod node;
@@ -24,9 +25,10 @@ use std::net::{IpAddr, SocketAddr};
 use priority_queue::PriorityQueue;
 use rustc_hash::{FxHashMap, FxHasher};
 use sim_core::{Instant, random::Streams};
-use smallvec::SmallVec;
 
 use self::demux::FlowKey;
+pub use self::egress::Egress;
+use self::egress::{Handover, Routed, Routes};
 use self::fifo::Fifo;
 pub use self::node::{Application, HostNode, NetNode};
 pub use self::router_node::RouterNode;
@@ -151,9 +153,6 @@ struct Socket {
     /// Interface that the packets of each subflow leave by.
     routes: Routes,
 }
-
-/// Interface by subflow.
-type Routes = SmallVec<[Option<InterfaceId>; 4]>;
 
 /// A host.
 #[derive(Debug)]
@@ -386,52 +385,39 @@ impl Host {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
         if self.outbox.is_empty() {
             let mut due = VecDeque::new();
-            self.transmit(now, |interface, packet| due.push_back((interface, packet)));
+            self.transmit(now, &mut Handover::new(|interface, packet| due.push_back((interface, packet))));
             self.outbox.append(&mut due);
         }
         self.outbox.pop_front()
     }
 
-    /// Gives every packet that is due to `send`, with the interface it leaves by.
-    #[inline]
-    pub fn transmit(&mut self, now: Instant, mut send: impl FnMut(InterfaceId, Packet)) {
+    /// Gives every packet that is due to `out`.
+    pub fn transmit(&mut self, now: Instant, out: &mut dyn Egress) {
         loop {
             while let Some((interface, packet)) = self.outbox.pop_front() {
-                send(interface, packet);
+                *out.place() = packet;
+                out.commit(interface);
             }
             let Some(socket) = self.active.pop_front() else { return };
-            self.transmit_socket(now, socket, &mut send);
+            self.transmit_socket(now, socket, out);
             self.settle(now, socket);
         }
     }
 
-    /// Gives what a socket has to send to `send`.
-    #[inline]
-    fn transmit_socket(
-        &mut self,
-        now: Instant,
-        socket: SocketId,
-        send: &mut impl FnMut(InterfaceId, Packet),
-    ) {
+    /// Gives what a socket has to send to `out`.
+    #[inline(never)]
+    fn transmit_socket(&mut self, now: Instant, socket: SocketId, out: &mut dyn Egress) {
         let (routing, stats) = (&self.routing, &mut self.stats);
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         let (Kind::Connection(connection), routes) = (&mut entry.kind, &mut entry.routes) else { return };
-        connection.transmit(now, |subflow, packet| {
-            let known = routes.get(subflow).copied().flatten();
-            match known.or_else(|| find_route(routing, routes, subflow, &packet)) {
-                Some(interface) => {
-                    stats.out_packets += 1;
-                    send(interface, packet);
-                }
-                None => stats.out_no_routes += 1,
-            }
-        });
+        connection.transmit(now, &mut Routed { routing, routes, stats, out });
     }
 
     /// Move what a socket has to send now to the outbox.
     fn flush_socket(&mut self, now: Instant, socket: SocketId) {
         let mut outbox = std::mem::take(&mut self.outbox);
-        self.transmit_socket(now, socket, &mut |interface, packet| outbox.push_back((interface, packet)));
+        let mut out = Handover::new(|interface, packet| outbox.push_back((interface, packet)));
+        self.transmit_socket(now, socket, &mut out);
         self.outbox = outbox;
     }
 
@@ -564,7 +550,7 @@ impl Host {
 
     /// The interface a packet leaves by.
     fn route(&self, packet: &Packet) -> Option<InterfaceId> {
-        route(&self.routing, packet)
+        self.routing.lookup(Some(packet.ip.src), packet.ip.dst).ok().map(|decision| decision.interface)
     }
 
     /// Carry out what the path manager of a connection wants.
@@ -665,26 +651,4 @@ impl Host {
             Body::Other { .. } => {}
         }
     }
-}
-
-/// The interface a packet leaves by.
-fn route(routing: &Routing, packet: &Packet) -> Option<InterfaceId> {
-    let decision = routing.lookup(Some(packet.ip.src), packet.ip.dst).ok()?;
-    Some(decision.interface)
-}
-
-/// The interface a packet of a subflow leaves by, remembered in `routes` until routes change.
-#[cold]
-fn find_route(
-    routing: &Routing,
-    routes: &mut Routes,
-    subflow: usize,
-    packet: &Packet,
-) -> Option<InterfaceId> {
-    let interface = route(routing, packet)?;
-    if routes.len() <= subflow {
-        routes.resize(subflow + 1, None);
-    }
-    routes[subflow] = Some(interface);
-    Some(interface)
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use sim_core::{Context, Instant, Node, Observer, Parcel, PortId};
 
-use super::{Host, RouterNode, SocketId};
+use super::{Egress, Host, RouterNode, SocketId};
 use crate::mptcp::SocketEvents;
 use crate::net::InterfaceId;
 use crate::wire::Packet;
@@ -60,13 +60,7 @@ impl<A: Application> HostNode<A> {
         let now = ctx.now();
         while self.host.has_work() || !self.own.is_empty() {
             // The stack answers before an application gets its turn, as an interrupt does.
-            self.host.transmit(now, |interface, packet| {
-                if interface == InterfaceId::LOOPBACK {
-                    self.own.push_back(packet);
-                } else {
-                    ctx.send(PortId(interface.0), packet);
-                }
-            });
+            self.host.transmit(now, &mut Ports { own: &mut self.own, ctx, parcel: None });
             if let Some(packet) = self.own.pop_front() {
                 self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
                 continue;
@@ -97,6 +91,39 @@ impl<A: Application> HostNode<A> {
             }
         }
         self.run(ctx);
+    }
+}
+
+/// The ports of a host, and the way back to itself.
+struct Ports<'a, 'c, O> {
+    own: &'a mut VecDeque<Packet>,
+    ctx: &'a mut Context<'c, Packet, O>,
+    /// What is being written.
+    parcel: Option<Parcel>,
+}
+
+impl<O: Observer<Packet>> Egress for Ports<'_, '_, O> {
+    #[inline]
+    fn place(&mut self) -> &mut Packet {
+        let parcel = self.parcel.get_or_insert_with(|| self.ctx.recycle(Packet::blank));
+        self.ctx.packet_mut(parcel)
+    }
+
+    #[inline]
+    fn commit(&mut self, interface: InterfaceId) {
+        let Some(parcel) = self.parcel.take() else { return };
+        if interface == InterfaceId::LOOPBACK {
+            let packet = self.ctx.take(parcel);
+            self.own.push_back(packet);
+        } else {
+            self.ctx.forward(PortId(interface.0), parcel);
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(parcel) = self.parcel.take() {
+            self.ctx.release(parcel);
+        }
     }
 }
 

@@ -247,7 +247,7 @@ impl Host {
         let draws = self.cookie_draws(&options, None, (iss, ts_offset));
         let mut connection = Connection::accept(options, now, local, remote, mss, &syn, draws);
         let mut packets = Vec::new();
-        connection.transmit(now, |_, packet| packets.push(packet));
+        connection.transmit(now, &mut packets);
         for mut packet in packets {
             if let (Some(option), Body::Tcp(segment)) = (&answer, &mut packet.body) {
                 let added = segment.options.push_mptcp(option);

@@ -48,6 +48,7 @@ use self::receive::StreamReceiver;
 use self::send::SendStream;
 pub use self::subflow::Subflow;
 pub(crate) use self::subflow::{Role, Stage};
+pub(crate) use self::transmit::Outlet;
 use crate::config::{MptcpConfig, TcpConfig};
 use crate::congestion::{CongestionControl, PathView};
 use crate::crypto::{self, Version};

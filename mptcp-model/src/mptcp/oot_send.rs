@@ -15,6 +15,7 @@ use super::send::TIMEOUT_MIN;
 use super::{Connection, Mode, SocketError, Stage};
 use crate::congestion::CaState;
 use crate::scheduler::{Request, SchedulerView};
+use crate::tcp::Plan;
 use crate::wire::TcpSegment;
 use crate::wire::options::ParsedOptions;
 
@@ -96,7 +97,8 @@ impl Connection {
             }
             self.subflows[index].flow.queue.rank_below();
             let mss = self.segment_size(index);
-            while let Some(plan) = self.next_plan(index, now, mss) {
+            let mut plan = Plan::NONE;
+            while self.next_plan(index, now, mss, &mut plan) {
                 self.leave(index, &plan, now);
             }
         }

@@ -136,26 +136,28 @@ impl Connection {
         let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        if known && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
-            let position = map.data + offset;
-            self.deliver_at(position, payload, truesize);
-            return;
-        }
-        let position = options.dsn.wrapping_sub(self.keys.remote_base);
-        if options.ssn == start as u32
-            && options.ssn != 0
-            && len <= u64::from(options.map_len)
-            && position < 1 << 63
-        {
-            // A mapping that begins with this segment.
-            *map = RxMap {
-                start,
-                len: u64::from(options.map_len),
-                data: position,
-                checksum: None,
-                wire_len: options.map_len,
-            };
-            self.use_long_ack = true;
+        let position = if known && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
+            Some(map.data + offset)
+        } else {
+            let position = options.dsn.wrapping_sub(self.keys.remote_base);
+            let begins = options.ssn == start as u32
+                && options.ssn != 0
+                && len <= u64::from(options.map_len)
+                && position < 1 << 63;
+            if begins {
+                // A mapping that begins with this segment.
+                *map = RxMap {
+                    start,
+                    len: u64::from(options.map_len),
+                    data: position,
+                    checksum: None,
+                    wire_len: options.map_len,
+                };
+                self.use_long_ack = true;
+            }
+            begins.then_some(position)
+        };
+        if let Some(position) = position {
             self.deliver_at(position, payload, truesize);
             return;
         }

@@ -332,13 +332,13 @@ mod tests {
         let measure = ReadMeasure::of([(millis(20), 128), (millis(400), 100), (millis(90), 200)].into_iter());
         assert_eq!((measure.rtt, measure.scaling_ratio), (millis(400), 100));
         let mut stream = StreamReceiver::new(&TcpConfig::new(Profile::LinuxUpstream));
-        stream.read(Instant::ZERO + millis(1), 0, measure);
+        stream.read(Instant::ZERO + millis(1), 0, || measure);
         let start = stream.rcvbuf;
         let mut grown = Vec::new();
         for step in 1..=20 {
             stream.insert(step * 60_000 - 60_000, 60_000, 120_000);
             let at = Instant::ZERO + millis(1 + step * 50);
-            if stream.read(at, 60_000, measure).is_some() {
+            if stream.read(at, 60_000, || measure).is_some() {
                 grown.push(step * 50);
             }
         }

@@ -9,7 +9,7 @@ use sim_core::{Duration, Instant};
 use super::oot_send::SEGMENT_OVERHEAD;
 use super::{Connection, Mode, Stage, State, Subflow};
 use crate::scheduler::{Request, SchedulerView};
-use crate::tcp::{Mapping, Push};
+use crate::tcp::{Mapping, Plan, Push};
 
 /// Octets of a page, in which fragments lie one behind the other (`SKB_FRAG_PAGE_ORDER`).
 const PAGE: u32 = 32_768;
@@ -211,7 +211,8 @@ impl Connection {
         } else {
             return;
         };
-        while let Some(plan) = self.subflows[0].flow.poll_push(now, mss, push) {
+        let mut plan = Plan::NONE;
+        while self.subflows[0].flow.poll_push(now, mss, push, &mut plan) {
             self.leave(0, &plan, now);
             if push == Push::Burst && self.subflows[0].flow.burst_is_over() {
                 return;
@@ -266,7 +267,10 @@ impl Connection {
         let extra = self.dss_room();
         for (index, subflow) in self.subflows.iter().enumerate() {
             if !subflow.stale && subflow.is_active() {
-                views.push(subflow.scheduler_view(index, extra));
+                views.push(SchedulerView::default());
+                if let Some(view) = views.last_mut() {
+                    subflow.write_view(view, index, extra);
+                }
             }
         }
         let copies = self.scheduler.copies();

@@ -180,30 +180,29 @@ impl Subflow {
     }
 
     /// What a scheduler may know of it; `extra` octets of each segment go to the DSS.
-    #[inline]
     pub(crate) fn scheduler_view(&self, index: usize, extra: u32) -> SchedulerView {
-        let flow = &self.flow;
-        let mut view = SchedulerView {
-            index,
-            backup: self.is_backup(),
-            queued: 0,
-            has_memory: false,
-            pacing_rate: flow.pacing_rate,
-            srtt: flow.rtt.srtt(),
-            cwnd_room: 0,
-            mss: flow.mss_now(extra),
-            in_loss: flow.in_loss(),
-            potentially_failed: self.potentially_failed,
-            used: false,
-            out_of_order: false,
-            cwnd: flow.window.cwnd,
-            ssthresh: flow.window.ssthresh,
-            in_flight: flow.queue.in_flight(),
-            outstanding: 0,
-            rttvar: flow.rtt.mean_deviation(),
-        };
-        self.update_room(&mut view);
+        let mut view = SchedulerView::default();
+        self.write_view(&mut view, index, extra);
         view
+    }
+
+    /// Writes the same over a view where it is: a copy would wait for each field to be stored.
+    #[inline]
+    pub(crate) fn write_view(&self, view: &mut SchedulerView, index: usize, extra: u32) {
+        let flow = &self.flow;
+        view.index = index;
+        view.backup = self.is_backup();
+        view.pacing_rate = flow.pacing_rate;
+        view.srtt = flow.rtt.srtt();
+        view.mss = flow.mss_now(extra);
+        view.in_loss = flow.in_loss();
+        view.potentially_failed = self.potentially_failed;
+        view.cwnd = flow.window.cwnd;
+        view.ssthresh = flow.window.ssthresh;
+        view.in_flight = flow.queue.in_flight();
+        view.rttvar = flow.rtt.mean_deviation();
+        (view.used, view.out_of_order) = (false, false);
+        self.update_room(view);
     }
 
     /// What data handed down changes of a view.

@@ -3,9 +3,9 @@
 
 use sim_core::Instant;
 
-use super::{Connection, Mode, Stage};
+use super::{Connection, Content, Mode, Stage};
 use crate::tcp::{Plan, PlanKind, Push};
-use crate::wire::{Body, IpHeader, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions, TcpSegment};
+use crate::wire::{MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions};
 
 /// What the window that leaves with a segment of MPTCP has to do with others, as Linux 6.18 shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,35 @@ impl Offer {
     }
 }
 
+/// Octets that one packet has room for.
+const MOST_OCTETS: u32 = u16::MAX as u32;
+
+/// Where the packets of a connection go.
+pub(crate) trait Outlet {
+    /// A packet to be written over, whatever it was. It leaves with [`commit`](Self::commit).
+    fn place(&mut self) -> &mut Packet;
+
+    /// The packet is written: the subflow of this index sends it.
+    fn commit(&mut self, subflow: usize);
+}
+
+/// Collects them.
+impl Outlet for Vec<Packet> {
+    fn place(&mut self) -> &mut Packet {
+        self.push(Packet::blank());
+        let last = self.len() - 1;
+        &mut self[last]
+    }
+
+    fn commit(&mut self, _: usize) {}
+}
+
 impl Connection {
-    /// Gives every packet that is due to `out`, with the index of the subflow that sends it.
-    pub(crate) fn transmit(&mut self, now: Instant, mut out: impl FnMut(usize, Packet)) {
+    /// Gives every packet that is due to `out`.
+    pub(crate) fn transmit(&mut self, now: Instant, out: &mut impl Outlet) {
         for (index, packet) in self.left.drain(..) {
-            out(index, packet);
+            *out.place() = packet;
+            out.commit(index);
         }
         loop {
             let extra = self.dss_room();
@@ -46,11 +70,10 @@ impl Connection {
                     continue;
                 }
                 let mss = self.subflows[index].flow.mss_now(extra);
-                let mut next = self.next_plan(index, now, mss);
-                while let Some(plan) = next {
-                    out(index, self.emit(index, &plan, now));
-                    let flow = &mut self.subflows[index].flow;
-                    next = flow.rest_of_burst(now, mss, &plan).or_else(|| self.next_plan(index, now, mss));
+                let mut plan = Plan::NONE;
+                while self.next_plan(index, now, mss, &mut plan) {
+                    self.write_packet(out.place(), index, &plan, now);
+                    out.commit(index);
                 }
                 grew |= std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
             }
@@ -70,7 +93,8 @@ impl Connection {
     /// What an acknowledgment makes a subflow send again leaves before the data that came with it is looked at.
     pub(super) fn transmit_recovery(&mut self, now: Instant, index: usize) {
         let mss = self.segment_size(index);
-        while let Some(plan) = self.subflows[index].flow.poll_recovery(now, mss) {
+        let mut plan = Plan::NONE;
+        while self.subflows[index].flow.poll_recovery(now, mss, &mut plan) {
             self.leave(index, &plan, now);
         }
     }
@@ -79,7 +103,8 @@ impl Connection {
     pub(super) fn transmit_pushed(&mut self, now: Instant) {
         for index in 0..self.subflows.len() {
             let mss = self.segment_size(index);
-            while let Some(plan) = self.subflows[index].flow.poll_push(now, mss, Push::Pending) {
+            let mut plan = Plan::NONE;
+            while self.subflows[index].flow.poll_push(now, mss, Push::Pending, &mut plan) {
                 self.leave(index, &plan, now);
             }
         }
@@ -87,36 +112,41 @@ impl Connection {
 
     /// A segment leaves before what else the event that is looked at makes due.
     pub(super) fn leave(&mut self, index: usize, plan: &Plan, now: Instant) {
-        let packet = self.emit(index, plan, now);
+        let mut packet = Packet::blank();
+        self.write_packet(&mut packet, index, plan, now);
         self.left.push((index, packet));
     }
 
-    /// What a subflow sends next.
+    /// What a subflow sends next, if anything, after what `plan` was; becomes the plan.
     #[inline]
-    pub(super) fn next_plan(&mut self, index: usize, now: Instant, mss: u32) -> Option<Plan> {
+    pub(super) fn next_plan(&mut self, index: usize, now: Instant, mss: u32, plan: &mut Plan) -> bool {
         let subflow = &mut self.subflows[index];
+        if subflow.flow.goes_on_after(plan) {
+            subflow.flow.continue_burst(now, mss, plan);
+            return true;
+        }
         if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
-            return None;
+            return false;
         }
         if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {
             // Address signalling has ACKs of its own.
-            return Some(subflow.flow.bare_ack());
+            *plan = subflow.flow.bare_ack();
+            return true;
         }
-        subflow.flow.poll_send(now, mss)
+        subflow.flow.poll_send(now, mss, plan)
     }
 
-    /// The packet of a plan.
-    pub(crate) fn emit(&mut self, index: usize, plan: &Plan, now: Instant) -> Packet {
-        let (options, offer) = match self.usual_options(index, plan, now) {
-            Some(options) => (options, Offer::Shared),
-            None => {
-                let options = self.options_of(index, plan, now);
-                let offer = if self.out_of_tree { Offer::Shared } else { Offer::with(&options) };
-                (options, offer)
-            }
+    /// Makes `packet` the packet of a plan. What it was does not matter.
+    pub(crate) fn write_packet(&mut self, packet: &mut Packet, index: usize, plan: &Plan, now: Instant) {
+        let segment = packet.segment_mut();
+        let offer = if self.write_usual_options(&mut segment.options, index, plan, now) {
+            Offer::Shared
+        } else {
+            segment.options = self.options_of(index, plan, now);
+            if self.out_of_tree { Offer::Shared } else { Offer::with(&segment.options) }
         };
-        let window = self.window_field(index, plan, offer);
-        let payload = self.payload_of(plan);
+        segment.window = self.window_field(index, plan, offer);
+        self.write_payload(&mut segment.payload, plan);
         let subflow = &mut self.subflows[index];
         let flow = &mut subflow.flow;
         let handshake = matches!(plan.kind, PlanKind::Syn | PlanKind::SynAck | PlanKind::Reset);
@@ -128,33 +158,25 @@ impl Connection {
         };
         let (marks, ecn) = flow.ecn_marks(plan);
         let urgent = if marks.contains(TcpFlags::URG) { flow.urgent_pointer(plan.start) } else { None };
-        let urgent = urgent.unwrap_or(0);
-        let ack = if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
-        let segment = TcpSegment {
-            src_port: flow.params.local.port(),
-            dst_port: flow.params.remote.port(),
-            seq: flow.snd_seq(plan.start),
-            ack,
-            flags: plan.flags.with(marks),
-            window,
-            urgent,
-            options,
-            payload,
-        };
+        segment.src_port = flow.params.local.port();
+        segment.dst_port = flow.params.remote.port();
+        segment.seq = flow.snd_seq(plan.start);
+        segment.ack =
+            if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
+        segment.flags = plan.flags.with(marks);
+        segment.urgent = urgent.unwrap_or(0);
         flow.note_sent(plan.kind);
         if plan.kind == PlanKind::Reset {
             flow.reset_sent();
         }
-        let header = subflow.header;
-        Packet {
-            ip: IpHeader { id: if header.src.is_ipv4() { id } else { 0 }, ecn, ..header },
-            body: Body::Tcp(segment),
-        }
+        packet.ip = subflow.header;
+        packet.ip.id = if subflow.header.is_ipv4() { id } else { 0 };
+        packet.ip.ecn = ecn;
     }
 
-    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry.
+    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry; false if it has.
     #[inline]
-    fn usual_options(&self, index: usize, plan: &Plan, now: Instant) -> Option<TcpOptions> {
+    fn write_usual_options(&self, options: &mut TcpOptions, index: usize, plan: &Plan, now: Instant) -> bool {
         let subflow = &self.subflows[index];
         let flow = &subflow.flow;
         let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
@@ -164,27 +186,32 @@ impl Connection {
             && flow.ts_ok
             && !flow.recv.has_sacks();
         if !usual {
-            return None;
+            return false;
         }
         let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
         if self.mode == Mode::Plain {
-            return Some(TcpOptions::with_timestamps(clock, flow.recv.ts_recent));
+            options.set_timestamps(clock, flow.recv.ts_recent);
+            return true;
         }
         let dss = self.dss(plan, self.send.fin_enabled());
-        TcpOptions::with_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
+        options.set_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
     }
 
-    #[inline]
-    fn payload_of(&self, plan: &Plan) -> Payload {
-        if plan.len == 0 {
-            return Payload::Empty;
-        }
-        let position = if plan.map.len > 0 {
+    /// What a segment carries, written where it lies.
+    #[inline(always)]
+    fn write_payload(&self, payload: &mut Payload, plan: &Plan) {
+        let offset = if plan.map.len > 0 {
             plan.map.data + (plan.start - plan.map.start)
         } else {
             plan.start.saturating_sub(1)
         };
-        self.payload(position, plan.len)
+        match (plan.len, &self.options.content) {
+            (0, _) => *payload = Payload::Empty,
+            (1..=MOST_OCTETS, Content::Pattern(seed)) => {
+                *payload = Payload::Pattern { seed: *seed, len: plan.len as u16, offset };
+            }
+            (len, _) => *payload = self.payload(offset, len),
+        }
     }
 
     /// The window field; in MPTCP the right edge is the connection's, the same on all subflows

@@ -22,7 +22,7 @@ pub use self::round_robin::RoundRobin;
 
 /// A subflow as a scheduler sees it. The slice is in subflow id order and holds those that may carry
 /// data: established, not stale.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SchedulerView {
     /// Index to return.
     pub index: usize,

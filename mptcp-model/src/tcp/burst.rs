@@ -36,32 +36,38 @@ impl Flow {
         self.pace_until = self.pace_until.max(now) + Duration::from_nanos(wait - late.min(wait / 2));
     }
 
+    /// New data, or the FIN, if it may leave.
     #[inline]
-    pub(super) fn new_data(&mut self, now: Instant, mss: u32, push: Push) -> Option<Plan> {
+    pub(super) fn new_data(&mut self, now: Instant, mss: u32, push: Push, plan: &mut Plan) -> bool {
         if self.burst_end <= self.snd_nxt {
             let Some(&chunk) = self.queue.unsent.front() else {
                 let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
                 if !self.fin_waits() || !(has_room || push == Push::Probe) {
-                    return None;
+                    return false;
                 }
                 if !self.window_allows_next() {
                     self.blocked_by_window(now);
-                    return None;
+                    return false;
                 }
-                return Some(self.bare_fin(now));
+                *plan = self.bare_fin(now);
+                return true;
             };
             if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
                 match self.probe_mtu(now) {
-                    Verdict::Probe(plan) => return Some(plan),
-                    Verdict::Wait => return None,
+                    Verdict::Probe(probe) => {
+                        *plan = probe;
+                        return true;
+                    }
+                    Verdict::Wait => return false,
                     Verdict::Usual => {}
                 }
             }
             if !self.begin_burst(now, mss, push, &chunk) {
-                return None;
+                return false;
             }
         }
-        Some(self.next_of_burst(now, mss))
+        self.next_of_burst(now, mss, plan);
+        true
     }
 
     /// Decide how much of the next chunk leaves at once; false if nothing does.
@@ -201,14 +207,7 @@ impl Flow {
 
     /// Wait for a larger burst (`tcp_tso_should_defer`)?
     #[inline(always)]
-    fn defers(
-        &mut self,
-        now: Instant,
-        chunk: &Chunk,
-        is_last: bool,
-        most: u32,
-        quota: u32,
-    ) -> bool {
+    fn defers(&mut self, now: Instant, chunk: &Chunk, is_last: bool, most: u32, quota: u32) -> bool {
         if self.ca_state >= CaState::Recovery {
             return false;
         }
@@ -251,23 +250,24 @@ impl Flow {
         !(ends_record || is_last && self.fin_wanted)
     }
 
-    /// What follows `before` in a burst; nothing is asked again between its segments.
-    #[inline]
-    pub(crate) fn rest_of_burst(&mut self, now: Instant, mss: u32, before: &Plan) -> Option<Plan> {
-        let goes_on = before.kind == PlanKind::Data
-            && !before.retransmission
-            && before.start + u64::from(before.len) == self.snd_nxt
-            && self.burst_end > self.snd_nxt;
-        if !goes_on {
-            return None;
-        }
-        let plan = self.next_of_burst(now, mss);
-        self.note_data(now, &plan);
-        Some(plan)
+    /// Whether a segment that just left belongs to a burst with more to come.
+    #[inline(always)]
+    pub(crate) fn goes_on_after(&self, plan: &Plan) -> bool {
+        plan.kind == PlanKind::Data
+            && !plan.retransmission
+            && plan.start + u64::from(plan.len) == self.snd_nxt
+            && self.burst_end > self.snd_nxt
     }
 
-    #[inline(always)]
-    pub(super) fn next_of_burst(&mut self, now: Instant, mss: u32) -> Plan {
+    /// The next segment of a burst that has begun; nothing is asked again between them.
+    #[inline]
+    pub(crate) fn continue_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
+        self.next_of_burst(now, mss, plan);
+        self.note_data(now, plan.len);
+    }
+
+    #[inline(never)]
+    pub(super) fn next_of_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
         let left = self.burst_end - self.snd_nxt;
         let start = self.snd_nxt;
         let Some(chunk) = self.queue.unsent.front_mut() else {
@@ -309,7 +309,7 @@ impl Flow {
         if burst_done {
             self.pace(now, self.burst_end - self.burst_start);
         }
-        Plan {
+        *plan = Plan {
             kind: PlanKind::Data,
             start,
             len,
@@ -317,7 +317,7 @@ impl Flow {
             flags: tcp,
             burst_start: self.burst_start,
             retransmission: false,
-        }
+        };
     }
 
     /// Whether the FIN is all that is left to send.
@@ -406,7 +406,9 @@ impl Flow {
             if self.watch.is_some() {
                 self.note_burst(now, mss);
             }
-            return self.next_of_burst(now, mss);
+            let mut plan = Plan::NONE;
+            self.next_of_burst(now, mss, &mut plan);
+            return plan;
         }
         if self.probes_urgent() {
             self.force(Forced::Probe);

@@ -114,6 +114,19 @@ pub struct Plan {
     pub retransmission: bool,
 }
 
+impl Plan {
+    /// A place for one.
+    pub(crate) const NONE: Self = Self {
+        kind: PlanKind::Ack,
+        start: 0,
+        len: 0,
+        map: Mapping { data: 0, start: 0, len: 0, sum: 0 },
+        flags: TcpFlags(0),
+        burst_start: 0,
+        retransmission: false,
+    };
+}
+
 /// Timers that share one slot, as in Linux (`icsk_pending`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum XmitTimer {
@@ -630,9 +643,13 @@ impl Flow {
     /// Segments of `mss` octets that what was accepted and not yet sent will take.
     #[inline]
     pub(crate) fn unsent_segments(&self, mss: u32) -> u32 {
+        /// Apart, for a division is dear, and a compiler that sees it makes it in advance.
+        #[cold]
+        fn several(unsent: u64, mss: u32) -> u32 {
+            unsent.div_ceil(u64::from(mss)) as u32
+        }
         let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
-        // Nearly always; a division is dear.
-        if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { unsent.div_ceil(u64::from(mss)) as u32 }
+        if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { several(unsent, mss) }
     }
 
     /// Maximum payload of a segment without options but timestamps.
@@ -643,6 +660,7 @@ impl Flow {
 
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
     #[must_use]
+    #[inline(never)]
     pub fn mss_now(&self, option_octets: u32) -> u32 {
         /// `tcp_min_snd_mss`
         const LEAST: u32 = 48;

@@ -156,7 +156,9 @@ impl Flow {
         if let Some(search) = &mut self.mtu_probe {
             search.probe = Some((middle, chunk.start, end));
         }
-        Verdict::Probe(self.next_of_burst(now, size as u32))
+        let mut plan = Plan::NONE;
+        self.next_of_burst(now, size as u32, &mut plan);
+        Verdict::Probe(plan)
     }
 
     /// Makes the first chunk as long as a probe; false if what follows it may not be put into one buffer with it

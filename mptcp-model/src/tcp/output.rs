@@ -21,30 +21,40 @@ impl Flow {
     }
 
     /// What leaves of new data while more of it is written (`tcp_push_one`, `__tcp_push_pending_frames`).
-    pub(crate) fn poll_push(&mut self, now: Instant, mss: u32, push: Push) -> Option<Plan> {
+    pub(crate) fn poll_push(&mut self, now: Instant, mss: u32, push: Push, plan: &mut Plan) -> bool {
         if !self.may_send() || (self.paced && self.pace_until > now) {
-            return None;
+            return false;
         }
         self.note_busy(now);
-        let plan = self.new_data(now, mss, push)?;
-        self.note_data(now, &plan);
-        Some(plan)
+        let leaves = self.new_data(now, mss, push, plan);
+        if leaves {
+            self.note_data(now, plan.len);
+        }
+        leaves
     }
 
     /// What leaves while an acknowledgment is looked at, before the data that came with it (`tcp_xmit_recovery`).
-    pub(crate) fn poll_recovery(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+    pub(crate) fn poll_recovery(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
         if self.rexmit == Rexmit::None || !self.may_send() || (self.paced && self.pace_until > now) {
-            return None;
+            return false;
         }
-        let plan = match self.rexmit {
-            Rexmit::New => self.new_data(now, mss, Push::Forced),
-            _ => self.retransmit_lost(now, mss),
+        let leaves = self.recover(now, mss, plan);
+        if leaves {
+            self.note_data(now, plan.len);
+        }
+        leaves
+    }
+
+    /// What recovery sends next; it is over if that is nothing.
+    fn recover(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
+        let leaves = match self.rexmit {
+            Rexmit::New => self.new_data(now, mss, Push::Forced, plan),
+            _ => give(self.retransmit_lost(now, mss), plan),
         };
-        match &plan {
-            Some(plan) => self.note_data(now, plan),
-            None => self.recovery_is_over(),
+        if !leaves {
+            self.recovery_is_over();
         }
-        plan
+        leaves
     }
 
     fn recovery_is_over(&mut self) {
@@ -59,8 +69,8 @@ impl Flow {
     }
 
     /// A segment leaves that answers what was received, if it carries data (`tcp_event_data_sent`).
-    pub(super) fn note_data(&mut self, now: Instant, plan: &Plan) {
-        if plan.len > 0 {
+    pub(super) fn note_data(&mut self, now: Instant, len: u32) {
+        if len > 0 {
             self.recv.note_data_sent(now);
             self.last_send = now;
         }
@@ -120,37 +130,37 @@ impl Flow {
         !due
     }
 
-    /// The next segment to send, if any. `mss` is the payload that fits a full segment.
-    pub fn poll_send(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+    /// The next segment to send, if any, which becomes the `plan`. `mss` is the payload that fits a full segment.
+    pub(crate) fn poll_send(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
         if self.reset_due {
             self.reset_due = false;
             let flags = if self.reset_bare { TcpFlags::RST } else { TcpFlags::RST.with(TcpFlags::ACK) };
-            return Some(self.plain(PlanKind::Reset, self.reset_seq, flags));
+            *plan = self.plain(PlanKind::Reset, self.reset_seq, flags);
+            return true;
         }
         if self.state == TcpState::Closed {
-            return None;
+            return false;
         }
         if self.handshake_due {
-            return Some(self.handshake(now));
+            *plan = self.handshake(now);
+            return true;
         }
         if std::mem::take(&mut self.bare_ack_due) && self.is_synchronized() {
             self.bare_ack_due = std::mem::take(&mut self.ack_besides);
-            return Some(self.bare_ack());
+            *plan = self.bare_ack();
+            return true;
         }
-        if self.may_send()
-            && let Some(plan) = self.poll_data(now, mss)
-        {
-            self.note_data(now, &plan);
-            return Some(plan);
+        if self.may_send() && self.poll_data(now, mss, plan) {
+            self.note_data(now, plan.len);
+            return true;
         }
-        if self.recv.ack_now
-            && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived))
-        {
-            self.recv.ack_now = false;
-            return Some(self.bare_ack());
-        }
+        let answers = self.recv.ack_now
+            && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived));
         self.recv.ack_now = false;
-        None
+        if answers {
+            *plan = self.bare_ack();
+        }
+        answers
     }
 
     pub(super) fn plain(&self, kind: PlanKind, start: u64, flags: TcpFlags) -> Plan {
@@ -235,45 +245,20 @@ impl Flow {
     }
 
     #[inline(always)]
-    fn poll_data(&mut self, now: Instant, mss: u32) -> Option<Plan> {
+    fn poll_data(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
         self.note_busy(now);
-        match self.forced.take() {
-            Some(Forced::Head) => {
-                let room = self.room_again(0).unwrap_or(u32::MAX);
-                self.stretch_segment(0, mss);
-                self.cut_segment(0, mss.min(room));
-                self.collapse_into(0, mss);
-                if let Some(plan) = self.retransmit(now, 0) {
-                    return Some(plan);
-                }
-            }
-            Some(Forced::Tail) => {
-                let tail = self.cut_tail(mss);
-                if let Some(plan) = tail.and_then(|index| self.resend(now, index)) {
-                    self.rearm_after_probe(now);
-                    return Some(plan);
-                }
-            }
-            Some(Forced::New) => {
-                if let Some(plan) = self.new_data(now, mss, Push::Probe) {
-                    self.rearm_after_probe(now);
-                    return Some(plan);
-                }
-            }
-            Some(Forced::Probe) => return Some(self.window_probe(now, mss)),
-            None => {}
+        if let Some(forced) = self.forced.take()
+            && self.send_forced(forced, now, mss, plan)
+        {
+            return true;
         }
         let held = self.pace_until > now && self.paced;
         if self.rexmit != Rexmit::None {
-            let plan = match self.rexmit {
-                _ if held => None,
-                Rexmit::New => self.new_data(now, mss, Push::Forced),
-                _ => self.retransmit_lost(now, mss),
-            };
-            if plan.is_some() {
-                return plan;
+            if held {
+                self.recovery_is_over();
+            } else if self.recover(now, mss, plan) {
+                return true;
             }
-            self.recovery_is_over();
         }
         // What could not leave waits for an event that may change that.
         let has_new = self.push_due && (!self.queue.unsent.is_empty() || self.fin_wanted);
@@ -281,8 +266,8 @@ impl Flow {
             if has_new || self.queue.lost_out > self.queue.retrans_out {
                 self.pace_timer = self.pace_until;
             }
-        } else if has_new && let Some(plan) = self.new_data(now, mss, Push::Pending) {
-            return Some(plan);
+        } else if has_new && self.new_data(now, mss, Push::Pending, plan) {
+            return true;
         }
         self.push_due = false;
         if !std::mem::take(&mut self.window_limited) {
@@ -298,7 +283,40 @@ impl Flow {
                 self.chrono.stop(now, Limit::Buffer);
             }
         }
-        None
+        false
+    }
+
+    /// What a timer demands.
+    #[cold]
+    fn send_forced(&mut self, forced: Forced, now: Instant, mss: u32, plan: &mut Plan) -> bool {
+        match forced {
+            Forced::Head => {
+                let room = self.room_again(0).unwrap_or(u32::MAX);
+                self.stretch_segment(0, mss);
+                self.cut_segment(0, mss.min(room));
+                self.collapse_into(0, mss);
+                give(self.retransmit(now, 0), plan)
+            }
+            Forced::Tail => {
+                let tail = self.cut_tail(mss);
+                let leaves = give(tail.and_then(|index| self.resend(now, index)), plan);
+                if leaves {
+                    self.rearm_after_probe(now);
+                }
+                leaves
+            }
+            Forced::New => {
+                let leaves = self.new_data(now, mss, Push::Probe, plan);
+                if leaves {
+                    self.rearm_after_probe(now);
+                }
+                leaves
+            }
+            Forced::Probe => {
+                *plan = self.window_probe(now, mss);
+                true
+            }
+        }
     }
 
     /// The next lost segment, if the window has room (`tcp_xmit_retransmit_queue`).
@@ -457,4 +475,12 @@ impl Flow {
             self.recv.note_ack_sent();
         }
     }
+}
+
+/// Makes `found`, if it is something, the plan.
+fn give(found: Option<Plan>, plan: &mut Plan) -> bool {
+    if let Some(found) = found {
+        *plan = found;
+    }
+    found.is_some()
 }

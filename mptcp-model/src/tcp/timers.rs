@@ -168,7 +168,7 @@ impl Flow {
     }
 
     /// Arm the loss probe two round trips from now (`tcp_schedule_loss_probe`, RFC 8985, section 7.2).
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn schedule_loss_probe(&mut self, now: Instant, advancing: bool) -> bool {
         let eligible = self.config.tail_loss_probe
             && self.sack_ok

@@ -76,7 +76,7 @@ pub struct ParsedOptions {
 }
 
 /// Timestamps and at most a DSS without DATA_FIN, at the places where
-/// [`TcpOptions::with_timestamps_and_dss`] puts them.
+/// [`TcpOptions::set_timestamps_and_dss`] puts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsualOptions {
     pub(crate) val: u32,
@@ -396,38 +396,37 @@ impl TcpOptions {
         }
     }
 
-    /// NOP NOP timestamps, as in nearly every segment without MPTCP.
+    /// Becomes NOP NOP timestamps, as in nearly every segment without MPTCP.
     #[inline(always)]
-    pub(crate) fn with_timestamps(val: u32, ecr: u32) -> Self {
-        let mut out = Self::EMPTY;
-        out.octets[..4].copy_from_slice(&[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
-        out.octets[4..8].copy_from_slice(&val.to_be_bytes());
-        out.octets[8..12].copy_from_slice(&ecr.to_be_bytes());
-        out.len = 12;
-        out
+    pub(crate) fn set_timestamps(&mut self, val: u32, ecr: u32) {
+        self.octets[..4].copy_from_slice(&[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
+        self.octets[4..8].copy_from_slice(&val.to_be_bytes());
+        self.octets[8..12].copy_from_slice(&ecr.to_be_bytes());
+        self.octets[12..].fill(0);
+        self.len = 12;
     }
 
-    /// NOP NOP timestamps and a DSS without checksum, padded with NOPs: what nearly every segment carries,
-    /// at fixed places. `None` if the DSS has another layout.
+    /// Becomes NOP NOP timestamps and a DSS without checksum, padded with NOPs: what nearly every segment carries, at fixed
+    /// places. False, and no options at all, if the DSS has another layout.
     #[inline(always)]
-    pub(crate) fn with_timestamps_and_dss(val: u32, ecr: u32, dss: &Dss) -> Option<Self> {
-        let mut out = Self::with_timestamps(val, ecr);
-        let octets = &mut out.octets;
+    pub(crate) fn set_timestamps_and_dss(&mut self, val: u32, ecr: u32, dss: &Dss) -> bool {
+        self.set_timestamps(val, ecr);
+        let octets = &mut self.octets;
         let data_fin = if dss.data_fin { dss::DATA_FIN } else { 0 };
         let head = |len, flags| [kind::MPTCP, len, dss::FIRST, flags];
-        out.len = match (dss.data_ack?, dss.mapping) {
-            (DataNumber::Long(ack), None) => {
+        self.len = match (dss.data_ack, dss.mapping) {
+            (Some(DataNumber::Long(ack)), None) => {
                 octets[12..16].copy_from_slice(&head(12, dss::FULL_ACK));
                 octets[16..24].copy_from_slice(&ack.to_be_bytes());
                 24
             }
-            (DataNumber::Short(ack), None) => {
+            (Some(DataNumber::Short(ack)), None) => {
                 octets[12..16].copy_from_slice(&head(8, dss::DATA_ACK));
                 octets[16..20].copy_from_slice(&ack.to_be_bytes());
                 20
             }
             (
-                DataNumber::Long(ack),
+                Some(DataNumber::Long(ack)),
                 Some(DssMapping { dsn: DataNumber::Long(dsn), ssn, len, checksum: None }),
             ) => {
                 octets[12..16].copy_from_slice(&head(26, dss::FULL_ACK | dss::FULL_MAPPING | data_fin));
@@ -439,7 +438,7 @@ impl TcpOptions {
                 40
             }
             (
-                DataNumber::Short(ack),
+                Some(DataNumber::Short(ack)),
                 Some(DssMapping { dsn: DataNumber::Long(dsn), ssn, len, checksum: None }),
             ) => {
                 octets[12..16].copy_from_slice(&head(22, dss::DATA_ACK | dss::FULL_MAPPING | data_fin));
@@ -450,12 +449,15 @@ impl TcpOptions {
                 octets[34..36].copy_from_slice(&[kind::NOP, kind::NOP]);
                 36
             }
-            _ => return None,
+            _ => {
+                *self = Self::EMPTY;
+                return false;
+            }
         };
-        Some(out)
+        true
     }
 
-    /// Reads a DSS that stands where [`with_timestamps_and_dss`](Self::with_timestamps_and_dss) puts it.
+    /// Reads a DSS that stands where [`set_timestamps_and_dss`](Self::set_timestamps_and_dss) puts it.
     #[inline]
     fn dss_at_its_place(&self) -> Option<Dss> {
         let o = &self.octets;

@@ -1,6 +1,6 @@
 //! The packet: an IP header and what it carries.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::options::TcpOptions;
 use super::payload::Payload;
@@ -13,6 +13,27 @@ pub struct Packet {
     pub ip: IpHeader,
     /// What it carries.
     pub body: Body,
+}
+
+impl Packet {
+    /// An empty TCP segment from nowhere to nowhere, to be written over.
+    #[must_use]
+    pub const fn blank() -> Self {
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self { ip: IpHeader::new(nowhere, nowhere), body: Body::Tcp(TcpSegment::BLANK) }
+    }
+
+    /// Its TCP segment; an empty one takes the place of another body.
+    #[inline]
+    pub(crate) fn segment_mut(&mut self) -> &mut TcpSegment {
+        if !matches!(self.body, Body::Tcp(_)) {
+            self.body = Body::Tcp(TcpSegment::BLANK);
+        }
+        match &mut self.body {
+            Body::Tcp(segment) => segment,
+            _ => unreachable!("the body was made a segment"),
+        }
+    }
 }
 
 /// ECN field of the IP header (RFC 3168, section 5), with its wire values.
@@ -210,6 +231,21 @@ pub struct TcpSegment {
     pub options: TcpOptions,
     /// Data.
     pub payload: Payload,
+}
+
+impl TcpSegment {
+    /// All fields zero, no options, no data.
+    pub(crate) const BLANK: Self = Self {
+        src_port: 0,
+        dst_port: 0,
+        seq: Seq(0),
+        ack: Seq(0),
+        flags: TcpFlags(0),
+        window: 0,
+        urgent: 0,
+        options: TcpOptions::EMPTY,
+        payload: Payload::Empty,
+    };
 }
 
 /// A UDP datagram.

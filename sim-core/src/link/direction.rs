@@ -139,11 +139,11 @@ impl LinkDirection {
 
     /// Decides about a frame; one that is let in must be [entered](Self::enter).
     #[inline(always)]
-    pub(crate) fn admit<P: Packet>(
+    pub(crate) fn admit<'p, P: Packet + 'p>(
         &mut self,
         now: Instant,
         len: u32,
-        packet: &P,
+        packet: impl FnOnce() -> &'p P,
     ) -> Result<Admission, DropReason> {
         let index = self.stats.packets_in;
         self.stats.packets_in += 1;
@@ -159,7 +159,7 @@ impl LinkDirection {
             return Err(self.count(DropReason::Aqm));
         }
         if self.impaired {
-            return Ok(self.decide_fate(index, packet));
+            return Ok(self.decide_fate(index, packet()));
         }
         Ok(Admission::Arrives)
     }
