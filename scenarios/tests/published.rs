@@ -121,7 +121,7 @@ fn acks_that_go_straight_meet_no_link_with_a_rate() {
     assert_eq!(straight("straight"), 32);
 
     let scenario = with("fat-tree", &[("k", "4"), ("subflows", "2"), ("acks", "straight")]);
-    let outcome = run_for(&scenario, Duration::from_millis(300));
+    let outcome = run_for(&scenario, Duration::from_millis(900));
     for link in outcome.links.iter().filter(|link| link.link.starts_with("back")) {
         let packets = link.stats.packets_out;
         match link.direction {
