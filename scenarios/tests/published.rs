@@ -7,8 +7,8 @@ use mptcp_model::congestion;
 use mptcp_model::mptcp::Mode;
 use scenarios::published::{self, Range};
 use scenarios::run::{Network, RunOutcome};
-use scenarios::scenario::{Protocol, Scenario};
-use sim_core::{Duration, Instant};
+use scenarios::scenario::{LinkDirection, Loss, Protocol, QueueLimit, Scenario};
+use sim_core::{Direction, Duration, Instant};
 
 fn with(name: &str, parameters: &[(&str, &str)]) -> Scenario {
     let given: BTreeMap<_, _> =
@@ -101,6 +101,78 @@ fn each_host_of_the_fat_tree_sends_to_another_one_over_its_own_interface() {
     for link in interfaces {
         assert!(link.ab.rate.is_some() && link.ba.rate.is_some(), "{link:?}");
     }
+}
+
+/// The limited direction of a link.
+fn forth<'a>(scenario: &'a Scenario, name: &str) -> &'a LinkDirection {
+    &scenario.links.iter().find(|link| link.name == name).unwrap().ab
+}
+
+#[test]
+fn acks_that_go_straight_meet_no_link_with_a_rate() {
+    let straight = |acks: &str| {
+        let scenario = with("fat-tree", &[("k", "4"), ("subflows", "2"), ("acks", acks)]);
+        let links: Vec<_> = scenario.links.iter().filter(|link| link.name.starts_with("back")).collect();
+        assert!(links.iter().all(|link| link.ab.rate.is_none() && link.ba.rate.is_none()));
+        links.len()
+    };
+    assert_eq!(straight("shared"), 0);
+    // One for each path.
+    assert_eq!(straight("straight"), 32);
+
+    let scenario = with("fat-tree", &[("k", "4"), ("subflows", "2"), ("acks", "straight")]);
+    let outcome = run_for(&scenario, Duration::from_millis(900));
+    for link in outcome.links.iter().filter(|link| link.link.starts_with("back")) {
+        let packets = link.stats.packets_out;
+        match link.direction {
+            Direction::AtoB => assert!(packets > 0, "no ACKs on {}", link.link),
+            Direction::BtoA => assert_eq!(packets, 0, "data on {}", link.link),
+        }
+    }
+}
+
+#[test]
+fn random_places_of_the_fat_tree_are_a_part_of_its_queues() {
+    let places = |random: &str| {
+        let scenario = with("fat-tree", &[("random", random)]);
+        let link = scenario.links.iter().find(|link| link.name.starts_with("nic")).unwrap();
+        link.ab.random_drop.map(|drop| drop.places)
+    };
+    assert_eq!([places("0"), places("3"), places("50")], [None, Some(3), Some(50)]);
+}
+
+#[test]
+fn queues_in_bandwidth_delay_products_follow_rates_and_round_trip_times() {
+    let queue = |name, link, parameters: &[_]| forth(&with(name, parameters), link).queue;
+    let given = [("c1", "10"), ("c2", "4"), ("queue", "0.25")];
+    // 10 users of 10 and of 4 Mbit/s for 150 ms are 1250 and 500 packets.
+    assert_eq!(queue("olia-a", "own", &given), QueueLimit::Packets(313));
+    assert_eq!(queue("olia-a", "shared", &given), QueueLimit::Packets(125));
+    assert_eq!(queue("olia-c", "shared", &[]), QueueLimit::Packets(125));
+    assert_eq!(queue("rtt-mismatch", "p1", &[("queue", "4")]), QueueLimit::Packets(500));
+    assert_eq!(queue("rtt-mismatch", "p2", &[]), QueueLimit::Packets(25));
+}
+
+#[test]
+fn every_kind_of_user_of_the_triangle_is_there_as_often_as_asked() {
+    let scenario = with("detour-triangle", &[("users", "10")]);
+    assert_eq!(scenario.flows.len(), 30);
+    for kind in ["f1", "f2", "f3"] {
+        let users = scenario.flows.iter().filter(|flow| flow.from == format!("{kind}-c")).count();
+        assert_eq!(users, 10, "{kind}");
+    }
+}
+
+#[test]
+fn measured_losses_are_the_same_with_every_seed() {
+    let seeds = |losses: &str| -> Vec<Option<u64>> {
+        let scenario = with("kernel-random-loss", &[("losses", losses)]);
+        let directions = ["p1", "p2"].map(|link| forth(&scenario, link).loss.clone());
+        let seed = |loss: &Loss| if let Loss::Splitmix { seed, .. } = loss { Some(*seed) } else { None };
+        directions.iter().map(|loss| loss.first().and_then(seed)).collect()
+    };
+    assert_eq!(seeds("random"), [None, None]);
+    assert_eq!(seeds("measured"), [Some(11), Some(12)]);
 }
 
 #[test]

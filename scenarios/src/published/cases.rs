@@ -17,6 +17,14 @@ const ALGORITHM: Parameter = Parameter {
 
 const DURATION: Parameter = number("duration", "seconds of sending", 1.0, 10_000.0, 120.0);
 
+const PRODUCTS: Parameter = number(
+    "queue",
+    "length of every queue in bandwidth-delay products, at least 10 packets",
+    0.01,
+    100.0,
+    1.0,
+);
+
 /// Who shares links with `algorithm`: delay-based users cannot live beside loss-based ones.
 fn rival(algorithm: &str) -> &'static str {
     if algorithm == "wvegas" { "wvegas" } else { "reno" }
@@ -83,6 +91,7 @@ pub(super) const CASES: &[Case] = &[
             number("rtt", "round-trip time of the paths over one link in ms", 1.0, 5000.0, 100.0),
             number("detour", "round-trip time of the detours in ms", 1.0, 5000.0, 100.0),
             number("queue", "packets in every queue", 1.0, 1e6, 100.0),
+            number("users", "users of each of the three kinds", 1.0, 100.0, 1.0),
             DURATION,
         ],
         write: triangle,
@@ -97,6 +106,7 @@ pub(super) const CASES: &[Case] = &[
             number("rtt1", "its round-trip time in ms", 1.0, 5000.0, 500.0),
             number("rate2", "packets per second of the second link", 10.0, 1e6, 500.0),
             number("rtt2", "its round-trip time in ms", 1.0, 5000.0, 50.0),
+            PRODUCTS,
             DURATION,
         ],
         write: parallel,
@@ -111,6 +121,7 @@ pub(super) const CASES: &[Case] = &[
             number("rtt1", "its round-trip time in ms", 1.0, 5000.0, 100.0),
             number("rate2", "packets per second of the second link", 10.0, 1e6, 1000.0),
             number("rtt2", "its round-trip time in ms", 1.0, 5000.0, 100.0),
+            PRODUCTS,
             DURATION,
         ],
         write: parallel,
@@ -175,6 +186,13 @@ pub(super) const CASES: &[Case] = &[
             number("subflows", "subflows of a flow", 1.0, 8.0, 8.0),
             number("rate", "Mbit/s of every link", 1.0, 1e5, 100.0),
             number("queue", "packets in every queue", 1.0, 1e6, 100.0),
+            number(
+                "random",
+                "per cent of every queue, its last places, that are filled at random",
+                0.0,
+                100.0,
+                50.0,
+            ),
             number("permutation", "number of the permutation and the choice of paths", 0.0, 1e6, 1.0),
             Parameter {
                 name: "acks",
@@ -234,7 +252,16 @@ pub(super) const CASES: &[Case] = &[
         title: "Two paths with random loss measured on the out-of-tree kernel",
         description: "Two paths of 8 Mbit/s and 60 ms with large queues and losses of 1 % and 0.5 %.\n\
                       The kernel spoke version 0 of MPTCP, as is done here.",
-        parameters: KERNEL,
+        parameters: &[
+            ALGORITHM,
+            ARITHMETIC,
+            Parameter {
+                name: "losses",
+                meaning: "drawn anew with each seed, or the same ones as in the measured runs",
+                range: Range::Choice(&["random", "measured"]),
+            },
+            DURATION,
+        ],
         write: |values| kernel(values, Measured::RandomLoss),
     },
     Case {
@@ -263,6 +290,7 @@ const OLIA: &[Parameter] = &[
     number("c1", "Mbit/s for each user a", 0.01, 1e4, 1.0),
     number("c2", "Mbit/s for each user b", 0.01, 1e4, 1.0),
     number("rtt", "round-trip time in ms", 1.0, 5000.0, 150.0),
+    PRODUCTS,
     DURATION,
 ];
 
@@ -326,23 +354,25 @@ fn triangle(values: &Values<'_>) -> Written {
     let rate = values.number("rate")? * PACKET_BITS;
     let mut network = Network::new(values.number("duration")?);
     let detour = values.number("detour")? / 1e3;
-    let queue = values.count("queue")?;
+    let (queue, users) = (values.count("queue")?, values.count("users")?);
     let links = ["A", "B", "C"].map(|name| network.link(name, rate, queue));
     for index in 0..3 {
         let detour = over([links[(index + 1) % 3], links[(index + 2) % 3]], detour);
-        network.user(&format!("f{}", index + 1), algorithm, vec![over([links[index]], rtt), detour]);
+        let paths = vec![over([links[index]], rtt), detour];
+        network.users(&format!("f{}", index + 1), users, algorithm, paths);
     }
     Ok(network)
 }
 
 fn parallel(values: &Values<'_>) -> Written {
     let algorithm = values.algorithm()?;
+    let queue = values.number("queue")?;
     let mut network = Network::new(values.number("duration")?);
     let mut paths = Vec::new();
     for number in ["1", "2"] {
         let rate = values.number(&format!("rate{number}"))? * PACKET_BITS;
         let rtt = values.number(&format!("rtt{number}"))? / 1e3;
-        paths.push(over([network.link(&format!("p{number}"), rate, product(rate, rtt))], rtt));
+        paths.push(over([network.link(&format!("p{number}"), rate, product(rate, rtt * queue))], rtt));
     }
     network.user("m", algorithm, paths.clone());
     for (index, path) in paths.into_iter().enumerate() {
@@ -359,8 +389,9 @@ fn olia(values: &Values<'_>, in_series: bool) -> Written {
     let rtt = values.number("rtt")? / 1e3;
     let mut network = Network::new(values.number("duration")?);
     let rates = [values.number("c1")? * 1e6 * f64::from(n1), values.number("c2")? * 1e6 * f64::from(n2)];
-    let own = network.link("own", rates[0], product(rates[0], rtt));
-    let shared = network.link("shared", rates[1], product(rates[1], rtt));
+    let queue = rtt * values.number("queue")?;
+    let own = network.link("own", rates[0], product(rates[0], queue));
+    let shared = network.link("shared", rates[1], product(rates[1], queue));
     let through = if in_series { over([own, shared], rtt) } else { over([shared], rtt) };
     network.users("a", n1, algorithm, vec![over([own], rtt), through]);
     network.users("b", n2, rival(algorithm), vec![over([shared], rtt)]);
@@ -427,15 +458,16 @@ fn unfairness(values: &Values<'_>) -> Written {
     Ok(network)
 }
 
-const KERNEL: &[Parameter] = &[
-    ALGORITHM,
-    Parameter {
-        name: "arithmetic",
-        meaning: "that of the kernel or that of the papers",
-        range: Range::Choice(&["linux", "exact"]),
-    },
-    DURATION,
-];
+const ARITHMETIC: Parameter = Parameter {
+    name: "arithmetic",
+    meaning: "that of the kernel or that of the papers",
+    range: Range::Choice(&["linux", "exact"]),
+};
+
+const KERNEL: &[Parameter] = &[ALGORITHM, ARITHMETIC, DURATION];
+
+/// What the losses of the measured runs were drawn from, the same for all of them, on the first and the second path.
+const MEASURED_LOSSES: [u64; 2] = [11, 12];
 
 /// The measured networks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -464,6 +496,9 @@ fn kernel(values: &Values<'_>, measured: Measured) -> Written {
         network.links[link].queue = format!("{queue} B");
         network.links[link].random_places = 0;
         network.links[link].loss = loss;
+        if measured == Measured::RandomLoss && values.word("losses")? == "measured" {
+            network.links[link].splitmix_seed = MEASURED_LOSSES.get(index).copied();
+        }
         paths.push(over([link], rtt));
     }
     if measured == Measured::Bottleneck {
@@ -512,6 +547,7 @@ fn fat_tree(values: &Values<'_>) -> Written {
         return Err(values.error("k", "must be even"));
     }
     let (rate, queue) = (values.number("rate")? * 1e6, values.count("queue")?);
+    let random_places = (f64::from(queue) * values.number("random")? / 100.0) as u32;
     let subflows = values.count("subflows")?;
     let half = k / 2;
     let hosts = k * half * half;
@@ -543,6 +579,7 @@ fn fat_tree(values: &Values<'_>) -> Written {
                         let name = format!("{}-{}", pair[0], pair[1]);
                         let link = network.between(&name, &pair[0], &pair[1], rate, queue);
                         network.links[link].delay = HOP;
+                        network.links[link].random_places = random_places;
                         link
                     })
                 })

@@ -3,7 +3,7 @@
 //!
 //! Each becomes an ordinary scenario ([`Case::text`]), as if it had been written by hand; the names of flows
 //! and links stand in the descriptions. Packets and buffers are those of this simulator, not of the papers'
-//! programs: 1500 bytes instead of 1000, delayed ACKs, SACK, pure drop-tail.
+//! programs: 1500 bytes instead of 1000, delayed ACKs, SACK.
 
 mod cases;
 mod network;

@@ -33,6 +33,8 @@ pub(super) struct Link {
     pub(super) every_nth: u64,
     /// Probability of random loss.
     pub(super) loss: f64,
+    /// What random losses are drawn from, if it is not to be the scenario's seed.
+    pub(super) splitmix_seed: Option<u64>,
     /// One-way delay in seconds.
     pub(super) delay: f64,
 }
@@ -118,6 +120,7 @@ impl Network {
             random_places,
             every_nth: 0,
             loss: 0.0,
+            splitmix_seed: None,
             delay: 0.0,
         });
         self.links.len() - 1
@@ -219,7 +222,9 @@ fn direction(link: &Link) -> String {
         let _ = write!(body, ", random_drop = {{ places = {places}, probability = \"10 %\" }}");
     }
     if link.loss > 0.0 {
-        let _ = write!(body, ", loss = {{ probability = \"{} ppm\" }}", (link.loss * 1e6 + 0.5) as u64);
+        let seed = link.splitmix_seed.map_or_else(String::new, |seed| format!(", splitmix_seed = {seed}"));
+        let ppm = (link.loss * 1e6 + 0.5) as u64;
+        let _ = write!(body, ", loss = {{ probability = \"{ppm} ppm\"{seed} }}");
     }
     if link.every_nth > 0 {
         let _ = write!(body, ", loss = {{ every_nth = {} }}", link.every_nth);
