@@ -114,6 +114,10 @@ impl Scheduler for Blest {
     fn is_opportunistic(&self) -> bool {
         true
     }
+
+    fn halves_room(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

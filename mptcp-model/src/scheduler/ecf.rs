@@ -58,6 +58,10 @@ impl Scheduler for Ecf {
     fn is_opportunistic(&self) -> bool {
         true
     }
+
+    fn halves_room(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

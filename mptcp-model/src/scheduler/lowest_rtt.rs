@@ -78,6 +78,10 @@ impl Scheduler for LowestRtt {
     fn is_opportunistic(&self) -> bool {
         true
     }
+
+    fn halves_room(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -120,6 +120,12 @@ pub trait Scheduler: fmt::Debug + Send {
         false
     }
 
+    /// Whether a push that the application has no part in fills no more than half the room of a window, with the
+    /// out-of-tree kernel.
+    fn halves_room(&self) -> bool {
+        false
+    }
+
     /// Whether what is picked goes to all other subflows too.
     fn copies(&self) -> bool {
         false
