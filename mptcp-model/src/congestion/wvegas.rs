@@ -23,6 +23,9 @@ use super::{AckEvent, Arithmetic, CaState, Cause, CongestionControl, PathView, W
 const MIN_SAMPLES: u64 = 3;
 /// The kernel adds 1 microsecond to each sample.
 const SAMPLE_BIAS: Duration = Duration::from_micros(1);
+/// Least queueing delay that the kernel sees: its clock tells microseconds, and on a real link no two samples are
+/// equal.
+const JITTER: Duration = Duration::from_micros(1);
 /// Smallest window in segments.
 const MIN_CWND: u32 = 2;
 
@@ -91,6 +94,14 @@ impl WVegas {
         }
     }
 
+    /// A time as the clock of the integer mode tells it, in whole microseconds.
+    fn whole(&self, time: Duration) -> Duration {
+        match self.config.arithmetic {
+            Arithmetic::Exact => time,
+            Arithmetic::Linux => Duration::from_micros(time.as_micros()),
+        }
+    }
+
     /// Starts measuring anew; the base delay stays.
     fn enable(&mut self) {
         *self = Self { base_rtt: self.base_rtt, end_of_round: self.end_of_round, ..Self::new(self.config) };
@@ -131,7 +142,7 @@ impl WVegas {
     }
 
     fn end_round(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {
-        let rtt = self.sum / self.samples;
+        let rtt = self.whole(self.sum / self.samples);
         let queueing = rtt.saturating_sub(self.base_rtt);
         let queued = self.queued(window.cwnd, queueing, rtt);
         if window.in_slow_start() {
@@ -152,6 +163,10 @@ impl WVegas {
                 window.cwnd = window.cwnd.saturating_add(1);
             }
             let smallest = self.queue_delay.map_or(queueing, |delay| delay.min(queueing));
+            let smallest = match self.config.arithmetic {
+                Arithmetic::Exact => smallest,
+                Arithmetic::Linux => smallest.max(JITTER),
+            };
             self.queue_delay = Some(smallest);
             if self.config.drain && !smallest.is_zero() && queueing >= smallest * 2 {
                 window.cwnd = scaled(window.cwnd, self.base_rtt, rtt * 2);
@@ -197,7 +212,7 @@ impl CongestionControl for WVegas {
     fn on_rtt_sample(&mut self, _window: &mut Window, _ack: &AckEvent, rtt: Duration) {
         let rtt = match self.config.arithmetic {
             Arithmetic::Exact => rtt,
-            Arithmetic::Linux => rtt + SAMPLE_BIAS,
+            Arithmetic::Linux => self.whole(rtt) + SAMPLE_BIAS,
         };
         self.base_rtt = self.base_rtt.min(rtt);
         self.sum += rtt;

@@ -104,6 +104,9 @@ impl Connection {
             return;
         }
         let window = u64::from(segment.window) << flow.snd_wscale;
+        // `mptcp_become_fully_estab`.
+        let acks_data = segment.ack.to_offset(flow.params.iss, flow.snd_nxt) > 1;
+        self.subflows[index].data_acked |= acks_data;
         self.subflows[index].potentially_failed = false;
         self.take_data_ack_with(now, number, window);
         self.push_pending(now);
@@ -225,9 +228,7 @@ impl Connection {
             let subflow = &self.subflows[view.index];
             view.potentially_failed = subflow.potentially_failed;
             view.used = held.is_some_and(|held| held.mask & bit(view.index) != 0);
-            view.out_of_order = held.is_some_and(|held| {
-                subflow.flow.snd_una <= 1 && subflow.carried_to.is_some_and(|end| end != held.start)
-            });
+            view.out_of_order = held.is_some_and(|held| subflow.is_out_of_order(held.start));
         }
         if let Some(held) = held
             && let Some(index) = self.answers_data_fin(held.end)
@@ -294,8 +295,7 @@ impl Connection {
         }
         let start = head.start.max(self.send.una);
         let view = views.iter_mut().find(|view| view.index == index)?;
-        let subflow = &self.subflows[index];
-        view.out_of_order = subflow.flow.snd_una <= 1 && subflow.carried_to.is_some_and(|end| end != start);
+        view.out_of_order = self.subflows[index].is_out_of_order(start);
         (much_slower && view.has_room()).then_some((Source::Oldest, index, Held { start, ..head }))
     }
 
@@ -323,7 +323,7 @@ impl Connection {
         let end = held.start + done;
         let subflow = &mut self.subflows[index];
         let mss = u64::from(subflow.flow.mss_now(0));
-        if subflow.flow.snd_una <= 1 {
+        if subflow.is_first_flight() {
             subflow.carried_to = Some(end);
         }
         match source {
@@ -454,7 +454,7 @@ impl Connection {
         if done == 0 {
             return false;
         }
-        if self.subflows[index].flow.snd_una <= 1 {
+        if self.subflows[index].is_first_flight() {
             self.subflows[index].carried_to = Some(held.start + u64::from(done));
         }
         self.subflows[index].flow.mark_push();
