@@ -133,6 +133,14 @@ impl WVegas {
         }
     }
 
+    /// The threshold after the window shrank: below it, but in kernel v0.96 not.
+    fn lowered(&self, window: &Window) -> u32 {
+        match self.config.arithmetic {
+            Arithmetic::Exact => below(window),
+            Arithmetic::Linux => window.ssthresh.min(window.cwnd),
+        }
+    }
+
     /// Segments of a window of `cwnd` that wait in queues: `cwnd * queueing / rtt`.
     fn queued(&self, cwnd: u32, queueing: Duration, rtt: Duration) -> f64 {
         match self.config.arithmetic {
@@ -148,7 +156,7 @@ impl WVegas {
         if window.in_slow_start() {
             if queued > f64::from(self.config.gamma) {
                 window.cwnd = window.cwnd.min(scaled(window.cwnd, self.base_rtt, rtt) + 1);
-                window.ssthresh = below(window);
+                window.ssthresh = self.lowered(window);
             } else if ack.cwnd_limited {
                 reno::slow_start(window, ack.delivered);
             }
@@ -158,7 +166,7 @@ impl WVegas {
             }
             if queued > self.alpha {
                 window.cwnd -= 1;
-                window.ssthresh = below(window);
+                window.ssthresh = self.lowered(window);
             } else if queued < self.alpha && self.limited {
                 window.cwnd = window.cwnd.saturating_add(1);
             }

@@ -218,6 +218,15 @@ impl Subflow {
         view.outstanding = flow.queue.write_end - flow.snd_una.min(flow.queue.write_end);
     }
 
+    /// The room of a view for a scheduler that lets one segment more wait on the subflow while its window is not full
+    /// (`mptcp_rr_is_available`).
+    pub(crate) fn room_and_one(&self, view: &SchedulerView) -> u32 {
+        match view.cwnd.saturating_sub(view.in_flight) {
+            0 => 0,
+            room => (room + 1).saturating_sub(self.flow.unsent_segments(view.mss)),
+        }
+    }
+
     /// Whether its first flight, which has to be in order, was followed by something else than `start`.
     #[inline]
     pub(crate) fn is_out_of_order(&self, start: u64) -> bool {

@@ -103,6 +103,45 @@ fn the_oldest_segment_overtakes_on_a_much_faster_subflow_when_the_window_is_clos
     assert!(penalised < left_alone, "{penalised} {left_alone}");
 }
 
+/// Segments that leave on the second subflow before its first acknowledgment, by the times they leave at.
+fn first_flights(scheduler: &'static str) -> Vec<usize> {
+    let mut pair = Pair::new(&Setup { scheduler, ..setup() });
+    pair.delay[1] = Duration::from_millis(100);
+    pair.run_ms(25);
+    pair.send(400_000);
+    pair.run_ms(500);
+    let acked = |line: &&Line| {
+        line.from == End::Server
+            && line.wire == 1
+            && line.segment().payload.is_empty()
+            && line.segment().ack.0 != 0
+    };
+    let sent = data(&pair, 0, 1);
+    let first = sent.first().map(|line| line.at).expect("data on the second subflow");
+    let back = pair
+        .log
+        .iter()
+        .filter(acked)
+        .map(|line| line.at)
+        .find(|&at| at >= first + Duration::from_millis(100));
+    let end = back.map_or(first, |at| at);
+    let mut flights: Vec<(sim_core::Instant, usize)> = Vec::new();
+    for line in sent.into_iter().filter(|line| line.at < end) {
+        match flights.last_mut() {
+            Some((at, count)) if *at == line.at => *count += 1,
+            _ => flights.push((line.at, 1)),
+        }
+    }
+    flights.into_iter().map(|(_, count)| count).collect()
+}
+
+#[test]
+fn a_push_fills_half_the_room_of_a_new_subflow() {
+    // Reference cases o2-bulk-olia and o4-roundrobin-3m
+    assert_eq!(first_flights("minrtt")[0], 5);
+    assert!(first_flights("roundrobin")[0] > 5);
+}
+
 #[test]
 fn a_small_segment_waits_for_the_one_before_it_on_whatever_subflow() {
     // TCP-14
