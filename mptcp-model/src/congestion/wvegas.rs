@@ -327,11 +327,27 @@ mod tests {
     // CC-07
     #[test]
     fn slow_start_ends_when_more_than_gamma_segments_queue() {
-        let mut flow = settled();
-        let mut flow_window = window(40, Window::INFINITE_SSTHRESH);
-        round(&mut flow, &mut flow_window, 125, 3, 0, &[]);
-        // Two ACKs of slow start, then 42 * 100 / 125 + 1.
-        assert_eq!((flow_window.cwnd, flow_window.ssthresh), (34, 33));
+        // In v0.96 the threshold is the window, as measured.
+        for (config, threshold) in [(linux(), 34), (Config::default(), 33)] {
+            let mut flow = WVegas { base_rtt: Duration::from_millis(100), ..WVegas::new(config) };
+            let mut flow_window = window(40, Window::INFINITE_SSTHRESH);
+            round(&mut flow, &mut flow_window, 125, 3, 0, &[]);
+            // Two ACKs of slow start, then 42 * 100 / 125 + 1.
+            assert_eq!((flow_window.cwnd, flow_window.ssthresh), (34, threshold), "{config:?}");
+        }
+    }
+
+    // CC-07
+    #[test]
+    fn a_round_without_queueing_does_not_keep_the_next_one_from_draining() {
+        let (mut flow, mut flow_window) = (settled(), window(40, 20));
+        // The kernel counts a microsecond more with each sample.
+        round(&mut flow, &mut flow_window, 100, 4, 0, &[]);
+        flow.base_rtt = Duration::from_millis(100);
+        round(&mut flow, &mut flow_window, 100, 4, 0, &[]);
+        let before = flow_window.cwnd;
+        round(&mut flow, &mut flow_window, 102, 4, 0, &[]);
+        assert!(flow_window.cwnd <= before / 2, "{} of {before}", flow_window.cwnd);
     }
 
     // CC-07: as in v0.96, measured: older kernels stayed at the threshold until a segment queued.
