@@ -509,14 +509,21 @@ impl Import<'_> {
     }
 
     /// The out-of-tree kernel computes in integers; LIA there, as of v0.90, with round-trip times in
-    /// microseconds.
+    /// microseconds. CUBIC is that of Linux 5.4.
     fn congestion_parameters(&self, cc: &str) -> Option<Value> {
         self.case.mptcp_version?;
-        let parameter = congestion::find(cc).ok()?.parameters.iter().find(|one| one.name == "arithmetic")?;
-        let congestion::Kind::Choice(words) = parameter.kind else { return None };
-        let word =
-            words.iter().find(|word| **word == "linux-us").or(words.iter().find(|word| **word == "linux"));
-        Some(Value::Table(table([("arithmetic", string(*word?))])))
+        let parameters = congestion::find(cc).ok()?.parameters;
+        let chosen = |name: &'static str, wanted: &[&str]| {
+            let parameter = parameters.iter().find(|one| one.name == name)?;
+            let congestion::Kind::Choice(words) = parameter.kind else { return None };
+            let word = wanted.iter().find(|word| words.contains(word))?;
+            string(*word)
+        };
+        let given = table([
+            ("arithmetic", chosen("arithmetic", &["linux-us", "linux"])),
+            ("hystart", chosen("hystart", &["linux-5.4"])),
+        ]);
+        (!given.is_empty()).then_some(Value::Table(given))
     }
 
     /// Time of the first SYN at the client, else of connect(), else as scheduled.

@@ -4,13 +4,15 @@
 //! `w/2 * min(A, 1.5)` on loss. Slow start is Reno's.
 //!
 //! The integer mode reproduces the out-of-tree kernel: rates in bytes per second, shifted down by 5
-//! bits while the largest exceeds 2^25, an integer A in the decrease, growth counted in ACKs. The kernel
-//! keeps the decrease from the last growth; here it is computed at the loss.
+//! bits while the largest exceeds 2^25, an integer A in the decrease, growth counted in ACKs. As there, a subflow
+//! computes both steps when its own window grows, at the end of a reduction and after a change of state of any
+//! subflow, and keeps them in between: neither the growth of others nor a new round-trip time changes them. There
+//! one subflow takes note of a change of state, the first to grow after it; here each does.
 
 use sim_core::Instant;
 
 use super::coupling::{self, Arithmetic, Credit, Fingerprint};
-use super::{AckEvent, Cause, CongestionControl, PathView, Window, reno};
+use super::{AckEvent, CaState, Cause, CongestionControl, PathView, Window, reno};
 
 /// Rates above this are scaled down, so that their products fit.
 const RATE_LIMIT: u64 = 1 << 25;
@@ -57,18 +59,20 @@ pub fn after_loss(me: usize, paths: &[PathView]) -> f64 {
     coupling::coupled(me, paths).map_or(half, |own| coupled_after_loss(own.cwnd, own, paths))
 }
 
-/// ACKs for one segment of growth, and segments given up on loss, in the kernel's integers.
-pub(super) fn linux_steps(cwnd: u32, own: &PathView, paths: &[PathView]) -> (u32, u32) {
-    let rate = |path: &PathView| {
-        u64::from(path.mss) * u64::from(path.cwnd) * 8_000_000 / coupling::srtt_eighth_micros(path).max(1)
-    };
-    let (mut largest, mut sum) = (0_u64, 0_u64);
-    for path in paths.iter().filter(|path| coupling::usable(path)) {
-        let rate = rate(path);
+/// ACKs for one segment of growth, and segments given up on loss, of subflow `me` with a window of `cwnd`, in the
+/// kernel's integers.
+pub(super) fn linux_steps(cwnd: u32, me: usize, paths: &[PathView]) -> (u32, u32) {
+    let (mut own_rate, mut largest, mut sum) = (0_u64, 0_u64, 0_u64);
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| coupling::usable(path)) {
+        let segments = if index == me { cwnd } else { path.cwnd };
+        let octets = u64::from(path.mss) * u64::from(segments);
+        let rate = octets * 8_000_000 / coupling::srtt_eighth_micros(path).max(1);
+        if index == me {
+            own_rate = rate;
+        }
         largest = largest.max(rate);
         sum = sum.saturating_add(rate);
     }
-    let mut own_rate = rate(own);
     let quotient = largest / own_rate.max(1);
     while largest > RATE_LIMIT {
         largest >>= RATE_SHIFT;
@@ -90,8 +94,11 @@ pub(super) fn linux_steps(cwnd: u32, own: &PathView, paths: &[PathView]) -> (u32
 pub struct Balia {
     arithmetic: Arithmetic,
     credit: Credit,
-    linux_threshold: u32,
-    computed_from: Fingerprint,
+    /// ACKs for one segment of growth and segments given up on loss, if they were computed.
+    linux_steps: Option<(u32, u32)>,
+    /// They are computed anew with the next ACK that can grow the window.
+    stale: bool,
+    computed_in: Fingerprint,
 }
 
 impl Balia {
@@ -102,20 +109,34 @@ impl Balia {
     }
 
     fn on_ack_linux(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {
-        if !coupling::linux_past_slow_start(window, ack) {
+        if coupling::coupled(me, paths).is_none() {
+            if coupling::linux_past_slow_start(window, ack) {
+                coupling::linux_count_ack(window, window.cwnd);
+            }
             return;
         }
-        let threshold = if let Some(own) = coupling::coupled(me, paths) {
-            let now = Fingerprint::of(paths);
-            if now != self.computed_from {
-                self.linux_threshold = linux_steps(window.cwnd, own, paths).0;
-                self.computed_from = now;
+        if !ack.cwnd_limited || ack.delivered == 0 {
+            return;
+        }
+        let before = window.cwnd;
+        let grows = coupling::linux_past_slow_start(window, ack);
+        let states = Fingerprint::of_states(paths);
+        let changed = states != self.computed_in;
+        if !grows || changed || self.stale || self.linux_steps.is_none() {
+            self.compute(window, me, paths);
+            self.computed_in = states;
+        }
+        if let Some((threshold, _)) = self.linux_steps.filter(|_| grows) {
+            coupling::linux_count_ack(window, threshold);
+            if window.cwnd != before {
+                self.compute(window, me, paths);
             }
-            self.linux_threshold
-        } else {
-            window.cwnd
-        };
-        coupling::linux_count_ack(window, threshold);
+        }
+    }
+
+    fn compute(&mut self, window: &Window, me: usize, paths: &[PathView]) {
+        self.linux_steps = Some(linux_steps(window.cwnd, me, paths));
+        self.stale = false;
     }
 }
 
@@ -143,15 +164,22 @@ impl CongestionControl for Balia {
         paths: &[PathView],
     ) -> u32 {
         self.credit.clear();
-        self.computed_from = Fingerprint::default();
         let Some(own) = coupling::coupled(me, paths) else {
             return reno::halved(window);
         };
         let left = match self.arithmetic {
             Arithmetic::Exact => coupled_after_loss(window.cwnd, own, paths) as u32,
-            Arithmetic::Linux => window.cwnd.saturating_sub(linux_steps(window.cwnd, own, paths).1),
+            Arithmetic::Linux => {
+                let (_, decrease) = self.linux_steps.unwrap_or_else(|| linux_steps(window.cwnd, me, paths));
+                window.cwnd.saturating_sub(decrease)
+            }
         };
         left.max(1)
+    }
+
+    /// A reduction that ends, and a timeout (`CA_EVENT_COMPLETE_CWR`, `CA_EVENT_LOSS`).
+    fn on_state_change(&mut self, _window: &mut Window, old: CaState, new: CaState) {
+        self.stale |= matches!(old, CaState::Recovery | CaState::Cwr) || new == CaState::Loss;
     }
 
     fn is_coupled(&self) -> bool {
@@ -188,7 +216,7 @@ mod tests {
         for (flows, expected) in FLOWS.into_iter().zip(expected) {
             let paths = flows.map(|(cwnd, rtt)| path(cwnd, rtt));
             for me in 0..2 {
-                assert_eq!(linux_steps(paths[me].cwnd, &paths[me], &paths), expected[me]);
+                assert_eq!(linux_steps(paths[me].cwnd, me, &paths), expected[me]);
             }
         }
     }
@@ -197,7 +225,7 @@ mod tests {
     #[test]
     fn rates_of_a_gigabit_are_scaled_down_without_changing_the_result_much() {
         let paths = [path(8000, 100), path(8000, 100)];
-        let (threshold, decrease) = linux_steps(8000, &paths[0], &paths);
+        let (threshold, decrease) = linux_steps(8000, 0, &paths);
         assert!((31_900..=32_100).contains(&threshold), "{threshold}");
         assert_eq!(decrease, 4000);
     }
@@ -210,6 +238,22 @@ mod tests {
             let left = Balia::new(arithmetic).ssthresh(&window(2, 2), Cause::Loss, Instant::ZERO, 1, &paths);
             assert_eq!(left, expected);
         }
+    }
+
+    // CC-06
+    #[test]
+    fn kernel_keeps_its_steps_while_only_others_grow() {
+        let (mut balia, mut flow) = (Balia::new(Arithmetic::Linux), window(10, 10));
+        balia.on_ack(&mut flow, &ack(1), 0, &[path(10, 100), path(10, 100)]);
+        // The other one is nine times as fast by now: three quarters would be given up.
+        let later = [path(10, 100), path(90, 100)];
+        for _ in 1..40 {
+            balia.on_ack(&mut flow, &ack(1), 0, &later);
+        }
+        assert_eq!(balia.ssthresh(&flow, Cause::Loss, Instant::ZERO, 0, &later), 5);
+        balia.on_ack(&mut flow, &ack(1), 0, &later);
+        assert_eq!(flow.cwnd, 11);
+        assert_eq!(balia.ssthresh(&flow, Cause::Loss, Instant::ZERO, 0, &later), 4);
     }
 
     #[test]

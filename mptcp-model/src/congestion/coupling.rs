@@ -133,8 +133,8 @@ pub(super) fn linux_count_ack(window: &mut Window, threshold: u32) {
     }
 }
 
-/// Remembers the windows a cached result was computed from. The kernel recomputes on every change of a
-/// window, not of a round-trip time; an order-dependent sum of the windows tells.
+/// Remembers what a cached result was computed from. LIA in the kernel recomputes on every change of a window, Balia
+/// on changes of state, neither on those of a round-trip time; an order-dependent sum tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
@@ -143,6 +143,13 @@ impl Fingerprint {
     pub(super) fn of(paths: &[PathView]) -> Self {
         Self(paths.iter().filter(|path| usable(path)).fold(1, |sum: u64, path| {
             sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(path.cwnd)).wrapping_add(1) | 1 << 63
+        }))
+    }
+
+    /// The fingerprint of the states of these subflows; never the default one.
+    pub(super) fn of_states(paths: &[PathView]) -> Self {
+        Self(paths.iter().filter(|path| usable(path)).fold(1, |sum: u64, path| {
+            sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(path.state as u64 + 1) | 1 << 63
         }))
     }
 }

@@ -5,7 +5,7 @@
 //! over half the smallest round-trip time, or when the smallest of 8 samples of a round exceeds it by an
 //! eighth (between 4 and 16 ms); windows below 16 segments are left alone. Linux adds 1 ms to the first
 //! threshold for offloading on flows below 2 Gbit/s, and so does this. Rounds start as in Linux 6.14 and
-//! later. The threshold of a paced flow (the whole round-trip time) is left out: `cubic` is not paced here.
+//! later, or as in Linux 5.4, where the ACK that ends a round still is a sample of it. The threshold of a paced flow (the whole round-trip time) is left out: `cubic` is not paced here.
 //!
 //! HyStart++ compares the smallest samples of two rounds and then grows at a quarter of the pace for up
 //! to five rounds before it leaves slow start; it works in the first slow start only.
@@ -38,6 +38,8 @@ pub enum Mode {
     /// HyStart as in Linux.
     #[default]
     Classic,
+    /// HyStart as in Linux 5.4, on which the out-of-tree kernel v0.96 is built.
+    Linux54,
     /// RFC 9406.
     PlusPlus,
 }
@@ -125,7 +127,15 @@ impl HyStart {
         }
         let ends = match self.mode {
             Mode::Off => false,
-            Mode::Classic => self.classic(window, ack, rtt, delay_min),
+            Mode::Classic => {
+                self.new_round(ack);
+                self.classic(window, ack, rtt, delay_min)
+            }
+            Mode::Linux54 => {
+                let ends = self.classic(window, ack, rtt, delay_min);
+                self.new_round(ack);
+                ends
+            }
             Mode::PlusPlus => self.plus_plus(window, ack, rtt),
         };
         if ends {
@@ -150,7 +160,6 @@ impl HyStart {
     }
 
     fn classic(&mut self, window: &Window, ack: &AckEvent, rtt: Duration, delay_min: Duration) -> bool {
-        self.new_round(ack);
         if window.cwnd < LOW_WINDOW {
             return false;
         }
@@ -232,6 +241,30 @@ mod tests {
             };
             hystart.on_sample(flow, &event, rtt, RTT);
         }
+    }
+
+    #[test]
+    fn the_ack_that_ends_a_round_is_a_sample_of_it_in_linux_5_4() {
+        // The first ACK of a round of bursts waited less than the others.
+        let ends = |mode| {
+            let (mut hystart, mut flow) = (HyStart::new(mode), window(20, Window::INFINITE_SSTHRESH));
+            let spacing = Duration::from_millis(5);
+            round(&mut hystart, &mut flow, Instant::ZERO, 1, 10, spacing, RTT);
+            let second = Instant::ZERO + Duration::from_millis(100);
+            round(&mut hystart, &mut flow, second, 1002, 1, spacing, RTT);
+            round(
+                &mut hystart,
+                &mut flow,
+                second + spacing,
+                1003,
+                9,
+                spacing,
+                RTT + Duration::from_millis(10),
+            );
+            !flow.in_slow_start()
+        };
+        assert!(ends(Mode::Linux54));
+        assert!(!ends(Mode::Classic));
     }
 
     #[test]

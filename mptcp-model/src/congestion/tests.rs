@@ -407,7 +407,7 @@ proptest! {
     ) {
         let views: Vec<_> = flows.into_iter().map(|(cwnd, rtt)| path(cwnd, rtt)).collect();
         for me in 0..views.len() {
-            let (threshold, decrease) = balia::linux_steps(views[me].cwnd, &views[me], &views);
+            let (threshold, decrease) = balia::linux_steps(views[me].cwnd, me, &views);
             let exact = 1.0 / balia::increase(me, &views);
             prop_assert!((f64::from(threshold) - exact).abs() <= 1.0 + exact / 100.0, "{threshold} and {exact}");
             let cwnd = f64::from(views[me].cwnd);

@@ -23,6 +23,9 @@ use super::{AckEvent, Arithmetic, CaState, Cause, CongestionControl, PathView, W
 const MIN_SAMPLES: u64 = 3;
 /// The kernel adds 1 microsecond to each sample.
 const SAMPLE_BIAS: Duration = Duration::from_micros(1);
+/// Least queueing delay that the kernel sees: its clock tells microseconds, and on a real link no two samples are
+/// equal.
+const JITTER: Duration = Duration::from_micros(1);
 /// Smallest window in segments.
 const MIN_CWND: u32 = 2;
 
@@ -91,6 +94,14 @@ impl WVegas {
         }
     }
 
+    /// A time as the clock of the integer mode tells it, in whole microseconds.
+    fn whole(&self, time: Duration) -> Duration {
+        match self.config.arithmetic {
+            Arithmetic::Exact => time,
+            Arithmetic::Linux => Duration::from_micros(time.as_micros()),
+        }
+    }
+
     /// Starts measuring anew; the base delay stays.
     fn enable(&mut self) {
         *self = Self { base_rtt: self.base_rtt, end_of_round: self.end_of_round, ..Self::new(self.config) };
@@ -122,6 +133,14 @@ impl WVegas {
         }
     }
 
+    /// The threshold after the window shrank: below it, but in kernel v0.96 not.
+    fn lowered(&self, window: &Window) -> u32 {
+        match self.config.arithmetic {
+            Arithmetic::Exact => below(window),
+            Arithmetic::Linux => window.ssthresh.min(window.cwnd),
+        }
+    }
+
     /// Segments of a window of `cwnd` that wait in queues: `cwnd * queueing / rtt`.
     fn queued(&self, cwnd: u32, queueing: Duration, rtt: Duration) -> f64 {
         match self.config.arithmetic {
@@ -131,13 +150,13 @@ impl WVegas {
     }
 
     fn end_round(&mut self, window: &mut Window, ack: &AckEvent, me: usize, paths: &[PathView]) {
-        let rtt = self.sum / self.samples;
+        let rtt = self.whole(self.sum / self.samples);
         let queueing = rtt.saturating_sub(self.base_rtt);
         let queued = self.queued(window.cwnd, queueing, rtt);
         if window.in_slow_start() {
             if queued > f64::from(self.config.gamma) {
                 window.cwnd = window.cwnd.min(scaled(window.cwnd, self.base_rtt, rtt) + 1);
-                window.ssthresh = below(window);
+                window.ssthresh = self.lowered(window);
             } else if ack.cwnd_limited {
                 reno::slow_start(window, ack.delivered);
             }
@@ -147,11 +166,15 @@ impl WVegas {
             }
             if queued > self.alpha {
                 window.cwnd -= 1;
-                window.ssthresh = below(window);
+                window.ssthresh = self.lowered(window);
             } else if queued < self.alpha && self.limited {
                 window.cwnd = window.cwnd.saturating_add(1);
             }
             let smallest = self.queue_delay.map_or(queueing, |delay| delay.min(queueing));
+            let smallest = match self.config.arithmetic {
+                Arithmetic::Exact => smallest,
+                Arithmetic::Linux => smallest.max(JITTER),
+            };
             self.queue_delay = Some(smallest);
             if self.config.drain && !smallest.is_zero() && queueing >= smallest * 2 {
                 window.cwnd = scaled(window.cwnd, self.base_rtt, rtt * 2);
@@ -197,7 +220,7 @@ impl CongestionControl for WVegas {
     fn on_rtt_sample(&mut self, _window: &mut Window, _ack: &AckEvent, rtt: Duration) {
         let rtt = match self.config.arithmetic {
             Arithmetic::Exact => rtt,
-            Arithmetic::Linux => rtt + SAMPLE_BIAS,
+            Arithmetic::Linux => self.whole(rtt) + SAMPLE_BIAS,
         };
         self.base_rtt = self.base_rtt.min(rtt);
         self.sum += rtt;
@@ -304,11 +327,27 @@ mod tests {
     // CC-07
     #[test]
     fn slow_start_ends_when_more_than_gamma_segments_queue() {
-        let mut flow = settled();
-        let mut flow_window = window(40, Window::INFINITE_SSTHRESH);
-        round(&mut flow, &mut flow_window, 125, 3, 0, &[]);
-        // Two ACKs of slow start, then 42 * 100 / 125 + 1.
-        assert_eq!((flow_window.cwnd, flow_window.ssthresh), (34, 33));
+        // In v0.96 the threshold is the window, as measured.
+        for (config, threshold) in [(linux(), 34), (Config::default(), 33)] {
+            let mut flow = WVegas { base_rtt: Duration::from_millis(100), ..WVegas::new(config) };
+            let mut flow_window = window(40, Window::INFINITE_SSTHRESH);
+            round(&mut flow, &mut flow_window, 125, 3, 0, &[]);
+            // Two ACKs of slow start, then 42 * 100 / 125 + 1.
+            assert_eq!((flow_window.cwnd, flow_window.ssthresh), (34, threshold), "{config:?}");
+        }
+    }
+
+    // CC-07
+    #[test]
+    fn a_round_without_queueing_does_not_keep_the_next_one_from_draining() {
+        let (mut flow, mut flow_window) = (settled(), window(40, 20));
+        // The kernel counts a microsecond more with each sample.
+        round(&mut flow, &mut flow_window, 100, 4, 0, &[]);
+        flow.base_rtt = Duration::from_millis(100);
+        round(&mut flow, &mut flow_window, 100, 4, 0, &[]);
+        let before = flow_window.cwnd;
+        round(&mut flow, &mut flow_window, 102, 4, 0, &[]);
+        assert!(flow_window.cwnd <= before / 2, "{} of {before}", flow_window.cwnd);
     }
 
     // CC-07: as in v0.96, measured: older kernels stayed at the threshold until a segment queued.

@@ -521,6 +521,7 @@ impl Connection {
             stale_at: now,
             potentially_failed: false,
             carried_to: None,
+            data_acked: false,
             reinjected_to: 0,
             penalised_at: Instant::ZERO,
             answer_timer: None,

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::send::TIMEOUT_MIN;
 use super::{Connection, Mode, SocketError, Stage};
 use crate::congestion::CaState;
-use crate::scheduler::{Request, SchedulerView};
+use crate::scheduler::{Fill, Request, SchedulerView};
 use crate::tcp::Plan;
 use crate::wire::TcpSegment;
 use crate::wire::options::ParsedOptions;
@@ -56,6 +56,25 @@ pub(crate) struct OotSend {
     small_end: u64,
 }
 
+/// What makes segments due to be handed down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The application writes: each segment is pushed when it is full, until no window has room.
+    Write,
+    /// An acknowledgment, a new subflow or a timer: one push.
+    Room,
+}
+
+/// Segments that one push hands to a subflow whose window has room for `room`: half of them, rounded up, but two if
+/// there is room for two. So kernel v0.96 was measured with its schedulers but `roundrobin`, on several thousand
+/// ACKs: of the 10 segments of a new subflow 5 leave, with the next ACK of any subflow 3 more; in slow start an ACK
+/// of two segments lets two leave, and two more leave before the next one is looked at. What an ACK of two adds
+/// to the window in congestion avoidance is used with the next ACK, too. (`mptcp_is_temp_unavailable` compares what
+/// is queued on the subflow with what its window leaves.)
+const fn part_of_room(room: u32) -> u32 {
+    if room <= 2 { room } else { room.div_ceil(2) }
+}
+
 /// Where the next segment comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -86,6 +105,9 @@ impl Connection {
             return;
         }
         let window = u64::from(segment.window) << flow.snd_wscale;
+        // `mptcp_become_fully_estab`.
+        let acks_data = segment.ack.to_offset(flow.params.iss, flow.snd_nxt) > 1;
+        self.subflows[index].data_acked |= acks_data;
         self.subflows[index].potentially_failed = false;
         self.take_data_ack_with(now, number, window);
         self.push_pending(now);
@@ -104,8 +126,8 @@ impl Connection {
         }
     }
 
-    /// Hand down what can be sent (`mptcp_write_xmit`).
-    pub(super) fn distribute_oot(&mut self, now: Instant) {
+    /// Hand down what can be sent (`mptcp_write_xmit`), with `by` telling what makes it due.
+    pub(super) fn distribute_oot(&mut self, now: Instant, by: Due) {
         let extra = self.dss_room();
         let mut views: Views = self
             .subflows
@@ -115,6 +137,17 @@ impl Connection {
             .filter(|(_, subflow)| !subflow.stale && subflow.is_active())
             .map(|(index, subflow)| subflow.scheduler_view(index, extra))
             .collect();
+        let fill = match self.scheduler.fill() {
+            Fill::Half if by == Due::Write => Fill::All,
+            fill => fill,
+        };
+        for view in &mut views {
+            match fill {
+                Fill::All => {}
+                Fill::Half => view.cwnd_room = part_of_room(view.cwnd_room),
+                Fill::OneMore => view.cwnd_room = self.subflows[view.index].room_and_one(view),
+            }
+        }
         let mut touched = 0;
         let copies = self.scheduler.copies();
         while let Some((source, index, held)) = self.next_segment(now, &mut views) {
@@ -131,7 +164,13 @@ impl Connection {
                     *view = self.subflows[view.index].scheduler_view(view.index, extra);
                 }
             } else if let Some(view) = views.iter_mut().find(|view| view.index == index) {
+                let left = view.cwnd_room.saturating_sub(1);
                 *view = self.subflows[index].scheduler_view(index, extra);
+                match fill {
+                    Fill::All => {}
+                    Fill::Half => view.cwnd_room = view.cwnd_room.min(left),
+                    Fill::OneMore => view.cwnd_room = self.subflows[index].room_and_one(view),
+                }
             }
         }
         if touched != 0 {
@@ -198,9 +237,7 @@ impl Connection {
             let subflow = &self.subflows[view.index];
             view.potentially_failed = subflow.potentially_failed;
             view.used = held.is_some_and(|held| held.mask & bit(view.index) != 0);
-            view.out_of_order = held.is_some_and(|held| {
-                subflow.flow.snd_una <= 1 && subflow.carried_to.is_some_and(|end| end != held.start)
-            });
+            view.out_of_order = held.is_some_and(|held| subflow.is_out_of_order(held.start));
         }
         if let Some(held) = held
             && let Some(index) = self.answers_data_fin(held.end)
@@ -267,8 +304,7 @@ impl Connection {
         }
         let start = head.start.max(self.send.una);
         let view = views.iter_mut().find(|view| view.index == index)?;
-        let subflow = &self.subflows[index];
-        view.out_of_order = subflow.flow.snd_una <= 1 && subflow.carried_to.is_some_and(|end| end != start);
+        view.out_of_order = self.subflows[index].is_out_of_order(start);
         (much_slower && view.has_room()).then_some((Source::Oldest, index, Held { start, ..head }))
     }
 
@@ -296,7 +332,7 @@ impl Connection {
         let end = held.start + done;
         let subflow = &mut self.subflows[index];
         let mss = u64::from(subflow.flow.mss_now(0));
-        if subflow.flow.snd_una <= 1 {
+        if subflow.is_first_flight() {
             subflow.carried_to = Some(end);
         }
         match source {
@@ -427,7 +463,7 @@ impl Connection {
         if done == 0 {
             return false;
         }
-        if self.subflows[index].flow.snd_una <= 1 {
+        if self.subflows[index].is_first_flight() {
             self.subflows[index].carried_to = Some(held.start + u64::from(done));
         }
         self.subflows[index].flow.mark_push();
@@ -471,5 +507,18 @@ impl Connection {
             self.oot_send.timeout = (longest * 2).min(TIMEOUT_MAX);
         }
         self.oot_send.timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part_of_room;
+
+    #[test]
+    fn a_push_fills_half_the_room_but_two_places_both() {
+        // As measured: 10 and then 5 places of a new subflow, 4 with an ACK of two in slow start, 3 with one in
+        // congestion avoidance that adds a segment, 2 and 1 as a rule.
+        let filled = [10, 5, 4, 3, 2, 1, 0].map(part_of_room);
+        assert_eq!(filled, [5, 3, 2, 2, 2, 1, 0]);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use sim_core::{Duration, Instant};
 
-use super::oot_send::SEGMENT_OVERHEAD;
+use super::oot_send::{Due, SEGMENT_OVERHEAD};
 use super::{Connection, Mode, Stage, State, Subflow};
 use crate::scheduler::{Request, SchedulerView};
 use crate::tcp::{Mapping, Plan, Push};
@@ -149,7 +149,7 @@ impl Connection {
         };
         self.set_starved(accepted < len);
         if self.mode == Mode::Multipath {
-            self.push_pending(now);
+            self.push(now, if accepted > 0 { Due::Write } else { Due::Room });
         }
         Ok(accepted)
     }
@@ -248,10 +248,15 @@ impl Connection {
     /// Hand pending data to subflows, as the scheduler says (`__mptcp_push_pending`).
     #[inline]
     pub(crate) fn push_pending(&mut self, now: Instant) {
+        self.push(now, Due::Room);
+    }
+
+    #[inline]
+    fn push(&mut self, now: Instant, by: Due) {
         if self.mode == Mode::Multipath && self.out_of_tree {
             let due = self.send.has_pending() || self.has_reinjections() || self.send.starved;
             if due {
-                self.distribute_oot(now);
+                self.distribute_oot(now, by);
             } else if self.send.fin_queued {
                 self.check_data_fin_send(now);
             }

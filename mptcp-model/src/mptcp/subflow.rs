@@ -105,6 +105,8 @@ pub struct Subflow {
     pub(crate) stale_at: Instant,
     /// Position after what it carried last, while nothing of it is acknowledged.
     pub(crate) carried_to: Option<u64>,
+    /// A DATA_ACK came with an acknowledgment of its data: what follows need not be in order (SCHED-04).
+    pub(crate) data_acked: bool,
     /// Its data before this offset was given to others.
     pub(crate) reinjected_to: u64,
     /// When it last had others give way (penalisation).
@@ -213,6 +215,27 @@ impl Subflow {
         view.has_memory = view.queued < flow.sndbuf;
         view.cwnd_room = view.cwnd.saturating_sub(view.in_flight + flow.unsent_segments(view.mss));
         view.outstanding = flow.queue.write_end - flow.snd_una.min(flow.queue.write_end);
+    }
+
+    /// The room of a view for a scheduler that lets one segment more wait on the subflow while its window is not full
+    /// (`mptcp_rr_is_available`).
+    pub(crate) fn room_and_one(&self, view: &SchedulerView) -> u32 {
+        match view.cwnd.saturating_sub(view.in_flight) {
+            0 => 0,
+            room => (room + 1).saturating_sub(self.flow.unsent_segments(view.mss)),
+        }
+    }
+
+    /// Whether its first flight, which has to be in order, was followed by something else than `start`.
+    #[inline]
+    pub(crate) fn is_out_of_order(&self, start: u64) -> bool {
+        self.is_first_flight() && self.carried_to.is_some_and(|end| end != start)
+    }
+
+    /// Whether nothing of its data is known to be acknowledged.
+    #[inline]
+    pub(crate) const fn is_first_flight(&self) -> bool {
+        !self.data_acked && self.flow.snd_una <= 1
     }
 
     pub(crate) fn view(&self) -> SubflowView {

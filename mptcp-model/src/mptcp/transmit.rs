@@ -80,8 +80,9 @@ impl Connection {
             if grew {
                 self.sync_sndbuf();
                 self.note_writable();
-                if self.out_of_tree {
-                    // Upstream, a larger buffer takes more only with the next ACK or write (`subflow_write_space`).
+                if self.out_of_tree && !self.send.has_pending() {
+                    // What waits was pushed with the ACK. Upstream, a larger buffer takes more only with the next ACK
+                    // or write (`subflow_write_space`).
                     self.push_pending(now);
                 }
             } else if !self.work(now) {

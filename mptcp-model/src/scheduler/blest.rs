@@ -6,7 +6,7 @@
 use sim_core::{Duration, Instant};
 
 use super::lowest_rtt::{faster_than, lowest_rtt, one_segment};
-use super::{Pick, Request, Scheduler, SchedulerView};
+use super::{Fill, Pick, Request, Scheduler, SchedulerView};
 use crate::congestion::Window;
 
 /// Lambda in thousandths: first value, bounds, steps.
@@ -113,6 +113,10 @@ impl Scheduler for Blest {
 
     fn is_opportunistic(&self) -> bool {
         true
+    }
+
+    fn fill(&self) -> Fill {
+        Fill::Half
     }
 }
 

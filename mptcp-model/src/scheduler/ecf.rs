@@ -3,7 +3,7 @@
 //! earlier by waiting for the fastest one. A quarter of hysteresis keeps a decision to wait.
 
 use super::lowest_rtt::{faster_than, lowest_rtt, one_segment};
-use super::{Pick, Request, Scheduler, SchedulerView};
+use super::{Fill, Pick, Request, Scheduler, SchedulerView};
 
 /// Hysteresis: one part in this many (beta).
 const BETA_PARTS: u128 = 4;
@@ -57,6 +57,10 @@ impl Scheduler for Ecf {
 
     fn is_opportunistic(&self) -> bool {
         true
+    }
+
+    fn fill(&self) -> Fill {
+        Fill::Half
     }
 }
 

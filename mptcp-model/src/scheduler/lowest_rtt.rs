@@ -3,7 +3,7 @@
 //! carried it (`mptcp_sched.c`). Backups serve only while no other subflow can. Of equal ones the first in the
 //! slice is taken, which is the newest in the lists of that kernel.
 
-use super::{Pick, Request, Scheduler, SchedulerView};
+use super::{Fill, Pick, Request, Scheduler, SchedulerView};
 
 /// The scheduler; it has no state.
 #[derive(Debug, Default)]
@@ -77,6 +77,10 @@ impl Scheduler for LowestRtt {
 
     fn is_opportunistic(&self) -> bool {
         true
+    }
+
+    fn fill(&self) -> Fill {
+        Fill::Half
     }
 }
 

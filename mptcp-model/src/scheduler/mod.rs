@@ -106,6 +106,17 @@ pub struct Pick {
     pub exact: bool,
 }
 
+/// How much of the room of a congestion window one push of the out-of-tree kernel fills, as measured on v0.96.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// All of it.
+    All,
+    /// Half of it, unless the application pushes what it writes.
+    Half,
+    /// All, and a segment more waits on the subflow for the next acknowledgment.
+    OneMore,
+}
+
 /// Chooses subflows for data.
 pub trait Scheduler: fmt::Debug + Send {
     /// Name in the registry.
@@ -118,6 +129,11 @@ pub trait Scheduler: fmt::Debug + Send {
     /// halves the slower ones that hold it (opportunistic retransmission and penalisation, SCHED-05).
     fn is_opportunistic(&self) -> bool {
         false
+    }
+
+    /// How much of the room of a window a push fills, with the out-of-tree kernel.
+    fn fill(&self) -> Fill {
+        Fill::All
     }
 
     /// Whether what is picked goes to all other subflows too.

@@ -2,7 +2,7 @@
 //! turns, a segment each, among those whose congestion window has room. The backup flag has no effect, as
 //! there.
 
-use super::{Pick, Request, Scheduler, SchedulerView};
+use super::{Fill, Pick, Request, Scheduler, SchedulerView};
 
 /// Whose turn it was.
 #[derive(Debug, Default)]
@@ -49,6 +49,10 @@ impl Scheduler for RoundRobin {
             self.note(next.index, true);
         }
         Some(Pick { index: next.index, burst, exact: true })
+    }
+
+    fn fill(&self) -> Fill {
+        Fill::OneMore
     }
 }
 

@@ -75,7 +75,7 @@ fn a_timeout_hands_what_a_subflow_holds_to_the_other_and_leaves_it_alone() {
     assert_eq!(pair.server_connection().integrity().corrupted, 0);
 }
 
-/// Octets that a transfer through a narrow window repeated on the fast subflow.
+/// Segments that a transfer through a narrow window repeated on the fast subflow, and the least window of the slow one.
 fn overtaken(opportunistic: bool) -> (u64, u32) {
     let mut setup = setup();
     // Eight segments on the fast one and four on the other close the window.
@@ -86,11 +86,15 @@ fn overtaken(opportunistic: bool) -> (u64, u32) {
     let mut pair = joined(&setup, 100);
     let from = pair.log.len();
     pair.send(400_000);
-    pair.run_ms(5000);
+    let mut least = u32::MAX;
+    for _ in 0..500 {
+        pair.run_ms(10);
+        least = least.min(pair.connection().subflows()[1].info().flow.cwnd);
+    }
     assert_eq!(pair.read, 440_005);
     let slow: Vec<u64> = data(&pair, from, 1).into_iter().map(dsn).collect();
     let both = data(&pair, from, 0).into_iter().filter(|line| slow.contains(&dsn(line))).count();
-    (both as u64, pair.connection().subflows()[1].info().flow.cwnd)
+    (both as u64, least)
 }
 
 #[test]
@@ -101,6 +105,41 @@ fn the_oldest_segment_overtakes_on_a_much_faster_subflow_when_the_window_is_clos
     assert!(with > 0, "{with}");
     assert_eq!(without, 0);
     assert!(penalised < left_alone, "{penalised} {left_alone}");
+}
+
+/// Segments that leave on the second subflow before its first acknowledgment, by the times they leave at.
+fn first_flights(scheduler: &'static str) -> Vec<usize> {
+    let mut pair = Pair::new(&Setup { scheduler, ..setup() });
+    pair.delay[1] = Duration::from_millis(20);
+    pair.run_ms(25);
+    pair.send(3_000_000);
+    pair.run_ms(200);
+    let acked = |line: &&Line| {
+        line.from == End::Server
+            && line.wire == 1
+            && line.segment().payload.is_empty()
+            && line.segment().ack.0 != 0
+    };
+    let sent = data(&pair, 0, 1);
+    let first = sent.first().map(|line| line.at).expect("data on the second subflow");
+    let back =
+        pair.log.iter().filter(acked).map(|line| line.at).find(|&at| at >= first + Duration::from_millis(20));
+    let end = back.map_or(first, |at| at);
+    let mut flights: Vec<(sim_core::Instant, usize)> = Vec::new();
+    for line in sent.into_iter().filter(|line| line.at < end) {
+        match flights.last_mut() {
+            Some((at, count)) if *at == line.at => *count += 1,
+            _ => flights.push((line.at, 1)),
+        }
+    }
+    flights.into_iter().map(|(_, count)| count).collect()
+}
+
+#[test]
+fn a_push_fills_half_the_room_of_a_new_subflow() {
+    // Reference cases o2-bulk-olia and o4-roundrobin-3m
+    assert_eq!(first_flights("minrtt")[0], 5 + 3, "an ACK of the other subflow comes at the same moment");
+    assert!(first_flights("roundrobin")[0] >= 10);
 }
 
 #[test]

@@ -39,9 +39,10 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
         parameters: &[
             Parameter {
                 name: "hystart",
-                meaning: "how slow start ends before the first loss: HyStart of Linux, HyStart++ or not at all",
+                meaning: "how slow start ends before the first loss: HyStart of Linux, that of Linux 5.4, HyStart++ or \
+                          not at all",
                 unit: "",
-                kind: Kind::Choice(&["classic", "plusplus", "off"]),
+                kind: Kind::Choice(&["classic", "linux-5.4", "plusplus", "off"]),
             },
             Parameter {
                 name: "beta",
@@ -76,6 +77,7 @@ pub(super) const ALGORITHMS: &[Algorithm] = &[
                 fast_convergence: given.switch("fast_convergence"),
                 friendliness: given.switch("friendliness"),
                 hystart: match given.choice("hystart") {
+                    "linux-5.4" => Mode::Linux54,
                     "plusplus" => Mode::PlusPlus,
                     "off" => Mode::Off,
                     _ => Mode::Classic,
