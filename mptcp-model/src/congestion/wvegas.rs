@@ -11,7 +11,8 @@
 //! The kernel takes the other subflows' rates as measured at the end of their rounds; here a rate
 //! is the current window over the smoothed round-trip time. A window that is not used in a round does not grow,
 //! but in the integer mode it does in congestion avoidance, as in the kernel. A round without any queueing drains nothing; in the kernel it
-//! would, but there jitter keeps the delay above zero. The slack of the paper's weights is left out, as in the
+//! would, but there jitter keeps the delay above zero. The integer mode takes it for a microsecond, so that the next
+//! round with a queue drains. The slack of the paper's weights is left out, as in the
 //! kernel.
 
 use sim_core::{Duration, Instant};
