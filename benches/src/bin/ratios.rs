@@ -26,6 +26,9 @@ struct Arguments {
     /// Measurements, of which the median counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Let the least measurement count instead, which tells more on a machine that others use too
+    #[arg(long)]
+    least: bool,
     /// Count instructions under callgrind (valgrind must be installed)
     #[arg(long)]
     instructions: bool,
@@ -90,8 +93,12 @@ fn measure(arguments: &Arguments, program: &Path, kind: Kind, flows: u32) -> io:
         report = run_workload(&mut Command::new(program), kind, seconds, flows)?;
         own.push(number(&report, "ns_per_packet")?);
     }
-    let ns = median(&mut own);
-    let floor_ns = (!floor.is_empty()).then(|| median(&mut floor));
+    let typical = |values: &mut [f64]| {
+        values.sort_by(f64::total_cmp);
+        values[if arguments.least { 0 } else { values.len() / 2 }]
+    };
+    let ns = typical(&mut own);
+    let floor_ns = (!floor.is_empty()).then(|| typical(&mut floor));
     let delivered = number(&report, "delivered")?;
     let instructions = if arguments.instructions {
         // The difference of two lengths leaves out the start and what is not simulation.
@@ -146,11 +153,6 @@ fn output(command: &mut Command) -> io::Result<String> {
 
 fn number(report: &Value, field: &str) -> io::Result<f64> {
     report[field].as_f64().ok_or_else(|| io::Error::other(format!("the report has no number {field}")))
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn print(rows: &[Row], json: bool) -> io::Result<()> {
