@@ -7,7 +7,7 @@ use super::HostStats;
 use super::routing::Routing;
 use crate::mptcp::Outlet;
 use crate::net::InterfaceId;
-use crate::wire::Packet;
+use crate::wire::{IpHeader, Packet};
 
 /// Where the packets of a host go.
 pub trait Egress {
@@ -46,6 +46,12 @@ impl<F: FnMut(InterfaceId, Packet)> Egress for Handover<F> {
     fn discard(&mut self) {}
 }
 
+/// The interface that a packet with this header leaves by.
+pub(super) fn interface_for(routing: &Routing, header: &IpHeader) -> Option<InterfaceId> {
+    let decision = routing.lookup(Some(header.src), header.dst).ok()?;
+    Some(decision.interface)
+}
+
 /// Interface by subflow.
 pub(super) type Routes = SmallVec<[Option<InterfaceId>; 4]>;
 
@@ -61,8 +67,7 @@ pub(super) struct Routed<'a> {
 impl Routed<'_> {
     #[cold]
     fn find(&mut self, subflow: usize) -> Option<InterfaceId> {
-        let header = self.out.place().ip;
-        let interface = self.routing.lookup(Some(header.src), header.dst).ok()?.interface;
+        let interface = interface_for(self.routing, &self.out.place().ip)?;
         if self.routes.len() <= subflow {
             self.routes.resize(subflow + 1, None);
         }

@@ -28,7 +28,7 @@ use sim_core::{Instant, random::Streams};
 
 use self::demux::FlowKey;
 pub use self::egress::Egress;
-use self::egress::{Handover, Routed, Routes};
+use self::egress::{Handover, Routed, Routes, interface_for};
 use self::fifo::Fifo;
 pub use self::node::{Application, HostNode, NetNode};
 pub use self::router_node::RouterNode;
@@ -550,7 +550,7 @@ impl Host {
 
     /// The interface a packet leaves by.
     fn route(&self, packet: &Packet) -> Option<InterfaceId> {
-        self.routing.lookup(Some(packet.ip.src), packet.ip.dst).ok().map(|decision| decision.interface)
+        interface_for(&self.routing, &packet.ip)
     }
 
     /// Carry out what the path manager of a connection wants.
