@@ -1,5 +1,5 @@
 //! The default scheduler of the out-of-tree kernel: the lowest smoothed RTT among the subflows whose
-//! congestion window has room, one segment at a time, and no segment twice on a subflow while another has not
+//! congestion window has room, as many segments as that takes, and no segment twice on a subflow while another has not
 //! carried it (`mptcp_sched.c`). Backups serve only while no other subflow can. Of equal ones the first in the
 //! slice is taken, which is the newest in the lists of that kernel.
 
@@ -66,13 +66,24 @@ pub(super) fn one_segment(path: &SchedulerView, request: &Request) -> Pick {
     Pick { index: path.index, burst, exact: true }
 }
 
+/// Segments on `path` as long as it stays the choice, which is until its window is full; one, where its buffer may be full
+/// before.
+fn segments(path: &SchedulerView, request: &Request) -> Pick {
+    /// More than the buffers of a segment take besides its octets.
+    const OVERHEAD: u64 = 4096;
+    let (room, mss) = (u64::from(path.cwnd_room), u64::from(path.mss));
+    let count = if path.memory_room > room * (mss + OVERHEAD) { room } else { 1 };
+    let burst = (count * mss).min(request.window).min(u64::from(u32::MAX)) as u32;
+    Pick { index: path.index, burst, exact: true }
+}
+
 impl Scheduler for LowestRtt {
     fn name(&self) -> &'static str {
         "minrtt"
     }
 
     fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
-        lowest_rtt(paths).map(|path| one_segment(path, request))
+        lowest_rtt(paths).map(|path| segments(path, request))
     }
 
     fn is_opportunistic(&self) -> bool {

@@ -253,10 +253,10 @@ impl Flow {
     /// Whether a segment that just left belongs to a burst with more to come.
     #[inline(always)]
     pub(crate) fn goes_on_after(&self, plan: &Plan) -> bool {
-        plan.kind == PlanKind::Data
+        self.burst_end > self.snd_nxt
+            && plan.kind == PlanKind::Data
             && !plan.retransmission
             && plan.start + u64::from(plan.len) == self.snd_nxt
-            && self.burst_end > self.snd_nxt
     }
 
     /// The next segment of a burst that has begun; nothing is asked again between them.

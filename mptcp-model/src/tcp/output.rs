@@ -4,7 +4,7 @@ use sim_core::Instant;
 
 use super::chrono::Limit;
 use super::sendq::{Mapping, Resent, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Push, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, Plan, PlanKind, Polled, Push, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::path_manager::CloseReason;
 use crate::wire::TcpFlags;
@@ -131,7 +131,33 @@ impl Flow {
     }
 
     /// The next segment to send, if any, which becomes the `plan`. `mss` is the payload that fits a full segment.
-    pub(crate) fn poll_send(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
+    #[inline(never)]
+    pub(crate) fn poll_send(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
+        if (self.reset_due | self.handshake_due | self.bare_ack_due) && self.poll_urgent(now, plan) {
+            return Polled::Segment;
+        }
+        if self.state == TcpState::Closed {
+            return Polled::Nothing;
+        }
+        if self.may_send() && self.poll_data(now, mss, plan) {
+            self.note_data(now, plan.len);
+            return Polled::Segment;
+        }
+        if !std::mem::take(&mut self.recv.ack_now) || !self.may_answer() {
+            return Polled::Nothing;
+        }
+        *plan = self.bare_ack();
+        Polled::Last
+    }
+
+    /// Whether what was received can be acknowledged already.
+    fn may_answer(&self) -> bool {
+        !matches!(self.state, TcpState::SynSent | TcpState::SynReceived) || self.answers_fast_open()
+    }
+
+    /// What goes before all data: a reset, a handshake, an ACK of its own.
+    #[cold]
+    fn poll_urgent(&mut self, now: Instant, plan: &mut Plan) -> bool {
         if self.reset_due {
             self.reset_due = false;
             let flags = if self.reset_bare { TcpFlags::RST } else { TcpFlags::RST.with(TcpFlags::ACK) };
@@ -150,17 +176,7 @@ impl Flow {
             *plan = self.bare_ack();
             return true;
         }
-        if self.may_send() && self.poll_data(now, mss, plan) {
-            self.note_data(now, plan.len);
-            return true;
-        }
-        let answers = self.recv.ack_now
-            && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived));
-        self.recv.ack_now = false;
-        if answers {
-            *plan = self.bare_ack();
-        }
-        answers
+        false
     }
 
     pub(super) fn plain(&self, kind: PlanKind, start: u64, flags: TcpFlags) -> Plan {
