@@ -296,11 +296,13 @@ impl Connection {
     fn distribute_among(&mut self, views: &mut [SchedulerView]) -> Option<usize> {
         let copies = self.scheduler.copies();
         let mut pushed: Option<usize> = None;
+        let mut request = Request::default();
         while let Some(fragment) = self.send.fragments.get(self.send.pending) {
             // What is sent again lies before the edge even when nothing new does.
             let next = fragment.start + u64::from(fragment.sent);
-            let window = self.send.window_end.saturating_sub(next);
-            let Some(pick) = self.scheduler.pick(&Request::with_window(window), views) else { break };
+            request.window = self.send.window_end.saturating_sub(next);
+            request.connection_window = request.window;
+            let Some(pick) = self.scheduler.pick(&request, views) else { break };
             let index = pick.index;
             self.send.burst = i64::from(pick.burst);
             if let Some(before) = pushed

@@ -84,9 +84,17 @@ impl Connection {
     /// Gives what is due on a subflow to `out`. Returns whether its send buffer grew.
     #[inline(always)]
     fn transmit_subflow(&mut self, index: usize, now: Instant, extra: u32, out: &mut impl Outlet) -> bool {
-        let Some(subflow) = self.subflows.get(index).filter(|subflow| !subflow.is_at_rest()) else {
+        let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| !subflow.is_at_rest()) else {
             return false;
         };
+        if subflow.signals.is_empty()
+            && subflow.stage != Stage::Gone
+            && let Some(plan) = subflow.flow.take_bare_ack()
+        {
+            self.write_packet(out.place(), index, &plan, now);
+            out.commit(index);
+            return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
+        }
         let mss = subflow.flow.mss_now(extra);
         let mut plan = Plan::NONE;
         loop {
@@ -94,17 +102,18 @@ impl Connection {
             if polled == Polled::Nothing {
                 break;
             }
-            self.write_packet(out.place(), index, &plan, now);
-            out.commit(index);
-            if polled == Polled::Last {
-                break;
-            }
-            while let Some(subflow) = self.subflows.get_mut(index)
-                && subflow.flow.goes_on_after(&plan)
-            {
-                subflow.flow.continue_burst(now, mss, &mut plan);
+            loop {
+                if polled == Polled::Burst {
+                    self.subflows[index].flow.next_of_burst(now, mss, &mut plan);
+                }
                 self.write_packet(out.place(), index, &plan, now);
                 out.commit(index);
+                if polled != Polled::Burst || self.subflows[index].flow.burst_is_over() {
+                    break;
+                }
+            }
+            if polled == Polled::Last {
+                break;
             }
         }
         std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
@@ -148,12 +157,13 @@ impl Connection {
 
     /// What a subflow sends next, if anything, after what `plan` was; becomes the plan.
     pub(super) fn next_plan(&mut self, index: usize, now: Instant, mss: u32, plan: &mut Plan) -> bool {
-        let flow = &mut self.subflows[index].flow;
-        if flow.goes_on_after(plan) {
-            flow.continue_burst(now, mss, plan);
-            return true;
+        let flow = &self.subflows[index].flow;
+        let goes_on = flow.goes_on_after(plan);
+        let polled = if goes_on { Polled::Burst } else { self.poll_subflow(index, now, mss, plan) };
+        if polled == Polled::Burst {
+            self.subflows[index].flow.next_of_burst(now, mss, plan);
         }
-        self.poll_subflow(index, now, mss, plan) != Polled::Nothing
+        polled != Polled::Nothing
     }
 
     /// What a subflow sends next, if anything, with no burst going on; becomes the plan.

@@ -40,7 +40,22 @@ fn search(paths: &[SchedulerView], backup: bool, forget: bool) -> Found<'_> {
 }
 
 /// The subflow that the default scheduler would take (SCHED-01, SCHED-02).
+#[inline]
 pub(super) fn lowest_rtt(paths: &[SchedulerView]) -> Option<&SchedulerView> {
+    let fresh = |path: &SchedulerView| !(path.backup | path.potentially_failed | path.used);
+    let (mut best, mut settled): (Option<&SchedulerView>, bool) = (None, false);
+    for path in paths.iter().filter(|path| fresh(path)) {
+        settled = true;
+        if path.has_room() && best.is_none_or(|best| path.srtt < best.srtt) {
+            best = Some(path);
+        }
+    }
+    if settled { best } else { lowest_rtt_of_all(paths) }
+}
+
+/// The same where no regular subflow is left that has not carried the segment.
+#[cold]
+fn lowest_rtt_of_all(paths: &[SchedulerView]) -> Option<&SchedulerView> {
     for forget in [false, true] {
         let regular = search(paths, false, forget);
         if regular.settled {

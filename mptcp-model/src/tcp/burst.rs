@@ -6,7 +6,7 @@ use sim_core::{Duration, Instant};
 use super::chrono::Limit;
 use super::mtu_probe::Verdict;
 use super::sendq::{Chunk, Mapping, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Push, TcpState, XmitTimer};
+use super::{Flow, Forced, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::wire::TcpFlags;
 
@@ -36,38 +36,53 @@ impl Flow {
         self.pace_until = self.pace_until.max(now) + Duration::from_nanos(wait - late.min(wait / 2));
     }
 
-    /// New data, or the FIN, if it may leave.
-    #[inline]
+    /// New data, or the FIN, if it may leave: one segment.
     pub(super) fn new_data(&mut self, now: Instant, mss: u32, push: Push, plan: &mut Plan) -> bool {
-        if self.burst_end <= self.snd_nxt {
-            let Some(&chunk) = self.queue.unsent.front() else {
-                let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
-                if !self.fin_waits() || !(has_room || push == Push::Probe) {
-                    return false;
-                }
-                if !self.window_allows_next() {
-                    self.blocked_by_window(now);
-                    return false;
-                }
-                *plan = self.bare_fin(now);
-                return true;
-            };
-            if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
-                match self.probe_mtu(now) {
-                    Verdict::Probe(probe) => {
-                        *plan = probe;
-                        return true;
-                    }
-                    Verdict::Wait => return false,
-                    Verdict::Usual => {}
-                }
+        match self.begin_data(now, mss, push, plan) {
+            Polled::Nothing => false,
+            Polled::Burst => {
+                self.next_of_burst(now, mss, plan);
+                true
             }
-            if !self.begin_burst(now, mss, push, &chunk) {
-                return false;
+            Polled::Segment | Polled::Last => true,
+        }
+    }
+
+    /// New data, or the FIN, if it may leave: a burst, or what becomes the plan.
+    #[inline(always)]
+    pub(super) fn begin_data(&mut self, now: Instant, mss: u32, push: Push, plan: &mut Plan) -> Polled {
+        if self.burst_end > self.snd_nxt {
+            return Polled::Burst;
+        }
+        let Some(&chunk) = self.queue.unsent.front() else {
+            return self.begin_fin(now, push, plan);
+        };
+        if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
+            match self.probe_mtu(now) {
+                Verdict::Probe(probe) => {
+                    *plan = probe;
+                    return Polled::Segment;
+                }
+                Verdict::Wait => return Polled::Nothing,
+                Verdict::Usual => {}
             }
         }
-        self.next_of_burst(now, mss, plan);
-        true
+        if self.begin_burst(now, mss, push, &chunk) { Polled::Burst } else { Polled::Nothing }
+    }
+
+    /// The FIN, if it may leave alone.
+    #[cold]
+    fn begin_fin(&mut self, now: Instant, push: Push, plan: &mut Plan) -> Polled {
+        let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
+        if !self.fin_waits() || !(has_room || push == Push::Probe) {
+            return Polled::Nothing;
+        }
+        if !self.window_allows_next() {
+            self.blocked_by_window(now);
+            return Polled::Nothing;
+        }
+        *plan = self.bare_fin(now);
+        Polled::Segment
     }
 
     /// Decide how much of the next chunk leaves at once; false if nothing does.
@@ -261,13 +276,7 @@ impl Flow {
 
     /// The next segment of a burst that has begun; nothing is asked again between them.
     #[inline]
-    pub(crate) fn continue_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
-        self.next_of_burst(now, mss, plan);
-        self.note_data(now, plan.len);
-    }
-
-    #[inline(never)]
-    pub(super) fn next_of_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
+    pub(crate) fn next_of_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
         let left = self.burst_end - self.snd_nxt;
         let start = self.snd_nxt;
         let Some(chunk) = self.queue.unsent.front_mut() else {

@@ -134,6 +134,8 @@ impl Plan {
 pub(crate) enum Polled {
     /// Nothing.
     Nothing,
+    /// The segments of a burst, which [`Flow::next_of_burst`] gives; there may be more.
+    Burst,
     /// A segment; there may be more.
     Segment,
     /// A segment that no other follows.
@@ -662,7 +664,14 @@ impl Flow {
             unsent.div_ceil(u64::from(mss)) as u32
         }
         let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
-        if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { several(unsent, mss) }
+        let mss_long = u64::from(mss);
+        match unsent {
+            0 => 0,
+            _ if unsent <= mss_long => 1,
+            _ if unsent <= 2 * mss_long => 2,
+            _ if unsent <= 3 * mss_long => 3,
+            _ => several(unsent, mss),
+        }
     }
 
     /// Maximum payload of a segment without options but timestamps.

@@ -143,8 +143,9 @@ impl Flow {
         self.snd_una = ack;
         self.retries = 0;
 
-        let (mut delivered, mut bytes) = (0, 0);
-        let (mut first, mut last) = (None, None);
+        // The first segment is acknowledged as a whole.
+        let Some(first) = self.queue.pop_sent() else { return };
+        let (mut last, mut delivered, mut bytes) = (first, 1, u64::from(first.payload()));
         while let Some(front) = self.queue.sent.front_mut() {
             if front.end() > ack {
                 if front.start < ack {
@@ -158,8 +159,7 @@ impl Flow {
             }
             bytes += u64::from(front.payload());
             delivered += 1;
-            first.get_or_insert(front.sent_at);
-            last = Some((front.sent_at, front.order));
+            (last.sent_at, last.order) = (front.sent_at, front.order);
             self.queue.pop_sent();
         }
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(ack);
@@ -174,20 +174,16 @@ impl Flow {
         self.acked_since_loss += bytes;
         self.delivered += u64::from(delivered);
 
-        let mut rtt = None;
-        if let (Some(first), Some((sent_at, order))) = (first, last) {
-            let newest = now.saturating_since(sent_at);
-            self.advance_rack(now, order, sent_at, false);
-            self.rtt.sample_min(now, newest);
-            self.rtt.sample(now.saturating_since(first), self.snd_una, self.snd_nxt);
-            rtt = Some(newest);
-        }
+        let rtt = now.saturating_since(last.sent_at);
+        self.advance_rack(now, last.order, last.sent_at, false);
+        self.rtt.sample_min(now, rtt);
+        self.rtt.sample(now.saturating_since(first.sent_at), self.snd_una, self.snd_nxt);
         self.set_xmit_timer(now);
         let event = AckEvent {
             now,
             delivered,
             acked: delivered,
-            rtt,
+            rtt: Some(rtt),
             prior_in_flight,
             in_flight: self.queue.packets_out(),
             cwnd_limited: self.was_cwnd_limited(),
@@ -195,9 +191,7 @@ impl Flow {
             snd_nxt: self.snd_nxt,
             snd_una: self.snd_una,
         };
-        if let Some(rtt) = rtt {
-            self.cc.on_rtt_sample(&mut self.window, &event, rtt);
-        }
+        self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
         self.cwnd_stamp = now;
         self.update_pacing_rate();
