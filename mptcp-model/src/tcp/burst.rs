@@ -108,7 +108,11 @@ impl Flow {
         };
         let goal = self.burst_segments(mss);
         let most = if probe | self.ecn.urgent { 1 } else { goal.min(quota) };
-        let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
+        let wanted = most.saturating_mul(mss);
+        let mut chunk = *chunk;
+        if chunk.len < wanted && !self.chunks_apart && chunk.map.len == 0 && self.queue.unsent.len() > 1 {
+            chunk = self.grow_first_chunk(&chunk, wanted);
+        }
         let window_end = self.snd_una + self.snd_wnd;
         let is_last = self.queue.unsent.len() == 1;
         // A FIN that goes along needs room too.
@@ -152,10 +156,10 @@ impl Flow {
 
     /// The first chunk, with what a full burst lacks taken from the second (`tcp_grow_skb`, Linux 6.9). Data with
     /// mappings stays apart.
+    #[inline(never)]
     fn grow_first_chunk(&mut self, chunk: &Chunk, wanted: u32) -> Chunk {
         let unsent = &mut self.queue.unsent;
-        let apart = chunk.map.len > 0 || self.chunks_apart;
-        if chunk.len >= wanted || apart || unsent.len() < 2 || !self.config.grows_bursts {
+        if !self.config.grows_bursts {
             return *chunk;
         }
         let moved = (wanted - chunk.len).min(unsent[1].len);
