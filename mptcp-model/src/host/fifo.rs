@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 #[derive(Clone, Debug)]
 pub(super) struct Fifo<T> {
-    /// Before all of `rest`.
+    /// Before all of `rest`, which is empty if this is.
     first: Option<T>,
     rest: VecDeque<T>,
 }
@@ -16,13 +16,13 @@ impl<T> Fifo<T> {
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() & self.rest.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     #[inline]
     pub(super) fn push_back(&mut self, element: T) {
-        if self.is_empty() {
+        if self.first.is_none() {
             self.first = Some(element);
         } else {
             self.rest.push_back(element);
@@ -31,7 +31,11 @@ impl<T> Fifo<T> {
 
     #[inline]
     pub(super) fn pop_front(&mut self) -> Option<T> {
-        self.first.take().or_else(|| self.rest.pop_front())
+        let front = self.first.take()?;
+        if !self.rest.is_empty() {
+            self.first = self.rest.pop_front();
+        }
+        Some(front)
     }
 }
 

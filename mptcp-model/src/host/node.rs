@@ -34,6 +34,10 @@ pub struct HostNode<A> {
     pub applications: Vec<A>,
     /// Packets to this host itself, not yet received.
     own: VecDeque<Packet>,
+    /// The earliest time that an application wants to be woken at.
+    application_timeout: Instant,
+    /// The wake-up as it is set.
+    wakeup: Instant,
     /// The host.
     pub host: Host,
 }
@@ -42,7 +46,13 @@ impl<A: Application> HostNode<A> {
     /// A host without applications.
     #[must_use]
     pub const fn new(host: Host) -> Self {
-        Self { host, applications: Vec::new(), own: VecDeque::new() }
+        Self {
+            host,
+            applications: Vec::new(),
+            own: VecDeque::new(),
+            application_timeout: Instant::FAR_FUTURE,
+            wakeup: Instant::FAR_FUTURE,
+        }
     }
 
     /// Start every application.
@@ -57,32 +67,80 @@ impl<A: Application> HostNode<A> {
 
     /// Let applications see their events and send what is due, until nothing is left; then set the wake-up.
     pub fn run<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        if self.host.has_work() {
+            self.work(ctx);
+        }
+        self.ask_applications();
+        self.set_wakeup(ctx);
+    }
+
+    /// A packet arrived.
+    #[inline]
+    fn receive<O: Observer<Packet>>(
+        &mut self,
+        ctx: &mut Context<'_, Packet, O>,
+        port: PortId,
+        parcel: Parcel,
+    ) {
+        self.host.handle_packet(ctx.now(), InterfaceId(port.0), ctx.packet(&parcel));
+        ctx.release(parcel);
+        if self.host.has_work() {
+            self.work(ctx);
+        }
+        self.set_wakeup(ctx);
+    }
+
+    #[inline(never)]
+    fn work<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
-        while self.host.has_work() || !self.own.is_empty() {
+        while self.host.has_work() | !self.own.is_empty() {
             // The stack answers before an application gets its turn, as an interrupt does.
             self.host.transmit(now, &mut Ports { own: &mut self.own, ctx, parcel: None });
-            if let Some(packet) = self.own.pop_front() {
-                self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
-                continue;
-            }
-            while let Some(event) = self.host.poll_event() {
-                if let Some(application) = self.applications.get_mut(event.owner as usize) {
-                    self.host.current_owner = event.owner;
-                    application.on_event(now, event.socket, event.events, &mut self.host);
-                }
+            if !self.own.is_empty() {
+                self.receive_own(now);
+            } else if self.host.has_events() {
+                self.serve(now);
             }
         }
-        let mut next = self.host.poll_timeout().unwrap_or(Instant::FAR_FUTURE);
-        for application in &self.applications {
-            if let Some(at) = application.poll_timeout() {
-                next = next.min(at);
+    }
+
+    /// A packet to this host itself arrives.
+    #[cold]
+    #[inline(never)]
+    fn receive_own(&mut self, now: Instant) {
+        if let Some(packet) = self.own.pop_front() {
+            self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
+        }
+    }
+
+    fn serve(&mut self, now: Instant) {
+        while let Some(event) = self.host.poll_event() {
+            if let Some(application) = self.applications.get_mut(event.owner as usize) {
+                self.host.current_owner = event.owner;
+                application.on_event(now, event.socket, event.events, &mut self.host);
             }
         }
-        ctx.set_wakeup((next != Instant::FAR_FUTURE).then_some(next));
+        self.ask_applications();
+    }
+
+    /// When applications want to be woken changes only when they act.
+    fn ask_applications(&mut self) {
+        let timeouts = self.applications.iter().filter_map(Application::poll_timeout);
+        self.application_timeout = timeouts.min().unwrap_or(Instant::FAR_FUTURE);
+    }
+
+    #[inline]
+    fn set_wakeup<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        let next = self.host.next_timeout.min(self.application_timeout);
+        if next != self.wakeup {
+            self.wakeup = next;
+            ctx.set_wakeup((next != Instant::FAR_FUTURE).then_some(next));
+        }
     }
 
     fn wake<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
+        self.wakeup = Instant::FAR_FUTURE;
         self.host.handle_timeout(now);
         for (index, application) in self.applications.iter_mut().enumerate() {
             if application.poll_timeout().is_some_and(|at| at <= now) {
@@ -173,10 +231,7 @@ impl<A: Application> Node<Packet> for NetNode<A> {
     ) {
         match self {
             Self::Host(node) => {
-                let now = ctx.now();
-                node.host.handle_packet(now, InterfaceId(port.0), ctx.packet(&parcel));
-                ctx.release(parcel);
-                node.run(ctx);
+                node.receive(ctx, port, parcel);
             }
             Self::Router(node) => node.handle(ctx, port, parcel),
         }

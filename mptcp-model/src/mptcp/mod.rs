@@ -671,6 +671,11 @@ impl Connection {
         self.events.any()
     }
 
+    /// Whether all that happened concerns the application alone.
+    pub(crate) const fn has_usual_events(&self) -> bool {
+        !self.events.connected && !self.events.failed && self.blackholed.is_none()
+    }
+
     /// The error that ended the connection.
     #[must_use]
     pub const fn error(&self) -> Option<SocketError> {
