@@ -102,23 +102,22 @@ impl Host {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
         let recent = Ends::of(packet, segment).and_then(|ends| {
             let (known, socket, subflow) = self.recent.0[ends.slot()];
             (known == ends).then_some((socket, subflow))
         });
-        let Some(flow) = recent.or_else(|| self.look_up(packet, segment)) else {
-            return self.handle_stray(now, packet, segment);
-        };
-        if !self.handle_in_flow(now, packet, segment, flow) {
+        let flow = recent.or_else(|| self.look_up(packet));
+        if !flow.is_some_and(|flow| self.handle_in_flow(now, packet, segment, flow)) {
             self.handle_stray(now, packet, segment);
         }
     }
 
     /// The flow of a segment that is none of the recent ones; it then is one.
     #[inline(never)]
-    fn look_up(&mut self, packet: &Packet, segment: &TcpSegment) -> Option<(SocketId, u32)> {
+    fn look_up(&mut self, packet: &Packet) -> Option<(SocketId, u32)> {
+        let Body::Tcp(segment) = &packet.body else { return None };
         let &(socket, subflow) = self.flows.get(&FlowKey::to(packet, segment))?;
         if let Some(ends) = Ends::of(packet, segment) {
             self.recent.0[ends.slot()] = (ends, socket, subflow);
@@ -127,7 +126,7 @@ impl Host {
     }
 
     /// Hands a segment to its flow; false if that is over.
-    #[inline]
+    #[inline(always)]
     pub(super) fn handle_in_flow(
         &mut self,
         now: Instant,

@@ -9,14 +9,8 @@ use crate::wire::{IpHeader, Packet};
 
 /// Where the packets of a host go.
 pub(super) trait Egress {
-    /// A packet to be written over, whatever it was. It leaves with [`commit`](Self::commit).
-    fn place(&mut self) -> &mut Packet;
-
-    /// The packet is written, and leaves by `interface`.
-    fn commit(&mut self, interface: InterfaceId);
-
-    /// The packet is written, and leaves by none.
-    fn discard(&mut self);
+    /// A packet, which `write` makes of whatever it was, leaves by the interface that `way` finds, if any.
+    fn send(&mut self, write: impl FnOnce(&mut Packet), way: impl FnOnce(&Packet) -> Option<InterfaceId>);
 }
 
 /// Packets that were made before it was their turn to leave, in order. Those that left stay to be written over.
@@ -40,8 +34,7 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, interface: InterfaceId, packet: Packet) {
-        *self.place() = packet;
-        self.commit(interface);
+        self.send(|place| *place = packet, |_| Some(interface));
     }
 
     pub(super) fn pop(&mut self) -> Option<(InterfaceId, Packet)> {
@@ -58,31 +51,28 @@ impl Outbox {
     }
 
     /// Gives all to `out`.
+    #[inline(never)]
     pub(super) fn empty_into(&mut self, out: &mut impl Egress) {
         for (interface, packet) in &mut self.slots[self.first..self.end] {
-            core::mem::swap(out.place(), packet);
-            out.commit(*interface);
+            out.send(|place| core::mem::swap(place, packet), |_| Some(*interface));
         }
         (self.first, self.end) = (0, 0);
     }
 }
 
 impl Egress for Outbox {
-    #[inline]
-    fn place(&mut self) -> &mut Packet {
+    #[inline(always)]
+    fn send(&mut self, write: impl FnOnce(&mut Packet), way: impl FnOnce(&Packet) -> Option<InterfaceId>) {
         if self.end == self.slots.len() {
             self.slots.push((InterfaceId::LOOPBACK, Packet::blank()));
         }
-        &mut self.slots[self.end].1
+        let (leaves_by, packet) = &mut self.slots[self.end];
+        write(packet);
+        if let Some(interface) = way(packet) {
+            *leaves_by = interface;
+            self.end += 1;
+        }
     }
-
-    #[inline]
-    fn commit(&mut self, interface: InterfaceId) {
-        self.slots[self.end].0 = interface;
-        self.end += 1;
-    }
-
-    fn discard(&mut self) {}
 }
 
 /// The interface that a packet with this header leaves by.
@@ -103,36 +93,40 @@ pub(super) struct Routed<'a, E> {
     pub(super) out: &'a mut E,
 }
 
-impl<E: Egress> Routed<'_, E> {
-    /// The first packet of a subflow looks for its way.
-    #[cold]
-    #[inline(never)]
-    fn find_way(&mut self, subflow: usize) {
-        let Some(interface) = interface_for(self.routing, &self.out.place().ip) else {
-            self.stats.out_no_routes += 1;
-            self.out.discard();
-            return;
-        };
-        if self.routes.len() <= subflow {
-            self.routes.resize(subflow + 1, None);
-        }
-        self.routes[subflow] = Some(interface);
-        self.commit(subflow);
+impl<E: Egress> Outlet for Routed<'_, E> {
+    #[inline(always)]
+    fn send(&mut self, subflow: usize, write: impl FnOnce(&mut Packet)) {
+        let Self { routing, routes, stats, out } = self;
+        out.send(write, |packet| {
+            let Some(&Some(interface)) = routes.get(subflow) else {
+                return first_way(routing, routes, stats, subflow, packet);
+            };
+            stats.out_packets += 1;
+            Some(interface)
+        });
     }
 }
 
-impl<E: Egress> Outlet for Routed<'_, E> {
-    #[inline(always)]
-    fn place(&mut self) -> &mut Packet {
-        self.out.place()
+/// The way of the first packet of a subflow.
+#[cold]
+#[inline(never)]
+fn first_way(
+    routing: &Routing,
+    routes: &mut Routes,
+    stats: &mut HostStats,
+    subflow: usize,
+    packet: &Packet,
+) -> Option<InterfaceId> {
+    let Some(interface) = interface_for(routing, &packet.ip) else {
+        stats.out_no_routes += 1;
+        return None;
+    };
+    if routes.len() <= subflow {
+        routes.resize(subflow + 1, None);
     }
-
-    #[inline(always)]
-    fn commit(&mut self, subflow: usize) {
-        let Some(&Some(interface)) = self.routes.get(subflow) else { return self.find_way(subflow) };
-        self.stats.out_packets += 1;
-        self.out.commit(interface);
-    }
+    routes[subflow] = Some(interface);
+    stats.out_packets += 1;
+    Some(interface)
 }
 
 #[cfg(test)]

@@ -20,22 +20,32 @@ impl<T> Fifo<T> {
         self.first.is_none()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_back(&mut self, element: T) {
         if self.first.is_none() {
             self.first = Some(element);
         } else {
-            self.rest.push_back(element);
+            self.push_behind(element);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop_front(&mut self) -> Option<T> {
         let front = self.first.take()?;
         if !self.rest.is_empty() {
-            self.first = self.rest.pop_front();
+            self.move_up();
         }
         Some(front)
+    }
+
+    #[inline(never)]
+    fn push_behind(&mut self, element: T) {
+        self.rest.push_back(element);
+    }
+
+    #[inline(never)]
+    fn move_up(&mut self) {
+        self.first = self.rest.pop_front();
     }
 }
 

@@ -509,6 +509,11 @@ impl Host {
     }
 
     #[inline]
+    const fn has_packets(&self) -> bool {
+        !(self.active.is_empty() & self.outbox.is_empty())
+    }
+
+    #[inline]
     const fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use sim_core::{Context, Instant, Node, Observer, Parcel, PortId};
 
-use super::{Egress, Host, RouterNode, SocketId};
+use super::egress::Egress;
+use super::{Host, RouterNode, SocketId};
 use crate::mptcp::SocketEvents;
 use crate::net::InterfaceId;
 use crate::wire::Packet;
@@ -90,18 +91,26 @@ impl<A: Application> HostNode<A> {
         self.set_wakeup(ctx);
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn work<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
         while self.host.has_work() | !self.own.is_empty() {
             // The stack answers before an application gets its turn, as an interrupt does.
-            self.host.transmit(now, &mut Ports { own: &mut self.own, ctx, parcel: None });
+            if self.host.has_packets() {
+                self.send(ctx);
+            }
             if !self.own.is_empty() {
                 self.receive_own(now);
             } else if self.host.has_events() {
                 self.serve(now);
             }
         }
+    }
+
+    /// What is due leaves.
+    #[inline(never)]
+    fn send<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        self.host.transmit(ctx.now(), &mut Ports { own: &mut self.own, ctx });
     }
 
     /// A packet to this host itself arrives.
@@ -113,6 +122,8 @@ impl<A: Application> HostNode<A> {
         }
     }
 
+    /// Applications look at what happened.
+    #[inline(never)]
     fn serve(&mut self, now: Instant) {
         while let Some(event) = self.host.poll_event() {
             if let Some(application) = self.applications.get_mut(event.owner as usize) {
@@ -156,31 +167,21 @@ impl<A: Application> HostNode<A> {
 struct Ports<'a, 'c, O> {
     own: &'a mut VecDeque<Packet>,
     ctx: &'a mut Context<'c, Packet, O>,
-    /// What is being written.
-    parcel: Option<Parcel>,
 }
 
 impl<O: Observer<Packet>> Egress for Ports<'_, '_, O> {
-    #[inline]
-    fn place(&mut self) -> &mut Packet {
-        let parcel = self.parcel.get_or_insert_with(|| self.ctx.recycle(Packet::blank));
-        self.ctx.packet_mut(parcel)
-    }
-
-    #[inline]
-    fn commit(&mut self, interface: InterfaceId) {
-        let Some(parcel) = self.parcel.take() else { return };
-        if interface == InterfaceId::LOOPBACK {
-            let packet = self.ctx.take(parcel);
-            self.own.push_back(packet);
-        } else {
-            self.ctx.forward(PortId(interface.0), parcel);
-        }
-    }
-
-    fn discard(&mut self) {
-        if let Some(parcel) = self.parcel.take() {
-            self.ctx.release(parcel);
+    #[inline(always)]
+    fn send(&mut self, write: impl FnOnce(&mut Packet), way: impl FnOnce(&Packet) -> Option<InterfaceId>) {
+        let parcel = self.ctx.recycle(Packet::blank);
+        let packet = self.ctx.packet_mut(&parcel);
+        write(packet);
+        match way(packet) {
+            None => self.ctx.release(parcel),
+            Some(InterfaceId::LOOPBACK) => {
+                let packet = self.ctx.take(parcel);
+                self.own.push_back(packet);
+            }
+            Some(interface) => self.ctx.forward(PortId(interface.0), parcel),
         }
     }
 }

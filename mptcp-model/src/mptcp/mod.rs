@@ -218,8 +218,10 @@ pub struct SocketEvents {
 impl SocketEvents {
     /// Whether there is anything.
     #[must_use]
+    #[inline]
     pub const fn any(self) -> bool {
-        self.connected || self.readable || self.writable || self.failed
+        let Self { connected, readable, writable, failed } = self;
+        u32::from_ne_bytes([connected as u8, readable as u8, writable as u8, failed as u8]) != 0
     }
 }
 

@@ -37,30 +37,24 @@ const MOST_OCTETS: u32 = u16::MAX as u32;
 
 /// Where the packets of a connection go.
 pub(crate) trait Outlet {
-    /// A packet to be written over, whatever it was. It leaves with [`commit`](Self::commit).
-    fn place(&mut self) -> &mut Packet;
-
-    /// The packet is written: the subflow of this index sends it.
-    fn commit(&mut self, subflow: usize);
+    /// The subflow of this index sends a packet, which `write` makes of whatever it was.
+    fn send(&mut self, subflow: usize, write: impl FnOnce(&mut Packet));
 }
 
 /// Collects them.
 impl Outlet for Vec<Packet> {
-    fn place(&mut self) -> &mut Packet {
-        self.push(Packet::blank());
-        let last = self.len() - 1;
-        &mut self[last]
+    fn send(&mut self, _: usize, write: impl FnOnce(&mut Packet)) {
+        let mut packet = Packet::blank();
+        write(&mut packet);
+        self.push(packet);
     }
-
-    fn commit(&mut self, _: usize) {}
 }
 
 impl Connection {
     /// Gives every packet that is due to `out`.
     pub(crate) fn transmit(&mut self, now: Instant, out: &mut impl Outlet) {
         for (index, packet) in self.left.drain(..) {
-            *out.place() = packet;
-            out.commit(index);
+            out.send(index, |place| *place = packet);
         }
         loop {
             let extra = self.dss_room();
@@ -72,8 +66,7 @@ impl Connection {
                 let mss = self.subflows[index].flow.mss_now(extra);
                 let mut plan = Plan::NONE;
                 while self.next_plan(index, now, mss, &mut plan) {
-                    self.write_packet(out.place(), index, &plan, now);
-                    out.commit(index);
+                    out.send(index, |packet| self.write_packet(packet, index, &plan, now));
                 }
                 grew |= std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
             }
