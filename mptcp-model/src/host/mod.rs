@@ -656,6 +656,7 @@ impl Host {
     }
 
     /// A packet arrived on `interface`.
+    #[inline(never)]
     pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: &Packet) {
         self.stats.in_packets += 1;
         if !self.interfaces.get(usize::from(interface.0)).is_some_and(|interface| interface.up) {

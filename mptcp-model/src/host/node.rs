@@ -68,9 +68,7 @@ impl<A: Application> HostNode<A> {
 
     /// Let applications see their events and send what is due, until nothing is left; then set the wake-up.
     pub fn run<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
-        if self.host.has_work() {
-            self.work(ctx);
-        }
+        self.work(ctx);
         self.ask_applications();
         self.set_wakeup(ctx);
     }
@@ -85,32 +83,35 @@ impl<A: Application> HostNode<A> {
     ) {
         self.host.handle_packet(ctx.now(), InterfaceId(port.0), ctx.packet(&parcel));
         ctx.release(parcel);
-        if self.host.has_work() {
-            self.work(ctx);
-        }
+        self.work(ctx);
         self.set_wakeup(ctx);
     }
 
     #[inline(always)]
     fn work<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
-        let now = ctx.now();
-        while self.host.has_work() | !self.own.is_empty() {
+        loop {
             // The stack answers before an application gets its turn, as an interrupt does.
             if self.host.has_packets() {
                 self.send(ctx);
             }
-            if !self.own.is_empty() {
-                self.receive_own(now);
-            } else if self.host.has_events() {
-                self.serve(now);
+            if !self.host.has_events() {
+                return;
             }
+            self.serve(ctx.now());
         }
     }
 
-    /// What is due leaves.
+    /// What is due leaves, and what that is answered by this host itself.
     #[inline(never)]
     fn send<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
-        self.host.transmit(ctx.now(), &mut Ports { own: &mut self.own, ctx });
+        let now = ctx.now();
+        loop {
+            self.host.transmit(now, &mut Ports { own: &mut self.own, ctx });
+            if self.own.is_empty() {
+                return;
+            }
+            self.receive_own(now);
+        }
     }
 
     /// A packet to this host itself arrives.
