@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use sim_core::Instant;
 
 use super::syn_cookies::Room;
-use super::{Host, Kind, Listener, Socket, SocketId};
+use super::{Host, HostEvent, Kind, Listener, Socket, SocketId};
 use crate::mptcp::{Attention, Connection, Draws, SocketError, State};
 use crate::net::icmp::IcmpError;
 use crate::path_manager::CloseReason;
@@ -26,7 +26,7 @@ pub(super) struct FlowKey {
 /// Keys drawn again because of their tokens (`MPTCP_TOKEN_MAX_RETRIES`, TIME-17).
 const KEY_RETRIES: u8 = 4;
 /// Flows remembered outside the table.
-pub(super) const RECENT: usize = 8;
+const RECENT: usize = 8;
 
 /// An address as a number, one of IPv4 as it is mapped into IPv6 (RFC 4291, section 2.5.5.2).
 #[inline(always)]
@@ -42,87 +42,161 @@ impl FlowKey {
         Self::of(local.ip(), local.port(), remote.ip(), remote.port())
     }
 
+    /// The flow that a segment is for.
+    #[inline(always)]
+    const fn to(packet: &Packet, segment: &TcpSegment) -> Self {
+        Self::of(packet.ip.dst, segment.dst_port, packet.ip.src, segment.src_port)
+    }
+
     #[inline(always)]
     const fn of(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
         let ports = (local_port as u32) << 16 | remote_port as u32;
         Self { local: bits(local), remote: bits(remote), ports }
     }
+}
 
-    /// Where the flow stands among the [`RECENT`] found last: flows of one connection differ in their
-    /// addresses or in their ports, usually in the low bits.
+/// A flow of IPv4 by its ends as they stand in the headers of its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    local: u32,
+    remote: u32,
+    ports: u32,
+}
+
+impl Ends {
     #[inline(always)]
-    const fn slot(&self) -> usize {
-        let local = self.local as usize;
-        let addresses = local ^ local >> 8 ^ local >> 16 ^ self.remote as usize;
-        (addresses ^ self.ports as usize ^ (self.ports >> 16) as usize) % RECENT
+    fn of(packet: &Packet, segment: &TcpSegment) -> Option<Self> {
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (packet.ip.dst, packet.ip.src) else { return None };
+        Some(Self {
+            local: u32::from_ne_bytes(local.octets()),
+            remote: u32::from_ne_bytes(remote.octets()),
+            ports: u32::from(segment.src_port) | u32::from(segment.dst_port) << 16,
+        })
     }
+
+    /// Where the flow stands among the recent ones: flows of one connection differ in their addresses or in their
+    /// ports, usually in the low bits of one octet. The product has the sum of the octets in its highest.
+    #[inline(always)]
+    const fn slot(self) -> usize {
+        ((self.local ^ self.remote ^ self.ports).wrapping_mul(0x0101_0101) >> 24) as usize % RECENT
+    }
+}
+
+/// The flows of IPv4 found last, by [`Ends::slot`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecentFlows([(Ends, SocketId, u32); RECENT]);
+
+impl RecentFlows {
+    /// No packet is from nowhere to nowhere.
+    pub(super) const NONE: Self =
+        Self([(Ends { local: 0, remote: 0, ports: 0 }, SocketId(u32::MAX), 0); RECENT]);
 }
 
 impl Host {
     pub(super) fn bind_flow(&mut self, key: FlowKey, socket: SocketId, subflow: u32) {
         self.flows.insert(key, (socket, subflow));
         // An earlier flow between the same ends may be remembered.
-        self.recent[key.slot()] = None;
+        self.recent = RecentFlows::NONE;
         if let Some(entry) = self.sockets.get_mut(socket.0 as usize) {
             entry.bound.push(key);
         }
     }
 
     #[inline(always)]
-    pub(super) fn find_flow(&mut self, key: FlowKey) -> Option<(SocketId, u32)> {
-        let recent = &mut self.recent[key.slot()];
-        if let Some((last, socket, subflow)) = *recent
-            && last == key
-        {
-            return Some((socket, subflow));
+    pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
+        let recent = Ends::of(packet, segment).and_then(|ends| {
+            let (known, socket, subflow) = self.recent.0[ends.slot()];
+            (known == ends).then_some((socket, subflow))
+        });
+        let flow = recent.or_else(|| self.look_up(packet));
+        if !flow.is_some_and(|flow| self.handle_in_flow(now, packet, segment, flow)) {
+            self.handle_stray(now, packet, segment);
         }
-        let &(socket, subflow) = self.flows.get(&key)?;
-        *recent = Some((key, socket, subflow));
+    }
+
+    /// The flow of a segment that is none of the recent ones; it then is one.
+    #[inline(never)]
+    fn look_up(&mut self, packet: &Packet) -> Option<(SocketId, u32)> {
+        let Body::Tcp(segment) = &packet.body else { return None };
+        let &(socket, subflow) = self.flows.get(&FlowKey::to(packet, segment))?;
+        if let Some(ends) = Ends::of(packet, segment) {
+            self.recent.0[ends.slot()] = (ends, socket, subflow);
+        }
         Some((socket, subflow))
     }
 
-    pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
-        let key = FlowKey::of(packet.ip.dst, segment.dst_port, packet.ip.src, segment.src_port);
-        if !self.handle_in_flow(now, packet, segment, key) {
-            self.handle_stray(now, packet, segment, key);
-        }
-    }
-
-    /// Hands a segment to its flow; false if there is none.
+    /// Hands a segment to its flow; false if that is over.
     #[inline(always)]
     pub(super) fn handle_in_flow(
         &mut self,
         now: Instant,
         packet: &Packet,
         segment: &TcpSegment,
-        key: FlowKey,
+        (socket, subflow): (SocketId, u32),
     ) -> bool {
-        if let Some((socket, subflow)) = self.find_flow(key)
-            && let Some(connection) = self.connection_mut(socket)
-            && !connection.is_gone(subflow)
-        {
-            if connection.state() == State::Opening
-                && (self.defers(socket, segment) || self.overflows(socket, segment))
-            {
-                return true;
-            }
-            let Some(connection) = self.connection_mut(socket) else { return true };
-            let attention = if packet.ip.ecn == Ecn::Ce {
-                connection.handle_marked_segment(now, subflow as usize, segment)
-            } else {
-                connection.handle_segment(now, subflow as usize, segment)
-            };
-            if connection.has_events() {
-                self.note_blackhole(now, socket);
-                self.collect_events(socket);
-            }
-            match attention {
-                Attention::Any => self.activate(socket),
-                Attention::Deadline(at) => self.arm(socket, at),
-            }
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return false };
+        let Kind::Connection(connection) = &mut entry.kind else { return false };
+        if connection.is_gone(subflow) {
+            return false;
+        }
+        if connection.state() == State::Opening || packet.ip.ecn == Ecn::Ce {
+            self.handle_with_care(now, packet, segment, (socket, subflow));
             return true;
         }
-        false
+        let attention = connection.handle_segment(now, subflow as usize, segment);
+        if connection.has_events() {
+            if entry.parent.is_none() && connection.has_usual_events() {
+                let events = connection.take_events();
+                self.events.push_back(HostEvent { socket, owner: entry.owner, events });
+            } else {
+                self.attend(now, socket, attention);
+                return true;
+            }
+        }
+        match attention {
+            Attention::Any if !entry.queued => {
+                entry.queued = true;
+                self.active.push_back(socket);
+            }
+            Attention::Deadline(at) if at < entry.armed => self.arm(socket, at),
+            _ => {}
+        }
+        true
+    }
+
+    /// As [`handle_in_flow`](Self::handle_in_flow), of a segment that may come too soon or is marked.
+    #[inline(never)]
+    fn handle_with_care(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        segment: &TcpSegment,
+        (socket, subflow): (SocketId, u32),
+    ) {
+        let opening = self.connection(socket).is_some_and(|known| known.state() == State::Opening);
+        if opening && (self.defers(socket, segment) || self.overflows(socket, segment)) {
+            return;
+        }
+        let Some(connection) = self.connection_mut(socket) else { return };
+        let attention = if packet.ip.ecn == Ecn::Ce {
+            connection.handle_marked_segment(now, subflow as usize, segment)
+        } else {
+            connection.handle_segment(now, subflow as usize, segment)
+        };
+        self.attend(now, socket, attention);
+    }
+
+    /// What a segment did to a connection has consequences.
+    #[inline(never)]
+    fn attend(&mut self, now: Instant, socket: SocketId, attention: Attention) {
+        if self.connection(socket).is_some_and(Connection::has_events) {
+            self.note_blackhole(now, socket);
+            self.collect_events(socket);
+        }
+        match attention {
+            Attention::Any => self.activate(socket),
+            Attention::Deadline(at) => self.arm(socket, at),
+        }
     }
 
     /// Whether the third ACK of a connection is passed over because data is to come first (`TCP_DEFER_ACCEPT`).
@@ -151,7 +225,10 @@ impl Host {
     }
 
     /// A segment without a flow.
-    fn handle_stray(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment, key: FlowKey) {
+    #[cold]
+    #[inline(never)]
+    fn handle_stray(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
+        let key = FlowKey::to(packet, segment);
         let local = SocketAddr::new(packet.ip.dst, segment.dst_port);
         let remote = SocketAddr::new(packet.ip.src, segment.src_port);
         if !self.routing.is_local(packet.ip.dst) {
@@ -327,7 +404,7 @@ impl Host {
             armed: Instant::FAR_FUTURE,
             queued: false,
             bound: Vec::new(),
-            routes: smallvec::SmallVec::new(),
+            routes: Vec::new(),
         });
         id
     }
@@ -393,7 +470,7 @@ impl Host {
         };
         self.stats.resets_sent += 1;
         if let Some(interface) = self.route(&packet) {
-            self.outbox.push_back((interface, packet));
+            self.outbox.push(interface, packet);
         }
     }
 
@@ -424,7 +501,7 @@ impl Host {
         if quoted.protocol == UDP {
             return self.datagram_unreachable(message, (local, remote), SocketError::from(reason));
         }
-        let Some((socket, subflow)) = self.find_flow(FlowKey::new(local, remote)) else { return };
+        let Some(&(socket, subflow)) = self.flows.get(&FlowKey::new(local, remote)) else { return };
         if let Some(connection) = self.connection_mut(socket)
             && connection.state() != State::Closed
             && connection.has_outstanding(subflow as usize, quoted.seq)

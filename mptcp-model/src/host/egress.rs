@@ -1,8 +1,6 @@
 //! The way of a packet from its connection to the interface that it leaves by. A packet is written where it will lie: a copy
 //! would wait until each field is stored.
 
-use smallvec::SmallVec;
-
 use super::HostStats;
 use super::routing::Routing;
 use crate::mptcp::Outlet;
@@ -10,40 +8,71 @@ use crate::net::InterfaceId;
 use crate::wire::{IpHeader, Packet};
 
 /// Where the packets of a host go.
-pub trait Egress {
-    /// A packet to be written over, whatever it was. It leaves with [`commit`](Self::commit).
-    fn place(&mut self) -> &mut Packet;
-
-    /// The packet is written, and leaves by `interface`.
-    fn commit(&mut self, interface: InterfaceId);
-
-    /// The packet is written, and leaves by none.
-    fn discard(&mut self);
+pub(super) trait Egress {
+    /// A packet, which `write` makes of whatever it was, leaves by the interface that `way` finds, if any.
+    fn send(&mut self, write: impl FnOnce(&mut Packet), way: impl FnOnce(&Packet) -> Option<InterfaceId>);
 }
 
-/// Hands each packet on with its interface.
-pub(super) struct Handover<F> {
-    packet: Packet,
-    hand_on: F,
+/// Packets that were made before it was their turn to leave, in order. Those that left stay to be written over.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    slots: Vec<(InterfaceId, Packet)>,
+    /// The first that waits.
+    first: usize,
+    /// Behind the last that waits; 0 if none does.
+    end: usize,
 }
 
-impl<F: FnMut(InterfaceId, Packet)> Handover<F> {
-    pub(super) fn new(hand_on: F) -> Self {
-        Self { packet: Packet::blank(), hand_on }
+impl Outbox {
+    pub(super) const fn new() -> Self {
+        Self { slots: Vec::new(), first: 0, end: 0 }
+    }
+
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    pub(super) fn push(&mut self, interface: InterfaceId, packet: Packet) {
+        self.send(|place| *place = packet, |_| Some(interface));
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(InterfaceId, Packet)> {
+        if self.is_empty() {
+            return None;
+        }
+        let (interface, packet) = &mut self.slots[self.first];
+        let popped = (*interface, core::mem::replace(packet, Packet::blank()));
+        self.first += 1;
+        if self.first == self.end {
+            (self.first, self.end) = (0, 0);
+        }
+        Some(popped)
+    }
+
+    /// Gives all to `out`.
+    #[inline(never)]
+    pub(super) fn empty_into(&mut self, out: &mut impl Egress) {
+        for (interface, packet) in &mut self.slots[self.first..self.end] {
+            out.send(|place| core::mem::swap(place, packet), |_| Some(*interface));
+        }
+        (self.first, self.end) = (0, 0);
     }
 }
 
-impl<F: FnMut(InterfaceId, Packet)> Egress for Handover<F> {
-    fn place(&mut self) -> &mut Packet {
-        &mut self.packet
+impl Egress for Outbox {
+    #[inline(always)]
+    fn send(&mut self, write: impl FnOnce(&mut Packet), way: impl FnOnce(&Packet) -> Option<InterfaceId>) {
+        if self.end == self.slots.len() {
+            self.slots.push((InterfaceId::LOOPBACK, Packet::blank()));
+        }
+        let (leaves_by, packet) = &mut self.slots[self.end];
+        write(packet);
+        if let Some(interface) = way(packet) {
+            *leaves_by = interface;
+            self.end += 1;
+        }
     }
-
-    fn commit(&mut self, interface: InterfaceId) {
-        let packet = std::mem::replace(&mut self.packet, Packet::blank());
-        (self.hand_on)(interface, packet);
-    }
-
-    fn discard(&mut self) {}
 }
 
 /// The interface that a packet with this header leaves by.
@@ -53,47 +82,78 @@ pub(super) fn interface_for(routing: &Routing, header: &IpHeader) -> Option<Inte
 }
 
 /// Interface by subflow.
-pub(super) type Routes = SmallVec<[Option<InterfaceId>; 4]>;
+pub(super) type Routes = Vec<Option<InterfaceId>>;
 
-/// The outlet of a connection. It does not depend on where the packets of the host go, so that there is one way of sending.
-pub(super) struct Routed<'a> {
+/// The outlet of a connection.
+pub(super) struct Routed<'a, E> {
     pub(super) routing: &'a Routing,
     /// Remembered until routes change.
     pub(super) routes: &'a mut Routes,
     pub(super) stats: &'a mut HostStats,
-    pub(super) out: &'a mut dyn Egress,
+    pub(super) out: &'a mut E,
 }
 
-impl Routed<'_> {
-    #[cold]
-    fn find(&mut self, subflow: usize) -> Option<InterfaceId> {
-        let interface = interface_for(self.routing, &self.out.place().ip)?;
-        if self.routes.len() <= subflow {
-            self.routes.resize(subflow + 1, None);
-        }
-        self.routes[subflow] = Some(interface);
-        Some(interface)
+impl<E: Egress> Outlet for Routed<'_, E> {
+    #[inline(always)]
+    fn send(&mut self, subflow: usize, write: impl FnOnce(&mut Packet)) {
+        let Self { routing, routes, stats, out } = self;
+        out.send(write, |packet| {
+            let Some(&Some(interface)) = routes.get(subflow) else {
+                return first_way(routing, routes, stats, subflow, packet);
+            };
+            stats.out_packets += 1;
+            Some(interface)
+        });
     }
 }
 
-impl Outlet for Routed<'_> {
-    #[inline]
-    fn place(&mut self) -> &mut Packet {
-        self.out.place()
+/// The way of the first packet of a subflow.
+#[cold]
+#[inline(never)]
+fn first_way(
+    routing: &Routing,
+    routes: &mut Routes,
+    stats: &mut HostStats,
+    subflow: usize,
+    packet: &Packet,
+) -> Option<InterfaceId> {
+    let Some(interface) = interface_for(routing, &packet.ip) else {
+        stats.out_no_routes += 1;
+        return None;
+    };
+    if routes.len() <= subflow {
+        routes.resize(subflow + 1, None);
+    }
+    routes[subflow] = Some(interface);
+    stats.out_packets += 1;
+    Some(interface)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(id: u16) -> Packet {
+        let mut packet = Packet::blank();
+        packet.ip.id = id;
+        packet
     }
 
-    #[inline]
-    fn commit(&mut self, subflow: usize) {
-        let known = self.routes.get(subflow).copied().flatten();
-        match known.or_else(|| self.find(subflow)) {
-            Some(interface) => {
-                self.stats.out_packets += 1;
-                self.out.commit(interface);
-            }
-            None => {
-                self.stats.out_no_routes += 1;
-                self.out.discard();
-            }
+    #[test]
+    fn packets_leave_the_outbox_in_the_order_they_came() {
+        let mut outbox = Outbox::new();
+        for id in 1..=4 {
+            outbox.push(InterfaceId(id), packet(id));
         }
+        assert_eq!(outbox.pop(), Some((InterfaceId(1), packet(1))));
+        let mut rest = Outbox::new();
+        outbox.empty_into(&mut rest);
+        assert!(outbox.is_empty() && outbox.pop().is_none());
+        outbox.push(InterfaceId(5), packet(5));
+        outbox.empty_into(&mut rest);
+        for id in 2..=5 {
+            assert_eq!(rest.pop(), Some((InterfaceId(id), packet(id))));
+        }
+        assert!(rest.is_empty() && rest.pop().is_none());
     }
 }

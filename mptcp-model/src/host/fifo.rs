@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 #[derive(Clone, Debug)]
 pub(super) struct Fifo<T> {
-    /// Before all of `rest`.
+    /// Before all of `rest`, which is empty if this is.
     first: Option<T>,
     rest: VecDeque<T>,
 }
@@ -16,22 +16,36 @@ impl<T> Fifo<T> {
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() & self.rest.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_back(&mut self, element: T) {
-        if self.is_empty() {
+        if self.first.is_none() {
             self.first = Some(element);
         } else {
-            self.rest.push_back(element);
+            self.push_behind(element);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop_front(&mut self) -> Option<T> {
-        self.first.take().or_else(|| self.rest.pop_front())
+        let front = self.first.take()?;
+        if !self.rest.is_empty() {
+            self.move_up();
+        }
+        Some(front)
+    }
+
+    #[inline(never)]
+    fn push_behind(&mut self, element: T) {
+        self.rest.push_back(element);
+    }
+
+    #[inline(never)]
+    fn move_up(&mut self) {
+        self.first = self.rest.pop_front();
     }
 }
 

@@ -27,8 +27,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use sim_core::{Instant, random::Streams};
 
 use self::demux::FlowKey;
-pub use self::egress::Egress;
-use self::egress::{Handover, Routed, Routes, interface_for};
+use self::egress::{Egress, Outbox, Routed, Routes, interface_for};
 use self::fifo::Fifo;
 pub use self::node::{Application, HostNode, NetNode};
 pub use self::router_node::RouterNode;
@@ -154,6 +153,22 @@ struct Socket {
     routes: Routes,
 }
 
+impl Socket {
+    /// Gives what is to be sent to `out`. Returns whether nothing else is to be looked at.
+    #[inline]
+    fn transmit<E: Egress>(
+        &mut self,
+        now: Instant,
+        routing: &Routing,
+        stats: &mut HostStats,
+        out: &mut E,
+    ) -> bool {
+        let Kind::Connection(connection) = &mut self.kind else { return true };
+        connection.transmit(now, &mut Routed { routing, routes: &mut self.routes, stats, out });
+        connection.is_settled(self.armed)
+    }
+}
+
 /// A host.
 #[derive(Debug)]
 #[repr(C)]
@@ -161,13 +176,13 @@ pub struct Host {
     // What every packet touches comes first.
     active: Fifo<SocketId>,
     events: Fifo<HostEvent>,
-    outbox: VecDeque<(InterfaceId, Packet)>,
+    outbox: Outbox,
     sockets: Vec<Socket>,
     interfaces: Vec<Interface>,
     /// Owner of sockets made from now on.
     pub current_owner: u32,
     stats: HostStats,
-    recent: [Option<(FlowKey, SocketId, u32)>; demux::RECENT],
+    recent: demux::RecentFlows,
     /// The first of `timers`.
     next_timeout: Instant,
     timers: PriorityQueue<SocketId, Reverse<(Instant, u64)>, BuildHasherDefault<FxHasher>>,
@@ -208,7 +223,7 @@ impl Host {
             routing: Routing::new(),
             sockets: Vec::new(),
             flows: FxHashMap::default(),
-            recent: [None; demux::RECENT],
+            recent: demux::RecentFlows::NONE,
             tokens: FxHashMap::default(),
             blackhole: blackhole::Blackhole::default(),
             datagram_ports: FxHashMap::default(),
@@ -219,7 +234,7 @@ impl Host {
             timers: PriorityQueue::with_default_hasher(),
             timer_order: 0,
             active: Fifo::new(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::new(),
             events: Fifo::new(),
             streams,
             connections_made: 0,
@@ -384,47 +399,37 @@ impl Host {
     /// The next packet to send, and the interface it leaves by.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
         if self.outbox.is_empty() {
-            let mut due = VecDeque::new();
-            self.transmit(now, &mut Handover::new(|interface, packet| due.push_back((interface, packet))));
-            self.outbox.append(&mut due);
+            while let Some(socket) = self.active.pop_front() {
+                let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { continue };
+                entry.queued = false;
+                if !entry.transmit(now, &self.routing, &mut self.stats, &mut self.outbox) {
+                    self.settle(now, socket);
+                }
+            }
         }
-        self.outbox.pop_front()
+        self.outbox.pop()
     }
 
     /// Gives every packet that is due to `out`.
-    pub fn transmit(&mut self, now: Instant, out: &mut dyn Egress) {
+    #[inline]
+    fn transmit(&mut self, now: Instant, out: &mut impl Egress) {
         loop {
-            while let Some((interface, packet)) = self.outbox.pop_front() {
-                *out.place() = packet;
-                out.commit(interface);
+            if !self.outbox.is_empty() {
+                self.outbox.empty_into(out);
             }
             let Some(socket) = self.active.pop_front() else { return };
-            self.transmit_socket(now, socket, out);
-            self.settle(now, socket);
+            let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { continue };
+            entry.queued = false;
+            if !entry.transmit(now, &self.routing, &mut self.stats, out) {
+                self.settle(now, socket);
+            }
         }
     }
 
-    /// Gives what a socket has to send to `out`.
-    #[inline(never)]
-    fn transmit_socket(&mut self, now: Instant, socket: SocketId, out: &mut dyn Egress) {
-        let (routing, stats) = (&self.routing, &mut self.stats);
-        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
-        let (Kind::Connection(connection), routes) = (&mut entry.kind, &mut entry.routes) else { return };
-        connection.transmit(now, &mut Routed { routing, routes, stats, out });
-    }
-
-    /// Move what a socket has to send now to the outbox.
-    fn flush_socket(&mut self, now: Instant, socket: SocketId) {
-        let mut outbox = std::mem::take(&mut self.outbox);
-        let mut out = Handover::new(|interface, packet| outbox.push_back((interface, packet)));
-        self.transmit_socket(now, socket, &mut out);
-        self.outbox = outbox;
-    }
-
     /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
+    #[inline(never)]
     fn settle(&mut self, now: Instant, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
-        entry.queued = false;
         let Kind::Connection(connection) = &entry.kind else { return };
         if connection.has_events() || connection.has_path_actions() {
             self.collect_events(socket);
@@ -440,7 +445,7 @@ impl Host {
     }
 
     /// A socket wants to be woken at `next`; a later wake-up than the one known is found when that comes.
-    #[inline]
+    #[inline(never)]
     fn arm(&mut self, socket: SocketId, next: Instant) {
         if let Some(entry) = self.sockets.get_mut(socket.0 as usize)
             && next < entry.armed
@@ -463,7 +468,7 @@ impl Host {
         for key in std::mem::take(&mut entry.bound) {
             self.flows.remove(&key);
         }
-        self.recent = [None; demux::RECENT];
+        self.recent = demux::RecentFlows::NONE;
         if self.tokens.get(&token) == Some(&socket) {
             self.tokens.remove(&token);
         }
@@ -503,6 +508,17 @@ impl Host {
         !(self.active.is_empty() & self.events.is_empty() & self.outbox.is_empty())
     }
 
+    #[inline]
+    const fn has_packets(&self) -> bool {
+        !(self.active.is_empty() & self.outbox.is_empty())
+    }
+
+    #[inline]
+    const fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    #[inline(never)]
     fn collect_events(&mut self, socket: SocketId) {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
         let Kind::Connection(connection) = &mut entry.kind else { return };
@@ -554,6 +570,7 @@ impl Host {
     }
 
     /// Carry out what the path manager of a connection wants.
+    #[cold]
     fn run_path_actions(&mut self, now: Instant, socket: SocketId) {
         if !self.connection(socket).is_some_and(Connection::has_path_actions) {
             return;
@@ -639,6 +656,7 @@ impl Host {
     }
 
     /// A packet arrived on `interface`.
+    #[inline(never)]
     pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: &Packet) {
         self.stats.in_packets += 1;
         if !self.interfaces.get(usize::from(interface.0)).is_some_and(|interface| interface.up) {
@@ -646,9 +664,17 @@ impl Host {
         }
         match &packet.body {
             Body::Tcp(segment) => self.handle_tcp(now, packet, segment),
+            _ => self.handle_message(now, packet),
+        }
+    }
+
+    /// A packet of another protocol than TCP.
+    #[inline(never)]
+    fn handle_message(&mut self, now: Instant, packet: &Packet) {
+        match &packet.body {
             Body::Icmp(message) => self.handle_icmp(now, packet, message),
             Body::Udp(datagram) => self.handle_udp(now, packet, datagram),
-            Body::Other { .. } => {}
+            Body::Tcp(_) | Body::Other { .. } => {}
         }
     }
 }

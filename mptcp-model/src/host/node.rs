@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use sim_core::{Context, Instant, Node, Observer, Parcel, PortId};
 
-use super::{Egress, Host, RouterNode, SocketId};
+use super::egress::Egress;
+use super::{Host, RouterNode, SocketId};
 use crate::mptcp::SocketEvents;
 use crate::net::InterfaceId;
 use crate::wire::Packet;
@@ -34,6 +35,10 @@ pub struct HostNode<A> {
     pub applications: Vec<A>,
     /// Packets to this host itself, not yet received.
     own: VecDeque<Packet>,
+    /// The earliest time that an application wants to be woken at.
+    application_timeout: Instant,
+    /// The wake-up as it is set.
+    wakeup: Instant,
     /// The host.
     pub host: Host,
 }
@@ -42,7 +47,13 @@ impl<A: Application> HostNode<A> {
     /// A host without applications.
     #[must_use]
     pub const fn new(host: Host) -> Self {
-        Self { host, applications: Vec::new(), own: VecDeque::new() }
+        Self {
+            host,
+            applications: Vec::new(),
+            own: VecDeque::new(),
+            application_timeout: Instant::FAR_FUTURE,
+            wakeup: Instant::FAR_FUTURE,
+        }
     }
 
     /// Start every application.
@@ -57,32 +68,91 @@ impl<A: Application> HostNode<A> {
 
     /// Let applications see their events and send what is due, until nothing is left; then set the wake-up.
     pub fn run<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
-        let now = ctx.now();
-        while self.host.has_work() || !self.own.is_empty() {
+        self.work(ctx);
+        self.ask_applications();
+        self.set_wakeup(ctx);
+    }
+
+    /// A packet arrived.
+    #[inline]
+    fn receive<O: Observer<Packet>>(
+        &mut self,
+        ctx: &mut Context<'_, Packet, O>,
+        port: PortId,
+        parcel: Parcel,
+    ) {
+        self.host.handle_packet(ctx.now(), InterfaceId(port.0), ctx.packet(&parcel));
+        ctx.release(parcel);
+        self.work(ctx);
+        self.set_wakeup(ctx);
+    }
+
+    #[inline(always)]
+    fn work<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        loop {
             // The stack answers before an application gets its turn, as an interrupt does.
-            self.host.transmit(now, &mut Ports { own: &mut self.own, ctx, parcel: None });
-            if let Some(packet) = self.own.pop_front() {
-                self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
-                continue;
+            if self.host.has_packets() {
+                self.send(ctx);
             }
-            while let Some(event) = self.host.poll_event() {
-                if let Some(application) = self.applications.get_mut(event.owner as usize) {
-                    self.host.current_owner = event.owner;
-                    application.on_event(now, event.socket, event.events, &mut self.host);
-                }
+            if !self.host.has_events() {
+                return;
+            }
+            self.serve(ctx.now());
+        }
+    }
+
+    /// What is due leaves, and what that is answered by this host itself.
+    #[inline(never)]
+    fn send<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        let now = ctx.now();
+        loop {
+            self.host.transmit(now, &mut Ports { own: &mut self.own, ctx });
+            if self.own.is_empty() {
+                return;
+            }
+            self.receive_own(now);
+        }
+    }
+
+    /// A packet to this host itself arrives.
+    #[cold]
+    #[inline(never)]
+    fn receive_own(&mut self, now: Instant) {
+        if let Some(packet) = self.own.pop_front() {
+            self.host.handle_packet(now, InterfaceId::LOOPBACK, &packet);
+        }
+    }
+
+    /// Applications look at what happened.
+    #[inline(never)]
+    fn serve(&mut self, now: Instant) {
+        while let Some(event) = self.host.poll_event() {
+            if let Some(application) = self.applications.get_mut(event.owner as usize) {
+                self.host.current_owner = event.owner;
+                application.on_event(now, event.socket, event.events, &mut self.host);
             }
         }
-        let mut next = self.host.poll_timeout().unwrap_or(Instant::FAR_FUTURE);
-        for application in &self.applications {
-            if let Some(at) = application.poll_timeout() {
-                next = next.min(at);
-            }
+        self.ask_applications();
+    }
+
+    /// When applications want to be woken changes only when they act.
+    fn ask_applications(&mut self) {
+        let timeouts = self.applications.iter().filter_map(Application::poll_timeout);
+        self.application_timeout = timeouts.min().unwrap_or(Instant::FAR_FUTURE);
+    }
+
+    #[inline]
+    fn set_wakeup<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
+        let next = self.host.next_timeout.min(self.application_timeout);
+        if next != self.wakeup {
+            self.wakeup = next;
+            ctx.set_wakeup((next != Instant::FAR_FUTURE).then_some(next));
         }
-        ctx.set_wakeup((next != Instant::FAR_FUTURE).then_some(next));
     }
 
     fn wake<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
+        self.wakeup = Instant::FAR_FUTURE;
         self.host.handle_timeout(now);
         for (index, application) in self.applications.iter_mut().enumerate() {
             if application.poll_timeout().is_some_and(|at| at <= now) {
@@ -98,31 +168,21 @@ impl<A: Application> HostNode<A> {
 struct Ports<'a, 'c, O> {
     own: &'a mut VecDeque<Packet>,
     ctx: &'a mut Context<'c, Packet, O>,
-    /// What is being written.
-    parcel: Option<Parcel>,
 }
 
 impl<O: Observer<Packet>> Egress for Ports<'_, '_, O> {
-    #[inline]
-    fn place(&mut self) -> &mut Packet {
-        let parcel = self.parcel.get_or_insert_with(|| self.ctx.recycle(Packet::blank));
-        self.ctx.packet_mut(parcel)
-    }
-
-    #[inline]
-    fn commit(&mut self, interface: InterfaceId) {
-        let Some(parcel) = self.parcel.take() else { return };
-        if interface == InterfaceId::LOOPBACK {
-            let packet = self.ctx.take(parcel);
-            self.own.push_back(packet);
-        } else {
-            self.ctx.forward(PortId(interface.0), parcel);
-        }
-    }
-
-    fn discard(&mut self) {
-        if let Some(parcel) = self.parcel.take() {
-            self.ctx.release(parcel);
+    #[inline(always)]
+    fn send(&mut self, write: impl FnOnce(&mut Packet), way: impl FnOnce(&Packet) -> Option<InterfaceId>) {
+        let parcel = self.ctx.recycle(Packet::blank);
+        let packet = self.ctx.packet_mut(&parcel);
+        write(packet);
+        match way(packet) {
+            None => self.ctx.release(parcel),
+            Some(InterfaceId::LOOPBACK) => {
+                let packet = self.ctx.take(parcel);
+                self.own.push_back(packet);
+            }
+            Some(interface) => self.ctx.forward(PortId(interface.0), parcel),
         }
     }
 }
@@ -173,10 +233,7 @@ impl<A: Application> Node<Packet> for NetNode<A> {
     ) {
         match self {
             Self::Host(node) => {
-                let now = ctx.now();
-                node.host.handle_packet(now, InterfaceId(port.0), ctx.packet(&parcel));
-                ctx.release(parcel);
-                node.run(ctx);
+                node.receive(ctx, port, parcel);
             }
             Self::Router(node) => node.handle(ctx, port, parcel),
         }

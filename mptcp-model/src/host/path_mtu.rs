@@ -56,7 +56,7 @@ impl Host {
         } else if mtu < LEAST_V6 {
             return;
         }
-        let Some((socket, subflow)) = self.find_flow(FlowKey::new(quoted.local, quoted.remote)) else {
+        let Some(&(socket, subflow)) = self.flows.get(&FlowKey::new(quoted.local, quoted.remote)) else {
             return;
         };
         let Some(connection) = self.connection_mut(socket) else { return };

@@ -247,11 +247,15 @@ impl Host {
     }
 
     /// What a call makes the stack send leaves before the next call.
+    #[inline(never)]
     fn call_returns(&mut self, now: Instant, socket: SocketId) {
         if self.connection(socket).is_some_and(Connection::has_events) {
             self.collect_events(socket);
         }
-        self.flush_socket(now, socket);
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        if entry.transmit(now, &self.routing, &mut self.stats, &mut self.outbox) {
+            return;
+        }
         match self.connection(socket) {
             // Whatever was queued before waits for its turn.
             Some(connection) if !connection.has_path_actions() && !self.is_active(socket) => {

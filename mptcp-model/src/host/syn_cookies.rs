@@ -255,7 +255,7 @@ impl Host {
                 segment.options.pad();
             }
             self.stats.out_packets += 1;
-            self.outbox.push_back((route.interface, packet));
+            self.outbox.push(route.interface, packet);
         }
         self.syn_cookies.used = true;
         self.stats.syn_cookies_sent += 1;
@@ -376,8 +376,10 @@ impl Host {
             return true;
         }
         let syn = implied_syn(segment, &parsed, encoded.unwrap_or_default(), mss);
-        if self.reopen(now, (local, remote), segment, syn, listener, key, (iss, ts_offset)) {
-            self.handle_in_flow(now, packet, segment, key);
+        if self.reopen(now, (local, remote), segment, syn, listener, key, (iss, ts_offset))
+            && let Some(&flow) = self.flows.get(&key)
+        {
+            self.handle_in_flow(now, packet, segment, flow);
         }
         true
     }

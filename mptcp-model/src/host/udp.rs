@@ -173,7 +173,7 @@ impl Host {
             entry.next_id = entry.next_id.wrapping_add(1);
         }
         self.stats.udp_out_datagrams += 1;
-        self.outbox.push_back((interface, packet));
+        self.outbox.push(interface, packet);
         Ok(())
     }
 
@@ -215,7 +215,7 @@ impl Host {
         self.next_icmp_id = self.next_icmp_id.wrapping_add(1);
         if let Some(interface) = self.route(&error) {
             self.stats.icmp_out_unreachable += 1;
-            self.outbox.push_back((interface, error));
+            self.outbox.push(interface, error);
         }
     }
 

@@ -229,8 +229,10 @@ pub struct SocketEvents {
 impl SocketEvents {
     /// Whether there is anything.
     #[must_use]
+    #[inline]
     pub const fn any(self) -> bool {
-        self.connected | self.readable | self.writable | self.failed
+        let Self { connected, readable, writable, failed } = self;
+        u32::from_ne_bytes([connected as u8, readable as u8, writable as u8, failed as u8]) != 0
     }
 }
 
@@ -685,6 +687,11 @@ impl Connection {
     /// Whether something happened since the events were taken.
     pub(crate) const fn has_events(&self) -> bool {
         self.events.any()
+    }
+
+    /// Whether all that happened concerns the application alone.
+    pub(crate) const fn has_usual_events(&self) -> bool {
+        !self.events.connected && !self.events.failed && self.blackholed.is_none()
     }
 
     /// The error that ended the connection.

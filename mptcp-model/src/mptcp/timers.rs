@@ -3,7 +3,7 @@
 
 use sim_core::Instant;
 
-use super::{Connection, Mode, Stage};
+use super::{Connection, Mode, Stage, State};
 use crate::path_manager::{CloseReason, PathEvent};
 
 /// Repetitions of the third ACK of a join.
@@ -13,6 +13,13 @@ impl Connection {
     /// When the connection wants to be woken.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let next = self.next_deadline();
+        (next != Instant::FAR_FUTURE).then_some(next)
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout); [`Instant::FAR_FUTURE`] is never.
+    #[inline]
+    fn next_deadline(&self) -> Instant {
         let or_never = |at: Option<Instant>| at.unwrap_or(Instant::FAR_FUTURE);
         let mut next =
             or_never(self.send.timer).min(or_never(self.close_timer)).min(or_never(self.path_wake));
@@ -24,7 +31,16 @@ impl Connection {
         for entry in &self.announced {
             next = next.min(or_never(entry.resend_at));
         }
-        (next != Instant::FAR_FUTURE).then_some(next)
+        next
+    }
+
+    /// Whether nothing of it concerns its host, which wakes it at `armed`, and it is not over.
+    #[inline]
+    pub(crate) fn is_settled(&self, armed: Instant) -> bool {
+        !self.has_events()
+            && !self.has_path_actions()
+            && self.state != State::Closed
+            && self.next_deadline() >= armed
     }
 
     /// Whatever is due at `now` happens; harmless when nothing is.

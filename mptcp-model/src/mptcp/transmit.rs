@@ -37,22 +37,17 @@ const MOST_OCTETS: u32 = u16::MAX as u32;
 
 /// Where the packets of a connection go.
 pub(crate) trait Outlet {
-    /// A packet to be written over, whatever it was. It leaves with [`commit`](Self::commit).
-    fn place(&mut self) -> &mut Packet;
-
-    /// The packet is written: the subflow of this index sends it.
-    fn commit(&mut self, subflow: usize);
+    /// The subflow of this index sends a packet, which `write` makes of whatever it was.
+    fn send(&mut self, subflow: usize, write: impl FnOnce(&mut Packet));
 }
 
 /// Collects them.
 impl Outlet for Vec<Packet> {
-    fn place(&mut self) -> &mut Packet {
-        self.push(Packet::blank());
-        let last = self.len() - 1;
-        &mut self[last]
+    fn send(&mut self, _: usize, write: impl FnOnce(&mut Packet)) {
+        let mut packet = Packet::blank();
+        write(&mut packet);
+        self.push(packet);
     }
-
-    fn commit(&mut self, _: usize) {}
 }
 
 impl Connection {
@@ -91,8 +86,7 @@ impl Connection {
             && subflow.stage != Stage::Gone
             && let Some(plan) = subflow.flow.take_bare_ack()
         {
-            self.write_packet(out.place(), index, &plan, now);
-            out.commit(index);
+            out.send(index, |packet| self.write_packet(packet, index, &plan, now));
             return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
         }
         let mss = subflow.flow.mss_now(extra);
@@ -106,8 +100,7 @@ impl Connection {
                 if polled == Polled::Burst {
                     self.subflows[index].flow.next_of_burst(now, mss, &mut plan);
                 }
-                self.write_packet(out.place(), index, &plan, now);
-                out.commit(index);
+                out.send(index, |packet| self.write_packet(packet, index, &plan, now));
                 if polled != Polled::Burst || self.subflows[index].flow.burst_is_over() {
                     break;
                 }
@@ -123,8 +116,7 @@ impl Connection {
     #[cold]
     fn hand_over_left(&mut self, out: &mut impl Outlet) {
         for (index, packet) in self.left.drain(..) {
-            *out.place() = packet;
-            out.commit(index);
+            out.send(index, |place| *place = packet);
         }
     }
 
