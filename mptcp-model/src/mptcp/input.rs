@@ -19,7 +19,11 @@ impl Connection {
     /// A segment for subflow `index` arrived. What is now due depends on the answer.
     #[inline]
     pub fn handle_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> Attention {
-        self.handle_predicted(now, index, segment).unwrap_or_else(|| {
+        let predicted = match segment.payload.len() {
+            0 => self.handle_predicted_ack(now, index, segment),
+            len => self.handle_predicted_data(now, index, segment, len),
+        };
+        predicted.unwrap_or_else(|| {
             self.handle_any_segment(now, index, segment);
             Attention::Any
         })
@@ -143,15 +147,15 @@ impl Connection {
     }
 
     /// Decide whether the data received is acknowledged now or later.
-    #[inline]
+    #[inline(never)]
     pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
         if self.subflows[index].flow.recv.may_delay_ack() {
             self.check_ack(now, index);
         }
     }
 
-    #[inline(never)]
-    fn check_ack(&mut self, now: Instant, index: usize) {
+    #[inline(always)]
+    pub(super) fn check_ack(&mut self, now: Instant, index: usize) {
         let multipath = self.mode == Mode::Multipath;
         let subflow = &mut self.subflows[index];
         // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is not

@@ -12,48 +12,59 @@ use crate::wire::options::UsualOptions;
 use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
 
 impl Connection {
-    /// Handles a segment that is one of the usual two; `None`, and nothing done, if it is not.
-    #[inline]
-    pub(super) fn handle_predicted(
+    /// Handles data of `len` octets, if it is predicted; `None`, and nothing done, if it is not.
+    #[inline(never)]
+    pub(super) fn handle_predicted_data(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        len: u32,
+    ) -> Option<Attention> {
+        let options = segment.options.usual(true)?;
+        if !self.predicts(index, &options) || !self.subflows[index].flow.predicts_data(segment, &options, len) {
+            return None;
+        }
+        self.take_predicted_data(now, index, segment, &options, len);
+        let flow = &self.subflows[index].flow;
+        if !flow.recv.ack_now && self.has_nothing_to_send() {
+            return Some(Attention::Deadline(flow.next_deadline()));
+        }
+        self.run_path_manager(now);
+        Some(Attention::Any)
+    }
+
+    /// The same for an acknowledgment without data.
+    #[inline(never)]
+    pub(super) fn handle_predicted_ack(
         &mut self,
         now: Instant,
         index: usize,
         segment: &TcpSegment,
     ) -> Option<Attention> {
-        let options = segment.options.usual()?;
+        let options = segment.options.usual(false)?;
+        if !self.predicts(index, &options) || !self.subflows[index].flow.predicts_ack(segment, &options) {
+            return None;
+        }
+        self.take_predicted_ack(now, index, segment, &options);
+        self.run_path_manager(now);
+        Some(Attention::Any)
+    }
+
+    /// Whether a segment with these options may be predicted on a subflow as far as MPTCP goes.
+    #[inline(always)]
+    fn predicts(&self, index: usize, options: &UsualOptions) -> bool {
         let subflow = &self.subflows[index];
-        let fits_mode = match self.mode {
+        match self.mode {
             Mode::Multipath => {
                 options.has_dss()
                     && subflow.stage == Stage::Confirmed
-                    && !(subflow.stale | subflow.potentially_failed)
+                    && !(subflow.stale | subflow.potentially_failed | self.checksum | self.out_of_tree)
                     && self.recv.fin_at.is_none()
-                    && !(self.checksum | self.out_of_tree)
             }
             Mode::Plain => !options.has_dss() && !self.orphaned,
             Mode::Offered => false,
-        };
-        if !fits_mode {
-            return None;
         }
-        let len = segment.payload.len();
-        if len == 0 {
-            if options.map_len > 0 || !subflow.flow.predicts_ack(segment, &options) {
-                return None;
-            }
-            self.take_predicted_ack(now, index, segment, &options);
-        } else {
-            if !subflow.flow.predicts_data(segment, &options, len) {
-                return None;
-            }
-            self.take_predicted_data(now, index, segment, &options, len);
-            let flow = &self.subflows[index].flow;
-            if !flow.recv.ack_now && self.has_nothing_to_send() {
-                return Some(Attention::Deadline(flow.next_deadline()));
-            }
-        }
-        self.run_path_manager(now);
-        Some(Attention::Any)
     }
 
     /// Whether this side waits neither for a window nor for the end of the connection.
@@ -66,7 +77,7 @@ impl Connection {
         idle && !self.send.fin_queued && self.path_events.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_predicted_ack(
         &mut self,
         now: Instant,
@@ -83,14 +94,14 @@ impl Connection {
         } else {
             self.note_writable();
         }
-        if !bare {
+        if !bare && self.subflows[index].flow.recv.may_delay_ack() {
             self.acknowledge_if_due(now, index);
         }
         self.push_pending(now);
         self.refresh_view(index);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_predicted_data(
         &mut self,
         now: Instant,
@@ -122,7 +133,9 @@ impl Connection {
         if !multipath {
             self.note_writable();
         }
-        self.acknowledge_if_due(now, index);
+        if !self.subflows[index].flow.recv.ack_now {
+            self.check_ack(now, index);
+        }
         self.push_pending(now);
     }
 
