@@ -22,10 +22,38 @@ impl Connection {
         len: u32,
     ) -> Option<Attention> {
         let options = segment.options.usual(true)?;
-        if !self.predicts(index, &options) || !self.subflows[index].flow.predicts_data(segment, &options, len) {
+        if !self.predicts(index, &options) {
             return None;
         }
-        self.take_predicted_data(now, index, segment, &options, len);
+        let (multipath, unread) = (self.mode == Mode::Multipath, self.recv.unread);
+        let flow = &mut self.subflows[index].flow;
+        if !flow.predicts_data(segment, &options, len) {
+            return None;
+        }
+        let truesize = receive_truesize(flow.config.frame_memory, options.len.into(), len);
+        let space = match (flow.recv.fixed_ratio, multipath) {
+            (true, true) => self.recv.space(),
+            (true, false) => flow.recv.space(),
+            // Nobody asks.
+            (false, _) => ReceiveSpace::NONE,
+        };
+        let start = flow.take_predicted_data(now, segment, &options, len, truesize, space);
+        if multipath {
+            let granted = flow.granted_window();
+            self.take_data_ack_granting(now, options.data_ack, granted);
+            self.deliver_predicted(now, index, start, len, &segment.payload, truesize, &options);
+        } else {
+            self.take_plain(index, start, &segment.payload, truesize);
+            self.note_writable();
+        }
+        self.events.readable |= self.recv.unread > unread;
+        let subflow = &mut self.subflows[index];
+        if !subflow.flow.recv.ack_now {
+            subflow.check_ack(now, &self.recv, multipath, self.out_of_tree);
+        }
+        if self.send.has_pending() | self.send.fin_queued {
+            self.push_pending(now);
+        }
         let flow = &self.subflows[index].flow;
         if !flow.recv.ack_now && self.has_nothing_to_send() {
             return Some(Attention::Deadline(flow.next_deadline()));
@@ -87,81 +115,48 @@ impl Connection {
     ) {
         let me = self.refresh_view(index);
         let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
-        let bare = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted(segment);
-        self.subflows[index].flow.take_predicted_ack(&around, segment, options);
-        if self.mode == Mode::Multipath {
-            self.take_data_ack(now, index, options.data_ack);
+        let multipath = self.mode == Mode::Multipath;
+        let flow = &mut self.subflows[index].flow;
+        let asks = multipath || !flow.is_predicted(segment);
+        flow.take_predicted_ack(&around, segment, options);
+        let asks = asks && flow.recv.may_delay_ack();
+        if multipath {
+            let granted = flow.granted_window();
+            self.take_data_ack_granting(now, options.data_ack, granted);
         } else {
             self.note_writable();
         }
-        if !bare && self.subflows[index].flow.recv.may_delay_ack() {
+        if asks {
             self.acknowledge_if_due(now, index);
         }
         self.push_pending(now);
         self.refresh_view(index);
     }
 
-    #[inline(always)]
-    fn take_predicted_data(
-        &mut self,
-        now: Instant,
-        index: usize,
-        segment: &TcpSegment,
-        options: &UsualOptions,
-        len: u32,
-    ) {
-        let multipath = self.mode == Mode::Multipath;
-        let flow = &mut self.subflows[index].flow;
-        let truesize = receive_truesize(flow.config.frame_memory, options.len.into(), len);
-        let space = match (flow.recv.fixed_ratio, multipath) {
-            (true, true) => self.recv.space(),
-            (true, false) => flow.recv.space(),
-            // Nobody asks.
-            (false, _) => ReceiveSpace::NONE,
-        };
-        let start = flow.take_predicted_data(now, segment, options, len, truesize, space);
-        let before = self.recv.unread;
-        if multipath {
-            self.take_data_ack(now, index, options.data_ack);
-            self.deliver_predicted(now, index, start, &segment.payload, truesize, options);
-        } else {
-            self.take_plain(index, start, &segment.payload, truesize);
-        }
-        if self.recv.unread > before {
-            self.events.readable = true;
-        }
-        if !multipath {
-            self.note_writable();
-        }
-        if !self.subflows[index].flow.recv.ack_now {
-            self.check_ack(now, index);
-        }
-        self.push_pending(now);
-    }
-
     /// Data in order on its subflow, by the mapping it brings or the one in force.
-    #[inline]
+    #[inline(always)]
     fn deliver_predicted(
         &mut self,
         now: Instant,
         index: usize,
         start: u64,
+        len: u32,
         payload: &Payload,
         truesize: u32,
         options: &UsualOptions,
     ) {
-        let len = u64::from(payload.len());
+        let octets = u64::from(len);
         let map = &mut self.subflows[index].rx_map;
         let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        let position = if known && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
+        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none() {
             Some(map.data + offset)
         } else {
             let position = options.dsn.wrapping_sub(self.keys.remote_base);
             let begins = options.ssn == start as u32
                 && options.ssn != 0
-                && len <= u64::from(options.map_len)
+                && octets <= u64::from(options.map_len)
                 && position < 1 << 63;
             if begins {
                 // A mapping that begins with this segment.
@@ -177,9 +172,23 @@ impl Connection {
             begins.then_some(position)
         };
         if let Some(position) = position {
-            self.deliver_at(position, payload, truesize);
+            self.deliver_at(position, len, payload, truesize);
             return;
         }
+        self.deliver_unpredicted(now, index, start, payload, truesize, options);
+    }
+
+    /// Data on its subflow that its mapping does not explain at once.
+    #[cold]
+    fn deliver_unpredicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        start: u64,
+        payload: &Payload,
+        truesize: u32,
+        options: &UsualOptions,
+    ) {
         let map = (options.map_len > 0).then_some(DssMapping {
             dsn: DataNumber::Long(options.dsn),
             ssn: options.ssn,
