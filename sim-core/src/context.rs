@@ -233,20 +233,17 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         }
         let direction = &mut self.directions[index];
         let len = direction.frame_len(packet);
-        if !direction.is_plain() {
-            return self.offer_with_chances(index, len, parcel);
+        if !direction.is_calm(now, len) {
+            return self.offer_with_care(index, len, parcel);
         }
-        let slot = parcel.into_slot();
-        match direction.enter_plainly(now, len, slot) {
-            Ok(None) => {}
-            Ok(Some(at)) => self.touch(direction_actor(index), at),
-            Err(reason) => self.refuse(index, reason, Parcel::from_slot(slot)),
+        if let Some(at) = direction.enter_calmly(now, len, parcel.into_slot()) {
+            self.touch(direction_actor(index), at);
         }
     }
 
-    /// The rest of [`offer`](Self::offer) where more may happen to a packet than to be refused by a full queue.
+    /// The rest of [`offer`](Self::offer) where a packet may be marked, refused, lost or doubled.
     #[inline(never)]
-    fn offer_with_chances(&mut self, index: usize, len: u32, parcel: Parcel) {
+    fn offer_with_care(&mut self, index: usize, len: u32, parcel: Parcel) {
         let now = self.now;
         let direction = &mut self.directions[index];
         if direction.marks(now) {
@@ -291,6 +288,7 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         self.discard(place, reason, parcel);
     }
 
+    #[inline(never)]
     pub(crate) fn discard(&mut self, place: Place, reason: DropReason, parcel: Parcel) {
         let packet = self.pool.remove(parcel);
         if O::ACTIVE {

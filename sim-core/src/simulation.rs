@@ -179,6 +179,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
     }
 
     /// Runs all events up to and at `end`, which is then the present.
+    #[inline(never)]
     pub fn run_until(&mut self, end: Instant) {
         while let Some((at, actor)) = self.agenda.peek() {
             if at > end {
@@ -191,6 +192,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
 
     /// As [`run_until`](Self::run_until), but with at most so many further events. Tells whether `end` was
     /// reached; if not, the present is the instant of the last event.
+    #[inline(never)]
     pub fn run_until_or(&mut self, end: Instant, events: u64) -> bool {
         let last = self.events.saturating_add(events);
         while let Some((at, actor)) = self.agenda.peek() {
@@ -207,6 +209,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
     }
 
     /// Runs until nothing is left to do. A network that never rests never ends.
+    #[inline(never)]
     pub fn run_to_end(&mut self) {
         while let Some((at, actor)) = self.agenda.peek() {
             self.step(at, actor);

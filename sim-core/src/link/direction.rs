@@ -24,30 +24,32 @@ pub(crate) struct LinkDirection {
     serializer: Serializer,
     delay: Duration,
     overhead: u32,
-    /// Whether a packet meets no more than a queue limited in packets and keeps its place: see
-    /// [`enter_plainly`](Self::enter_plainly).
+    /// Whether the direction is up, loses and copies nothing and keeps the order of its frames.
     plain: bool,
     /// Where it ends.
     pub(crate) to: (NodeId, PortId),
-    /// So many frames waiting refuse the next one.
-    full_at: u32,
+    /// Below these, what waits is nothing new: it has been more before, and no limit or mark is near.
+    calm_packets: u32,
+    calm_bytes: u64,
+    /// In place of `frames`, if delay is random or frames are copied.
+    staged: Option<Box<Staged>>,
     pub(crate) stats: LinkStats,
 
     // What only some packets touch.
-    /// In place of `frames`, if delay is random or frames are copied.
-    staged: Option<Box<Staged>>,
     up: bool,
     /// Whether an accepted frame may be lost or doubled.
     impaired: bool,
     /// Whether the frame in transmission counts as waiting.
     counts_in_service: bool,
     pub(crate) direction: Direction,
+    /// So many frames waiting refuse the next one.
+    full_at: u32,
+    /// Most octets that may wait; the largest number is no limit.
+    max_bytes: u64,
     /// Packets that wait when the next one is marked; the largest number marks none.
     mark_at: u32,
     /// Last places of the queue in which chance decides.
     random_places: u32,
-    /// Most octets that may wait; the largest number is no limit.
-    max_bytes: u64,
     /// Where it begins.
     pub(crate) from: (NodeId, PortId),
     pub(crate) link: LinkId,
@@ -87,16 +89,18 @@ impl LinkDirection {
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
             plain: false,
             to,
-            full_at: u32::MAX,
-            stats: LinkStats::default(),
+            calm_packets: 0,
+            calm_bytes: 0,
             staged: staged.map(Box::new),
+            stats: LinkStats::default(),
             up: true,
             impaired: impairments.active(),
             counts_in_service: false,
             direction,
+            full_at: u32::MAX,
+            max_bytes: u64::MAX,
             mark_at: config.mark_at.unwrap_or(u32::MAX),
             random_places: config.random_drop.map_or(0, |drop| drop.places),
-            max_bytes: u64::MAX,
             from,
             link,
             impairments,
@@ -114,13 +118,18 @@ impl LinkDirection {
         self.max_bytes = limit.bytes.map_or(u64::MAX, |bytes| bytes.0);
     }
 
+    /// Works out again what [`is_calm`](Self::is_calm) looks at.
     fn assess(&mut self) {
-        self.plain = self.up
-            && !self.impaired
-            && self.staged.is_none()
-            && self.mark_at == u32::MAX
-            && self.random_places == 0
-            && self.max_bytes == u64::MAX;
+        self.plain = self.up && !self.impaired && self.staged.is_none();
+        let most = self.stats.max_backlog;
+        let certain = self.full_at.saturating_sub(self.random_places);
+        self.calm_packets = most.packets.min(certain).min(self.mark_at);
+        self.calm_bytes = match self.max_bytes {
+            u64::MAX => most.bytes.0,
+            // How much is in transmission takes a look.
+            _ if self.counts_in_service => 0,
+            limit => most.bytes.0.min(limit),
+        };
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -133,33 +142,24 @@ impl LinkDirection {
         packet.wire_len().saturating_add(self.overhead)
     }
 
-    /// Whether a packet can be taken in by [`enter_plainly`](Self::enter_plainly).
+    /// Whether a frame of `len` octets can only be transmitted or wait, and makes no record: then
+    /// [`enter_calmly`](Self::enter_calmly) is all there is to do. Frames that have begun may be counted as waiting,
+    /// so that nobody has to look for them.
     #[inline(always)]
-    pub(crate) const fn is_plain(&self) -> bool {
+    pub(crate) fn is_calm(&self, now: Instant, len: u32) -> bool {
         self.plain
+            && self.serializer.knows(len)
+            && self.frames.has_room()
+            && (self.serializer.busy_until() <= now
+                || self.frames.waits_below(len, self.calm_packets, self.calm_bytes))
     }
 
-    /// Takes in a frame that can only wait or be refused because too many wait. As [`admit`](Self::admit) and
-    /// [`enter`](Self::enter).
+    /// As [`admit`](Self::admit) and [`enter`](Self::enter).
     #[inline(always)]
-    pub(crate) fn enter_plainly(
-        &mut self,
-        now: Instant,
-        len: u32,
-        parcel: u32,
-    ) -> Result<Option<Instant>, DropReason> {
+    pub(crate) fn enter_calmly(&mut self, now: Instant, len: u32, parcel: u32) -> Option<Instant> {
         self.stats.packets_in += 1;
         self.stats.bytes_in += Bytes(len.into());
-        self.frames.catch_up(now);
-        let waits = self.serializer.busy_until() > now;
-        if waits && self.frames.backlog().packets >= self.full_at {
-            return Err(DropReason::QueueFull);
-        }
-        let only = self.frames.push(now, &mut self.serializer, self.delay, parcel, len);
-        if waits {
-            self.stats.note_backlog(self.frames.backlog());
-        }
-        Ok(only)
+        self.frames.push(now, &mut self.serializer, self.delay, parcel, len)
     }
 
     /// Counts a frame that was not taken in or will not arrive.
@@ -249,6 +249,7 @@ impl LinkDirection {
             }
         };
         self.stats.note_backlog(self.backlog_now());
+        self.assess();
         changed
     }
 

@@ -13,7 +13,7 @@ use crate::units::Bytes;
 #[derive(Clone, Debug, Default)]
 pub(super) struct InOrder {
     frames: Ring<Frame>,
-    /// How many of `frames` had not begun transmission at the last look, and their bytes.
+    /// How many of `frames`, the last ones, had not begun transmission at the last look, and their bytes.
     waiting: u32,
     waiting_bytes: u64,
     /// Latest arrival so far: after a cut of the delay the frames before may arrive later.
@@ -59,8 +59,20 @@ impl InOrder {
         self.begun().checked_sub(1).and_then(|last| self.frames.get(last)).map_or(0, |frame| frame.len)
     }
 
-    /// Adds a frame behind the others; [`catch_up`](Self::catch_up) has been called for this instant. Returns its
-    /// arrival if it is the only one.
+    /// Whether fewer packets wait, and with `len` more not more octets; if some of them have begun since the last look,
+    /// even fewer.
+    #[inline(always)]
+    pub(super) const fn waits_below(&self, len: u32, packets: u32, bytes: u64) -> bool {
+        self.waiting < packets && self.waiting_bytes + len as u64 <= bytes
+    }
+
+    /// Whether another frame takes no new memory.
+    #[inline(always)]
+    pub(super) const fn has_room(&self) -> bool {
+        self.frames.has_room()
+    }
+
+    /// Adds a frame behind the others. Returns its arrival if it is the only one.
     #[inline(always)]
     pub(super) fn push(
         &mut self,
@@ -74,6 +86,10 @@ impl InOrder {
         if start > now {
             self.waiting += 1;
             self.waiting_bytes += u64::from(len);
+        } else {
+            // All before it have begun too.
+            self.waiting = 0;
+            self.waiting_bytes = 0;
         }
         let arrival = self.latest.max(serializer.busy_until() + delay);
         self.latest = arrival;
@@ -108,13 +124,13 @@ impl InOrder {
     /// Plans the waiting frames again after the rate has changed. The first of them begins when it was
     /// to begin, as the frame in transmission ends as it began.
     pub(super) fn replan_transmission(&mut self, serializer: &mut Serializer, delay: Duration) {
-        let begun = self.begun();
-        let Some(first) = self.frames.get(begun) else { return };
+        let mut index = self.begun();
+        let Some(first) = self.frames.get(index) else { return };
         let begin = first.start;
         serializer.rewind_to(begin);
-        for index in begun..self.frames.len() {
-            let Some(frame) = self.frames.get_mut(index) else { break };
+        while let Some(frame) = self.frames.get_mut(index) {
             frame.start = serializer.transmit(begin, frame.len);
+            index += 1;
         }
         self.replan_arrival(serializer, delay);
     }

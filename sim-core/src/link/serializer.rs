@@ -21,21 +21,21 @@ pub(super) struct Serializer {
 struct FrameTime {
     len: u32,
     /// Whole nanoseconds.
-    span: Duration,
-    /// What is left over, in units of `1 / rate` nanoseconds.
-    remainder: u64,
-    /// From this residue on, the two are a nanosecond more: the rate less the remainder.
+    span: u64,
+    /// From this residue on, it takes a nanosecond more.
     carry_from: u64,
+    /// What a nanosecond is in units of the residue: the rate.
+    unit: u64,
 }
 
 impl FrameTime {
     fn of(len: u32, rate: Option<Rate>) -> Self {
         let Some(rate) = rate else {
-            return Self { len, span: Duration::ZERO, remainder: 0, carry_from: u64::MAX };
+            return Self { len, span: 0, carry_from: u64::MAX, unit: u64::MAX };
         };
         let mut remainder = 0;
-        let span = rate.tx_time(Bytes(len.into()), &mut remainder);
-        Self { len, span, remainder, carry_from: rate.as_bps() - remainder }
+        let span = rate.tx_time(Bytes(len.into()), &mut remainder).as_nanos();
+        Self { len, span, carry_from: rate.as_bps() - remainder, unit: rate.as_bps() }
     }
 }
 
@@ -62,11 +62,17 @@ impl Serializer {
         self.busy_until = instant;
     }
 
+    /// Whether it is known how long a frame of `len` octets takes.
+    #[inline(always)]
+    pub(super) const fn knows(&self, len: u32) -> bool {
+        self.frame.len == len
+    }
+
     /// Transmits a frame of `len` octets that is ready at `now`, behind those before it. Returns when
     /// its transmission begins; it ends at [`busy_until`](Self::busy_until).
     #[inline(always)]
     pub(super) fn transmit(&mut self, now: Instant, len: u32) -> Instant {
-        if self.frame.len != len {
+        if !self.knows(len) {
             self.measure(len);
         }
         let start = if self.busy_until > now {
@@ -78,11 +84,10 @@ impl Serializer {
             }
             now
         };
-        let FrameTime { span, remainder, carry_from, .. } = self.frame;
-        let carry = self.residue >= carry_from;
-        // Less the rate, with a carry.
-        self.residue = if carry { self.residue - carry_from } else { self.residue + remainder };
-        self.busy_until = start + span + Duration::from_nanos(u64::from(carry));
+        let FrameTime { span, carry_from, unit, .. } = self.frame;
+        let (residue, below) = self.residue.overflowing_sub(carry_from);
+        self.residue = residue.wrapping_add(if below { unit } else { 0 });
+        self.busy_until = start + Duration::from_nanos(span.saturating_add(u64::from(!below)));
         start
     }
 
