@@ -10,7 +10,6 @@ use super::{Direction, LinkId};
 use crate::node::{NodeId, PortId};
 use crate::observer::DropReason;
 use crate::packet::Packet;
-use crate::pool::NO_SLOT;
 use crate::random::Streams;
 use crate::time::{Duration, Instant};
 use crate::units::Bytes;
@@ -237,7 +236,7 @@ impl LinkDirection {
         self.impairments.refuses((waiting - certain + 1) as f64 / f64::from(self.random_places))
     }
 
-    /// Takes in a frame; `parcel` is [`NO_SLOT`] if lost, `copy` if there is none. Returns the
+    /// Takes in a frame; `parcel` is [`NO_SLOT`](crate::pool::NO_SLOT) if lost, `copy` if there is none. Returns the
     /// direction's new wake-up if it has changed.
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
         let changed = match &mut self.staged {
@@ -253,20 +252,21 @@ impl LinkDirection {
         changed
     }
 
-    /// Acts at its wake-up: hands out the frame that arrives now, [`NO_SLOT`] if none does or it is lost, and tells
-    /// the next wake-up.
+    /// Acts at its wake-up: the frame that arrives now, [`NO_SLOT`](crate::pool::NO_SLOT) if none does or it is lost, its length, and the next
+    /// wake-up.
     #[inline(always)]
-    pub(crate) fn act(&mut self, now: Instant) -> (u32, Option<Instant>) {
-        let (arrived, next) = match &mut self.staged {
-            None => (self.frames.pop(), self.frames.next()),
+    pub(crate) fn act(&mut self, now: Instant) -> (u32, u32, Option<Instant>) {
+        match &mut self.staged {
+            None => self.frames.pop(),
             Some(frames) => frames.act(now, &mut self.serializer, self.delay, &mut self.impairments),
-        };
-        let (parcel, len) = arrived.unwrap_or((NO_SLOT, 0));
-        if parcel != NO_SLOT {
-            self.stats.packets_out += 1;
-            self.stats.bytes_out += Bytes(len.into());
         }
-        (parcel, next)
+    }
+
+    /// Counts a frame that has arrived.
+    #[inline(always)]
+    pub(crate) fn count_arrival(&mut self, len: u32) {
+        self.stats.packets_out += 1;
+        self.stats.bytes_out += Bytes(len.into());
     }
 
     /// What waits at `now`.

@@ -98,16 +98,17 @@ impl InOrder {
         only.then_some(arrival)
     }
 
-    /// Removes the first frame, whose arrival has come: its parcel, unless lost, and its length.
+    /// Removes the first frame, whose arrival has come: its parcel, [`NO_SLOT`] if lost, and its length. With it the next
+    /// arrival.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<(u32, u32)> {
-        let frame = self.frames.pop_front()?;
+    pub(super) fn pop(&mut self) -> (u32, u32, Option<Instant>) {
+        let Some(frame) = self.frames.pop_front() else { return (NO_SLOT, 0, None) };
         // Nobody may have looked since it began.
         if self.waiting as usize > self.frames.len() {
             self.waiting -= 1;
             self.waiting_bytes -= u64::from(frame.len);
         }
-        Some((frame.parcel, frame.len))
+        (frame.parcel, frame.len, self.next())
     }
 
     /// The next arrival.
