@@ -62,10 +62,18 @@ impl IpHeader {
 impl Body {
     /// Octets after the IP header.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn wire_len(&self) -> usize {
         match self {
             Self::Tcp(segment) => segment.header_len() + segment.payload.len() as usize,
+            _ => self.len_without_tcp(),
+        }
+    }
+
+    #[inline(never)]
+    fn len_without_tcp(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 0,
             Self::Udp(datagram) => 8 + datagram.payload.len() as usize,
             Self::Icmp(message) => 8 + message.data.len(),
             Self::Other { payload, .. } => payload.len() as usize,
