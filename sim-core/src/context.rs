@@ -2,7 +2,7 @@
 
 use crate::agenda::ActorId;
 use crate::digest::RunDigest;
-use crate::link::{Admission, LinkDirection};
+use crate::link::{Admission, Entered, LinkDirection};
 use crate::node::{NodeId, PortId};
 use crate::observer::{DropReason, Observer, Place};
 use crate::packet::Packet;
@@ -194,11 +194,11 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
             self.observer.sent(now, node, port, packet);
         }
         let len = direction.frame_len(packet);
-        if !direction.is_calm(now, len) {
-            return self.offer_with_care(index, len, parcel);
-        }
-        if let Some(at) = direction.enter_calmly(now, len, parcel.into_slot()) {
-            self.touch(direction_actor(index), at);
+        let slot = parcel.into_slot();
+        match direction.enter_calmly(now, len, slot) {
+            Entered::Behind => {}
+            Entered::Alone(at) => self.touch(direction_actor(index), at),
+            Entered::Not => self.offer_with_care(index, len, Parcel::from_slot(slot)),
         }
     }
 

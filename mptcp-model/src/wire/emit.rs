@@ -70,6 +70,7 @@ impl Body {
         }
     }
 
+    /// Not inlined, for it would make a table of the bodies and a jump through it for each packet.
     #[inline(never)]
     fn len_without_tcp(&self) -> usize {
         match self {
@@ -99,7 +100,7 @@ impl TcpSegment {
     #[must_use]
     #[inline]
     pub const fn header_len(&self) -> usize {
-        20 + self.options.len().next_multiple_of(4)
+        20 + (self.options.len() + 3 & !3)
     }
 }
 

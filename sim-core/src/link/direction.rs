@@ -2,7 +2,7 @@
 
 use super::config::{DirectionConfig, LinkChange, QueueLimit};
 use super::impairment::Impairments;
-use super::in_order::InOrder;
+use super::in_order::{Entered, InOrder};
 use super::serializer::Serializer;
 use super::staged::{Staged, Waiting};
 use super::stats::{Backlog, LinkStats};
@@ -27,9 +27,8 @@ pub(crate) struct LinkDirection {
     plain: bool,
     /// Where it ends.
     pub(crate) to: (NodeId, PortId),
-    /// Below these, what waits is nothing new: it has been more before, and no limit or mark is near.
-    calm_packets: u32,
-    calm_bytes: u64,
+    /// Up to this, what waits is nothing new: it has been as much before, and no limit or mark is near.
+    calm: Backlog,
     /// In place of `frames`, if delay is random or frames are copied.
     staged: Option<Box<Staged>>,
     pub(crate) stats: LinkStats,
@@ -88,8 +87,7 @@ impl LinkDirection {
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
             plain: false,
             to,
-            calm_packets: 0,
-            calm_bytes: 0,
+            calm: Backlog::default(),
             staged: staged.map(Box::new),
             stats: LinkStats::default(),
             up: true,
@@ -117,18 +115,18 @@ impl LinkDirection {
         self.max_bytes = limit.bytes.map_or(u64::MAX, |bytes| bytes.0);
     }
 
-    /// Works out again what [`is_calm`](Self::is_calm) looks at.
+    /// Works out again when [`enter_calmly`](Self::enter_calmly) will do.
     fn assess(&mut self) {
         self.plain = self.up && !self.impaired && self.staged.is_none();
         let most = self.stats.max_backlog;
         let certain = self.full_at.saturating_sub(self.random_places);
-        self.calm_packets = most.packets.min(certain).min(self.mark_at);
-        self.calm_bytes = match self.max_bytes {
+        let bytes = match self.max_bytes {
             u64::MAX => most.bytes.0,
             // How much is in transmission takes a look.
             _ if self.counts_in_service => 0,
             limit => most.bytes.0.min(limit),
         };
+        self.calm = Backlog { packets: most.packets.min(certain).min(self.mark_at), bytes: Bytes(bytes) };
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -141,24 +139,25 @@ impl LinkDirection {
         packet.wire_len().saturating_add(self.overhead)
     }
 
-    /// Whether a frame of `len` octets can only be transmitted or wait, and makes no record: then
-    /// [`enter_calmly`](Self::enter_calmly) is all there is to do. Frames that have begun may be counted as waiting,
-    /// so that nobody has to look for them.
+    /// [Admits](Self::admit) and [enters](Self::enter) a frame that can only be transmitted or wait and makes no
+    /// record; nearly all are such, and nobody has to look which frames still wait. Others do not enter.
     #[inline(always)]
-    pub(crate) fn is_calm(&self, now: Instant, len: u32) -> bool {
-        self.plain
-            && self.serializer.knows(len)
-            && self.frames.has_room()
-            && (self.serializer.busy_until() <= now
-                || self.frames.waits_below(len, self.calm_packets, self.calm_bytes))
+    pub(crate) fn enter_calmly(&mut self, now: Instant, len: u32, parcel: u32) -> Entered {
+        if !self.plain || !self.serializer.knows(len) || !self.frames.has_room() {
+            return Entered::Not;
+        }
+        let frame = (parcel, len);
+        let entered = self.frames.push_within(self.calm, now, &mut self.serializer, self.delay, frame);
+        if entered != Entered::Not {
+            self.count_offer(len);
+        }
+        entered
     }
 
-    /// As [`admit`](Self::admit) and [`enter`](Self::enter).
     #[inline(always)]
-    pub(crate) fn enter_calmly(&mut self, now: Instant, len: u32, parcel: u32) -> Option<Instant> {
+    fn count_offer(&mut self, len: u32) {
         self.stats.packets_in += 1;
         self.stats.bytes_in += Bytes(len.into());
-        self.frames.push(now, &mut self.serializer, self.delay, parcel, len)
     }
 
     /// Counts a frame that was not taken in or will not arrive.
@@ -183,8 +182,7 @@ impl LinkDirection {
         packet: &P,
     ) -> Result<Admission, DropReason> {
         let index = self.stats.packets_in;
-        self.stats.packets_in += 1;
-        self.stats.bytes_in += Bytes(len.into());
+        self.count_offer(len);
         if !self.up {
             return Err(DropReason::LinkDown);
         }
@@ -240,7 +238,7 @@ impl LinkDirection {
     /// direction's new wake-up if it has changed.
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
         let changed = match &mut self.staged {
-            None => self.frames.push(now, &mut self.serializer, self.delay, parcel, len),
+            None => self.frames.push(now, &mut self.serializer, self.delay, (parcel, len)),
             Some(frames) => {
                 let frame = Waiting { parcel, copy, len };
                 frames.push(now, frame, &mut self.serializer, self.delay, &mut self.impairments);

@@ -29,6 +29,17 @@ struct Frame {
     len: u32,
 }
 
+/// What has become of a frame that was to enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// It is the only one, and arrives then.
+    Alone(Instant),
+    /// Others are before it.
+    Behind,
+    /// It has not entered.
+    Not,
+}
+
 impl InOrder {
     /// How many of the frames have begun transmission, as of the last look.
     #[inline(always)]
@@ -59,13 +70,6 @@ impl InOrder {
         self.begun().checked_sub(1).and_then(|last| self.frames.get(last)).map_or(0, |frame| frame.len)
     }
 
-    /// Whether fewer packets wait, and with `len` more not more octets; if some of them have begun since the last look,
-    /// even fewer.
-    #[inline(always)]
-    pub(super) const fn waits_below(&self, len: u32, packets: u32, bytes: u64) -> bool {
-        self.waiting < packets && self.waiting_bytes + len as u64 <= bytes
-    }
-
     /// Whether another frame takes no new memory.
     #[inline(always)]
     pub(super) const fn has_room(&self) -> bool {
@@ -73,29 +77,52 @@ impl InOrder {
     }
 
     /// Adds a frame behind the others. Returns its arrival if it is the only one.
-    #[inline(always)]
     pub(super) fn push(
         &mut self,
         now: Instant,
         serializer: &mut Serializer,
         delay: Duration,
-        parcel: u32,
-        len: u32,
+        frame: (u32, u32),
     ) -> Option<Instant> {
-        let start = serializer.transmit(now, len);
-        if start > now {
+        let any = Backlog { packets: u32::MAX, bytes: Bytes(u64::MAX) };
+        match self.push_within(any, now, serializer, delay, frame) {
+            Entered::Alone(arrival) => Some(arrival),
+            Entered::Behind | Entered::Not => None,
+        }
+    }
+
+    /// Adds a frame, a parcel and its length, behind the others if what waits with it is not more than `most`. Frames
+    /// that have begun since the last look count as waiting.
+    #[inline(always)]
+    pub(super) fn push_within(
+        &mut self,
+        most: Backlog,
+        now: Instant,
+        serializer: &mut Serializer,
+        delay: Duration,
+        (parcel, len): (u32, u32),
+    ) -> Entered {
+        let busy_until = serializer.busy_until();
+        let start = if busy_until > now {
+            let bytes = self.waiting_bytes + u64::from(len);
+            if self.waiting >= most.packets || bytes > most.bytes.0 {
+                return Entered::Not;
+            }
             self.waiting += 1;
-            self.waiting_bytes += u64::from(len);
+            self.waiting_bytes = bytes;
+            busy_until
         } else {
-            // All before it have begun too.
+            // All before it have begun.
             self.waiting = 0;
             self.waiting_bytes = 0;
-        }
+            serializer.begin_train(now)
+        };
+        serializer.transmit_from(start, len);
         let arrival = self.latest.max(serializer.busy_until() + delay);
         self.latest = arrival;
         let only = self.frames.is_empty();
         self.frames.push_back(Frame { start, arrival, parcel, len });
-        only.then_some(arrival)
+        if only { Entered::Alone(arrival) } else { Entered::Behind }
     }
 
     /// Removes the first frame, whose arrival has come: its parcel, [`NO_SLOT`] if lost, and its length. With it the next

@@ -20,9 +20,9 @@ pub(super) struct Serializer {
 #[derive(Clone, Copy, Debug)]
 struct FrameTime {
     len: u32,
-    /// Whole nanoseconds.
+    /// Whole nanoseconds, rounded up.
     span: u64,
-    /// From this residue on, it takes a nanosecond more.
+    /// Below this residue it takes a nanosecond less.
     carry_from: u64,
     /// What a nanosecond is in units of the residue: the rate.
     unit: u64,
@@ -31,10 +31,10 @@ struct FrameTime {
 impl FrameTime {
     fn of(len: u32, rate: Option<Rate>) -> Self {
         let Some(rate) = rate else {
-            return Self { len, span: 0, carry_from: u64::MAX, unit: u64::MAX };
+            return Self { len, span: 1, carry_from: u64::MAX, unit: u64::MAX };
         };
         let mut remainder = 0;
-        let span = rate.tx_time(Bytes(len.into()), &mut remainder).as_nanos();
+        let span = rate.tx_time(Bytes(len.into()), &mut remainder).as_nanos().saturating_add(1);
         Self { len, span, carry_from: rate.as_bps() - remainder, unit: rate.as_bps() }
     }
 }
@@ -70,25 +70,33 @@ impl Serializer {
 
     /// Transmits a frame of `len` octets that is ready at `now`, behind those before it. Returns when
     /// its transmission begins; it ends at [`busy_until`](Self::busy_until).
-    #[inline(always)]
     pub(super) fn transmit(&mut self, now: Instant, len: u32) -> Instant {
+        let start = if self.busy_until > now { self.busy_until } else { self.begin_train(now) };
+        self.transmit_from(start, len);
+        start
+    }
+
+    /// Begins a train at `now`, when the last one has left: its first frame owes nothing to the one before, unless it
+    /// follows at once.
+    #[inline(always)]
+    pub(super) fn begin_train(&mut self, now: Instant) -> Instant {
+        if self.busy_until < now {
+            self.residue = 0;
+        }
+        now
+    }
+
+    /// Transmits a frame of `len` octets from `start` on.
+    #[inline(always)]
+    pub(super) fn transmit_from(&mut self, start: Instant, len: u32) {
         if !self.knows(len) {
             self.measure(len);
         }
-        let start = if self.busy_until > now {
-            self.busy_until
-        } else {
-            // A new train: its first frame owes nothing to the one before.
-            if self.busy_until < now {
-                self.residue = 0;
-            }
-            now
-        };
         let FrameTime { span, carry_from, unit, .. } = self.frame;
-        let (residue, below) = self.residue.overflowing_sub(carry_from);
-        self.residue = residue.wrapping_add(if below { unit } else { 0 });
-        self.busy_until = start + Duration::from_nanos(span.saturating_add(u64::from(!below)));
-        start
+        // All ones if a nanosecond is not full; no branch, for that is a coin toss.
+        let less = 0_u64.wrapping_sub(u64::from(self.residue < carry_from));
+        self.residue = self.residue.wrapping_sub(carry_from).wrapping_add(unit & less);
+        self.busy_until = start + Duration::from_nanos(span.wrapping_add(less));
     }
 
     #[cold]
