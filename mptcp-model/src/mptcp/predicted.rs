@@ -12,9 +12,10 @@ use crate::wire::options::UsualOptions;
 use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
 
 impl Connection {
-    /// Handles a segment that is one of the usual two; `None`, and nothing done, if it is not.
-    #[inline]
-    pub(super) fn handle_predicted(
+    /// Handles a segment that is one of the usual two, without CE in its IP header. What is now due depends on the
+    /// answer; `None`, and nothing done, if it is another.
+    #[inline(always)]
+    pub(crate) fn handle_predicted(
         &mut self,
         now: Instant,
         index: usize,
