@@ -403,19 +403,21 @@ impl TcpConfig {
     /// When a timer set at `now` for `span` expires. The wheel has 63 slots of one tick, then 8 times coarser
     /// ones, and so on; a timer never expires early.
     #[must_use]
-    #[inline(never)]
+    #[inline]
     pub fn expiry(&self, now: Instant, span: Duration) -> Instant {
         /// The tick of a kernel with HZ=250, known to the compiler: divisions by it cost a multiplication.
         const USUAL: u64 = 4_000_000;
-        match self.timer_tick.map(Duration::as_nanos) {
-            None => now + span,
-            Some(USUAL) => Self::slot(now, span, USUAL),
-            Some(tick) => Self::slot(now, span, tick.max(1)),
+        if self.timer_tick == Some(Duration::from_nanos(USUAL)) && span.as_nanos() <= 62 * USUAL {
+            // The first wheel.
+            let slot = now.as_nanos() / USUAL + span.as_nanos().div_ceil(USUAL) + 1;
+            return Instant::from_nanos(slot * USUAL);
         }
+        self.late_expiry(now, span)
     }
 
-    #[inline]
-    fn slot(now: Instant, span: Duration, tick: u64) -> Instant {
+    #[inline(never)]
+    fn late_expiry(&self, now: Instant, span: Duration) -> Instant {
+        let Some(tick) = self.timer_tick.map(|tick| tick.as_nanos().max(1)) else { return now + span };
         let base = now.as_nanos() / tick;
         let ticks = span.as_nanos().div_ceil(tick);
         let mut shift = 0;

@@ -1,7 +1,5 @@
 //! What a node can do while it handles an event, and the state of the simulation that it does it to.
 
-use smallvec::SmallVec;
-
 use crate::agenda::ActorId;
 use crate::digest::RunDigest;
 use crate::link::{Admission, LinkDirection};
@@ -115,7 +113,7 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
     /// The number of ports of the node.
     #[must_use]
     pub fn ports(&self) -> usize {
-        self.core.ports[self.node.0 as usize].len()
+        self.core.ports[self.node.0 as usize].count()
     }
 }
 
@@ -126,14 +124,54 @@ pub(crate) struct Core<P, O> {
     pub(crate) now: Instant,
     pub(crate) pool: Pool<P>,
     pub(crate) directions: Vec<LinkDirection>,
-    /// The direction behind each port of each node.
-    pub(crate) ports: Vec<SmallVec<[u32; 4]>>,
+    /// Of each node.
+    pub(crate) ports: Vec<Ports>,
     pub(crate) wakeups: Vec<Wakeup>,
     pub(crate) touched: Vec<Touched>,
     /// Wake-ups set so far.
     pub(crate) order: u64,
     pub(crate) digest: RunDigest,
     pub(crate) observer: O,
+}
+
+/// The directions of links behind the ports of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    /// Those of the first ports, which are all that most nodes have; [`NO_DIRECTION`] behind the last one.
+    first: [u32; FIRST_PORTS],
+    others: Vec<u32>,
+    count: u16,
+}
+
+const FIRST_PORTS: usize = 4;
+const NO_DIRECTION: u32 = u32::MAX;
+
+impl Ports {
+    pub(crate) const NONE: Self = Self { first: [NO_DIRECTION; FIRST_PORTS], others: Vec::new(), count: 0 };
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.into()
+    }
+
+    pub(crate) fn add(&mut self, direction: usize) -> PortId {
+        let port = PortId(self.count);
+        self.count += 1;
+        match self.first.get_mut(usize::from(port.0)) {
+            Some(place) => *place = direction as u32,
+            None => self.others.push(direction as u32),
+        }
+        port
+    }
+
+    #[inline(always)]
+    fn direction(&self, port: PortId) -> Option<usize> {
+        let port = usize::from(port.0);
+        let direction = match self.first.get(port) {
+            Some(direction) => *direction,
+            None => *self.others.get(port - FIRST_PORTS)?,
+        };
+        (direction != NO_DIRECTION).then_some(direction as usize)
+    }
 }
 
 /// The wake-up of a node. The agenda may have an earlier one, from before the node put it off; when
@@ -177,10 +215,9 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         self.order
     }
 
-    #[inline]
+    #[inline(always)]
     fn egress(&self, node: NodeId, port: PortId) -> Option<usize> {
-        let direction = self.ports.get(node.0 as usize)?.get(usize::from(port.0))?;
-        Some(*direction as usize)
+        self.ports.get(node.0 as usize)?.direction(port)
     }
 
     /// Not inlined: the places that send are far apart, and what runs for each packet must stay in the cache.
@@ -196,11 +233,30 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         }
         let direction = &mut self.directions[index];
         let len = direction.frame_len(packet);
-        if direction.marks(now) && packet.ecn_capable() {
-            direction.stats.marked += 1;
-            self.pool.get_mut(&parcel).mark_ce();
+        if !direction.is_plain() {
+            return self.offer_with_chances(index, len, parcel);
         }
-        let woken = match direction.admit(now, len, || self.pool.get(&parcel)) {
+        let slot = parcel.into_slot();
+        match direction.enter_plainly(now, len, slot) {
+            Ok(None) => {}
+            Ok(Some(at)) => self.touch(direction_actor(index), at),
+            Err(reason) => self.refuse(index, reason, Parcel::from_slot(slot)),
+        }
+    }
+
+    /// The rest of [`offer`](Self::offer) where more may happen to a packet than to be refused by a full queue.
+    #[inline(never)]
+    fn offer_with_chances(&mut self, index: usize, len: u32, parcel: Parcel) {
+        let now = self.now;
+        let direction = &mut self.directions[index];
+        if direction.marks(now) {
+            let packet = self.pool.get_mut(&parcel);
+            if packet.ecn_capable() {
+                direction.stats.marked += 1;
+                packet.mark_ce();
+            }
+        }
+        let woken = match direction.admit(now, len, self.pool.get(&parcel)) {
             Ok(Admission::Arrives) => direction.enter(now, len, parcel.into_slot(), NO_SLOT),
             Ok(Admission::ArrivesTwice) => {
                 let copy = self.pool.get(&parcel).clone();
@@ -209,24 +265,30 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
             }
             Ok(Admission::Lost(reason)) => {
                 let woken = direction.enter(now, len, NO_SLOT, NO_SLOT);
-                let place = Place::Link(direction.link, direction.direction);
-                self.discard(place, reason, parcel);
+                self.refuse(index, reason, parcel);
                 woken
             }
-            Err(reason) => {
-                let place = Place::Link(direction.link, direction.direction);
-                return self.discard(place, reason, parcel);
-            }
+            Err(reason) => return self.refuse(index, reason, parcel),
         };
         if let Some(at) = woken {
             self.touch(direction_actor(index), at);
         }
     }
 
-    #[inline]
+    /// Not inlined, for most frames find others in front of them and wake nobody.
+    #[inline(never)]
     pub(crate) fn touch(&mut self, actor: ActorId, at: Instant) {
         let order = self.next_order();
         self.touched.push(Touched { actor, at, order });
+    }
+
+    /// Drops a packet on a link.
+    #[inline(never)]
+    fn refuse(&mut self, index: usize, reason: DropReason, parcel: Parcel) {
+        let direction = &mut self.directions[index];
+        direction.count(reason);
+        let place = Place::Link(direction.link, direction.direction);
+        self.discard(place, reason, parcel);
     }
 
     pub(crate) fn discard(&mut self, place: Place, reason: DropReason, parcel: Parcel) {

@@ -1,12 +1,10 @@
 //! The simulation: nodes, links, and the loop that lets the next actor act.
 
-use smallvec::SmallVec;
-
 use core::fmt;
 use std::collections::BTreeMap;
 
 use crate::agenda::{ActorId, Agenda, HeapAgenda};
-use crate::context::{Context, Core, Wakeup, direction_actor, node_actor};
+use crate::context::{Context, Core, Ports, Wakeup, direction_actor, node_actor};
 use crate::digest::RunDigest;
 use crate::link::{
     Backlog, ConfigError, Direction, LinkChange, LinkConfig, LinkDirection, LinkId, LinkStats,
@@ -14,7 +12,7 @@ use crate::link::{
 use crate::node::{Node, NodeId, PortId};
 use crate::observer::Observer;
 use crate::packet::Packet;
-use crate::pool::{Parcel, Pool};
+use crate::pool::{NO_SLOT, Parcel, Pool};
 use crate::random::Streams;
 use crate::time::Instant;
 use crate::timetable::{Planned, Timetable};
@@ -131,7 +129,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         let id = NodeId(self.nodes.len() as u32);
         assert!(node_actor(id).0 < ActorId::LIMIT, "more than 8 million nodes");
         self.nodes.push(node);
-        self.core.ports.push(SmallVec::new());
+        self.core.ports.push(Ports::NONE);
         self.core.wakeups.push(Wakeup::NONE);
         id
     }
@@ -151,7 +149,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         for node in [a, b] {
             let ports = self.core.ports.get(node.0 as usize).ok_or(ConnectError::UnknownNode(node))?;
             // A link from a node to itself needs two numbers.
-            if ports.len() + 2 > usize::from(u16::MAX) {
+            if ports.count() + 2 > usize::from(u16::MAX) {
                 return Err(ConnectError::TooManyPorts(node));
             }
         }
@@ -166,8 +164,8 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
             return Err(ConnectError::TooManyLinks);
         }
         let link = LinkId(self.links.len() as u32);
-        let port_a = self.add_port(a, first);
-        let port_b = self.add_port(b, first + 1);
+        let port_a = self.core.ports[a.0 as usize].add(first);
+        let port_b = self.core.ports[b.0 as usize].add(first + 1);
         let (at_a, at_b) = ((a, port_a), (b, port_b));
         for (direction, config, from, to) in
             [(Direction::AtoB, &config.ab, at_a, at_b), (Direction::BtoA, &config.ba, at_b, at_a)]
@@ -178,13 +176,6 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         self.links.push(name.to_owned());
         self.links_by_name.insert(name.to_owned(), link);
         Ok(Attachment { link, port_a, port_b })
-    }
-
-    fn add_port(&mut self, node: NodeId, direction: usize) -> PortId {
-        let ports = &mut self.core.ports[node.0 as usize];
-        let port = PortId(ports.len() as u16);
-        ports.push(direction as u32);
-        port
     }
 
     /// Runs all events up to and at `end`, which is then the present.
@@ -246,7 +237,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
     fn deliver(&mut self, index: usize, actor: ActorId) {
         let now = self.core.now;
         let direction = &mut self.core.directions[index];
-        let (arrived, next) = direction.act(now);
+        let (slot, next) = direction.act(now);
         let (node, port) = direction.to;
         match next {
             Some(at) => {
@@ -255,7 +246,9 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
             }
             None => self.agenda.clear(actor),
         }
-        let Some(slot) = arrived else { return };
+        if slot == NO_SLOT {
+            return;
+        }
         let parcel = Parcel::from_slot(slot);
         let packet = self.core.pool.get(&parcel);
         self.core.digest.add(now, node, port, packet.digest());
@@ -296,8 +289,15 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
     }
 
     /// Enters in the agenda what the last handler has done.
-    #[inline]
+    #[inline(always)]
     fn enter_touched(&mut self) {
+        if !self.core.touched.is_empty() {
+            self.enter_all_touched();
+        }
+    }
+
+    #[inline(never)]
+    fn enter_all_touched(&mut self) {
         for touched in &self.core.touched {
             self.agenda.set(touched.actor, touched.at, touched.order);
         }

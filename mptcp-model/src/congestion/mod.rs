@@ -136,7 +136,7 @@ pub struct RateSample {
 
 /// What a coupled algorithm may know of one subflow. The slice is in subflow id order and holds only
 /// subflows that can send.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PathView {
     /// Subflow id.
     pub id: u32,
@@ -232,7 +232,8 @@ pub trait CongestionControl: fmt::Debug + Send {
         false
     }
 
-    /// A pacing rate in bytes per second, if the algorithm sets one.
+    /// A pacing rate in bytes per second, if the algorithm sets one; asked only of an algorithm that
+    /// [controls](Self::controls).
     fn pacing_rate(&self) -> Option<u64> {
         None
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::machine::Event;
 use super::{Connection, Mode};
-use crate::tcp::receive_truesize;
+use crate::tcp::receive_truesize_of;
 use crate::wire::TcpSegment;
 
 impl Connection {
@@ -38,7 +38,7 @@ impl Connection {
         self.send.window_end = flow.snd_wnd;
         self.send.sndbuf = self.send.sndbuf.max(flow.sndbuf);
         if len > 0 && self.mode == Mode::Plain {
-            self.take_plain(0, 1, &syn.payload, receive_truesize(self.options.tcp.frame_memory, syn));
+            self.take_plain(0, 1, &syn.payload, receive_truesize_of(self.options.tcp.frame_memory, syn));
         } else {
             self.peer_syn_octets = len;
             self.recv.unread += u64::from(len);

@@ -9,7 +9,7 @@ use super::{Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::CloseReason;
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, ReceiveSpace};
+use crate::tcp::{Arrival, ReceiveSpace, Receiver};
 use crate::wire::checksum::Sum;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::options::ParsedOptions;
@@ -132,13 +132,20 @@ impl Connection {
     #[inline]
     pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
         if self.subflows[index].flow.recv.may_delay_ack() {
-            let space = self.receive_space(index);
-            // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is
-            // not copied; what the connection keeps out of order is.
-            let waits = self.recv.unread > 0 || !self.subflows[index].unverified.is_empty();
-            let copied = self.mode == Mode::Multipath && (self.out_of_tree || !waits);
-            self.subflows[index].flow.check_ack(now, space, copied);
+            self.check_ack(now, index);
         }
+    }
+
+    #[inline(never)]
+    fn check_ack(&mut self, now: Instant, index: usize) {
+        let multipath = self.mode == Mode::Multipath;
+        let subflow = &mut self.subflows[index];
+        // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is not
+        // copied; what the connection keeps out of order is.
+        let waits = self.recv.unread > 0 || !subflow.unverified.is_empty();
+        let copied = multipath && (self.out_of_tree || !waits);
+        let space = |own: &Receiver| if multipath { self.recv.space() } else { own.space() };
+        subflow.flow.check_ack(now, space, copied);
     }
 
     /// The mapping a segment announces, by DSS or by MP_CAPABLE with data.
@@ -245,10 +252,19 @@ impl Connection {
         let flow = &self.subflows[index].flow;
         // What was shared with the subflow was granted already.
         let window = if flow.wnd_shared { 0 } else { flow.snd_wnd };
-        self.take_data_ack_with(now, number, window);
+        let expected = self.keys.local_base.wrapping_add(self.send.una);
+        let is_news = match number {
+            DataNumber::Long(number) => number != expected,
+            DataNumber::Short(number) => number != expected as u32,
+        };
+        if is_news | self.send.reinject_later {
+            self.take_data_ack_with(now, number, window);
+        } else {
+            self.send.window_end = self.send.window_end.max(self.send.una + window);
+        }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn take_data_ack_with(&mut self, now: Instant, number: DataNumber, window: u64) {
         let expected = self.keys.local_base.wrapping_add(self.send.una);
         let full = number.expand(expected);
@@ -442,8 +458,10 @@ impl Connection {
             return;
         }
         // A DATA_ACK beside an older, larger window lets the peer send somewhat past the edge offered.
-        let edge = self.recv.window_end.max(self.recv.next + self.recv.space().full);
-        if position > self.recv.next && position + len > edge {
+        if position > self.recv.next
+            && position + len > self.recv.window_end
+            && position + len > self.recv.next + self.recv.space().full
+        {
             // DSS-08, MAL-20: acknowledged on the subflow and dropped, to come again at connection level.
             self.stats.out_of_window_bytes += len;
             return;

@@ -55,7 +55,7 @@ use crate::crypto::{self, Version};
 use crate::path_manager::{
     CloseReason, Endpoint, PathAction, PathEvent, PathManager, Side, SubflowId, SubflowView,
 };
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, SchedulerView};
 use crate::tcp::{Flow, FlowParams, SynOptions};
 use crate::wire::{IpHeader, Packet, Payload, Seq, TcpSegment};
 
@@ -73,6 +73,17 @@ pub enum Content {
     Pattern(u32),
     /// These octets, over and over.
     Literal(bytes::Bytes),
+}
+
+impl Content {
+    /// `len` octets from `position` on.
+    #[inline(always)]
+    pub(crate) fn payload(&self, position: u64, len: u32) -> Payload {
+        match self {
+            Self::Pattern(seed) => Payload::pattern(*seed, position, len),
+            Self::Literal(octets) => literal_payload(octets, position, len),
+        }
+    }
 }
 
 /// How a socket is set up.
@@ -340,6 +351,8 @@ pub struct Connection {
     pub(crate) path_actions: Vec<PathAction>,
     pub(crate) announced: Vec<Announcement>,
     pub(crate) scheduler: Box<dyn Scheduler>,
+    /// Where what it sees is written.
+    pub(crate) scheduler_views: Vec<SchedulerView>,
     pub(crate) infinite: Option<InfiniteMapping>,
     pub(crate) integrity: Integrity,
     pub(crate) options: SocketOptions,
@@ -408,6 +421,7 @@ impl Connection {
             recv: StreamReceiver::new(&options.tcp),
             integrity: Integrity::default(),
             scheduler: (options.scheduler)(),
+            scheduler_views: Vec::new(),
             path_manager: (options.path_manager)(),
             path_events: VecDeque::new(),
             path_actions: Vec::new(),
@@ -506,6 +520,7 @@ impl Connection {
         flow.wants_space = self.send.starved;
         let mut header = IpHeader::new(flow.local().ip(), flow.remote().ip());
         readiness::mark(&mut header, flow.settings());
+        let ports = (flow.local().port(), flow.remote().port());
         self.subflows.push(Subflow {
             id,
             flow,
@@ -540,6 +555,7 @@ impl Connection {
             bare_reset: subflow::Bare::Never,
             ip_id,
             header,
+            ports,
             view: None,
             opened_at: now,
             retired: false,
@@ -720,17 +736,14 @@ impl Connection {
     pub(crate) fn refresh_view(&mut self, index: usize) -> usize {
         let subflow = &self.subflows[index];
         let Some(view) = subflow.view else { return 0 };
-        self.views[view] = subflow.flow.path_view(subflow.id.0);
+        subflow.flow.write_path_view(&mut self.views[view], subflow.id.0);
         view
     }
 
     /// What the application wrote at `position`.
     #[inline(always)]
     pub(crate) fn payload(&self, position: u64, len: u32) -> Payload {
-        match &self.options.content {
-            Content::Pattern(seed) => Payload::pattern(*seed, position, len),
-            Content::Literal(octets) => literal_payload(octets, position, len),
-        }
+        self.options.content.payload(position, len)
     }
 
     /// An endpoint of the host was added, removed or changed.

@@ -37,16 +37,21 @@ impl Connection {
         if !fits_mode {
             return None;
         }
-        if subflow.flow.predicts_data(segment, &options) {
-            self.take_predicted_data(now, index, segment, &options);
+        let len = segment.payload.len();
+        if len == 0 {
+            if options.map_len > 0 || !subflow.flow.predicts_ack(segment, &options) {
+                return None;
+            }
+            self.take_predicted_ack(now, index, segment, &options);
+        } else {
+            if !subflow.flow.predicts_data(segment, &options, len) {
+                return None;
+            }
+            self.take_predicted_data(now, index, segment, &options, len);
             let flow = &self.subflows[index].flow;
             if !flow.recv.ack_now && self.has_nothing_to_send() {
                 return Some(Attention::Deadline(flow.next_deadline()));
             }
-        } else if subflow.flow.predicts_ack(segment, &options) && options.map_len == 0 {
-            self.take_predicted_ack(now, index, segment, &options);
-        } else {
-            return None;
         }
         self.run_path_manager(now);
         Some(Attention::Any)
@@ -93,19 +98,20 @@ impl Connection {
         index: usize,
         segment: &TcpSegment,
         options: &UsualOptions,
+        len: u32,
     ) {
-        let truesize = receive_truesize(self.options.tcp.frame_memory, segment);
-        let around = Surroundings {
-            now,
-            me: self.view_of(index),
-            paths: &self.views,
-            space: self.receive_space(index),
-            map: None,
-        };
+        let multipath = self.mode == Mode::Multipath;
         let flow = &mut self.subflows[index].flow;
-        let start = flow.take_predicted_data(&around, segment, options, truesize);
+        let truesize = receive_truesize(flow.config.frame_memory, options.len.into(), len);
+        let space = match (flow.recv.fixed_ratio, multipath) {
+            (true, true) => self.recv.space(),
+            (true, false) => flow.recv.space(),
+            // Nobody asks.
+            (false, _) => ReceiveSpace::NONE,
+        };
+        let start = flow.take_predicted_data(now, segment, options, len, truesize, space);
         let before = self.recv.unread;
-        if self.mode == Mode::Multipath {
+        if multipath {
             self.take_data_ack(now, index, options.data_ack);
             self.deliver_predicted(now, index, start, &segment.payload, truesize, options);
         } else {
@@ -114,7 +120,7 @@ impl Connection {
         if self.recv.unread > before {
             self.events.readable = true;
         }
-        if self.mode == Mode::Plain {
+        if !multipath {
             self.note_writable();
         }
         self.acknowledge_if_due(now, index);

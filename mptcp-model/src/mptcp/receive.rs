@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use crate::config::{FrameMemory, TcpConfig};
-use crate::tcp::{ReceiveSpace, TailRoom, fixed_ratio_buffer};
+use crate::tcp::{ReceiveSpace, Receiver, TailRoom, fixed_ratio_buffer};
 use crate::wire::Payload;
 
 /// Frames that fit one buffer when those of one mapping are merged (`skb_try_coalesce`).
@@ -122,6 +122,26 @@ impl StreamReceiver {
             free: (self.rcvbuf.saturating_sub(used) * self.ratio) >> 8,
             full: (self.rcvbuf * self.ratio) >> 8,
         }
+    }
+
+    /// The window that leaves on a subflow, with `part` of the buffer behind it: its right edge is the connection's, the
+    /// same on all subflows (`mptcp_set_rwin`). The out-of-tree kernel offers what the field can say and no less.
+    #[inline(always)]
+    pub(super) fn offer_shared(&mut self, part: &mut Receiver, scale: u8, rounds_up: bool) -> u64 {
+        let window = part.fresh_window(self.space(), scale);
+        let edge = self.next + window;
+        if edge > self.window_end {
+            self.window_end = edge;
+            return window;
+        }
+        let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
+        let mut window = (self.window_end - self.next).min(most);
+        if rounds_up {
+            window = window.next_multiple_of(1 << scale).min(most);
+            self.window_end = self.next + window;
+        }
+        part.rcv_wnd = window;
+        window
     }
 
     /// Data at position `start`. Returns the octets that are now in order.

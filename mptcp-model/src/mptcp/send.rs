@@ -267,24 +267,42 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     fn distribute(&mut self, now: Instant) {
-        let mut views: smallvec::SmallVec<[SchedulerView; 8]> = smallvec::SmallVec::new();
+        let mut held = std::mem::take(&mut self.scheduler_views);
         let extra = self.dss_room();
+        let mut count = 0;
         for (index, subflow) in self.subflows.iter().enumerate() {
             if !subflow.stale && subflow.is_active() {
-                views.push(SchedulerView::default());
-                if let Some(view) = views.last_mut() {
-                    subflow.write_view(view, index, extra);
+                if count == held.len() {
+                    held.push(SchedulerView::default());
                 }
+                subflow.write_view(&mut held[count], index, extra);
+                count += 1;
             }
         }
+        if let Some(index) = self.distribute_among(&mut held[..count]) {
+            self.subflows[index].flow.mark_push();
+            if self.send.timer.is_none() {
+                self.reset_send_timer(now);
+            }
+        }
+        self.scheduler_views = held;
+        self.check_data_fin_send(now);
+    }
+
+    /// Hands pending data to subflows until the scheduler picks none. Returns the last one.
+    #[inline(always)]
+    fn distribute_among(&mut self, views: &mut [SchedulerView]) -> Option<usize> {
         let copies = self.scheduler.copies();
         let mut pushed: Option<usize> = None;
+        let mut request = Request::default();
         while let Some(fragment) = self.send.fragments.get(self.send.pending) {
             // What is sent again lies before the edge even when nothing new does.
             let next = fragment.start + u64::from(fragment.sent);
-            let window = self.send.window_end.saturating_sub(next);
-            let Some(pick) = self.scheduler.pick(&Request::with_window(window), &views) else { break };
+            request.window = self.send.window_end.saturating_sub(next);
+            request.connection_window = request.window;
+            let Some(pick) = self.scheduler.pick(&request, views) else { break };
             let index = pick.index;
             self.send.burst = i64::from(pick.burst);
             if let Some(before) = pushed
@@ -298,21 +316,16 @@ impl Connection {
                 break;
             }
             pushed = Some(index);
-            self.subflows[index].update_room(view);
             if copies {
                 self.copy_to_others(index, next, copied);
-                for view in &mut views {
+                for view in views.iter_mut() {
                     self.subflows[view.index].update_room(view);
                 }
+            } else {
+                self.subflows[index].update_room(view);
             }
         }
-        if let Some(index) = pushed {
-            self.subflows[index].flow.mark_push();
-            if self.send.timer.is_none() {
-                self.reset_send_timer(now);
-            }
-        }
-        self.check_data_fin_send(now);
+        pushed
     }
 
     /// Give one burst to a subflow (`__subflow_push_pending`). Returns the octets handed down.

@@ -85,6 +85,8 @@ pub struct Subflow {
     pub(crate) ip_id: u16,
     /// What the IP headers of its packets have in common.
     pub(crate) header: IpHeader,
+    /// Source and destination port of its packets.
+    pub(crate) ports: (u16, u16),
     /// When the third ACK of a join, or MP_FAIL, is sent again.
     pub(crate) answer_timer: Option<Instant>,
     /// Index of its view among those given to congestion control.
@@ -189,7 +191,7 @@ impl Subflow {
     }
 
     /// Writes the same over a view where it is: a copy would wait for each field to be stored.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_view(&self, view: &mut SchedulerView, index: usize, extra: u32) {
         let flow = &self.flow;
         view.index = index;
@@ -212,7 +214,8 @@ impl Subflow {
     pub(crate) fn update_room(&self, view: &mut SchedulerView) {
         let flow = &self.flow;
         view.queued = flow.send_memory();
-        view.has_memory = view.queued < flow.sndbuf;
+        view.memory_room = flow.sndbuf.saturating_sub(view.queued);
+        view.has_memory = view.memory_room > 0;
         view.cwnd_room = view.cwnd.saturating_sub(view.in_flight + flow.unsent_segments(view.mss));
         view.outstanding = flow.queue.write_end - flow.snd_una.min(flow.queue.write_end);
     }

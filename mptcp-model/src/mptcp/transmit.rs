@@ -4,8 +4,8 @@
 use sim_core::Instant;
 
 use super::{Connection, Content, Mode, Stage};
-use crate::tcp::{Plan, PlanKind, Push};
-use crate::wire::{MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions};
+use crate::tcp::{Plan, PlanKind, Polled, Push};
+use crate::wire::{DataNumber, Dss, DssMapping, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions};
 
 /// What the window that leaves with a segment of MPTCP has to do with others, as Linux 6.18 shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,22 +53,14 @@ impl Outlet for Vec<Packet> {
 impl Connection {
     /// Gives every packet that is due to `out`.
     pub(crate) fn transmit(&mut self, now: Instant, out: &mut impl Outlet) {
-        for (index, packet) in self.left.drain(..) {
-            out.send(index, |place| *place = packet);
+        if !self.left.is_empty() {
+            self.hand_over_left(out);
         }
         loop {
             let extra = self.dss_room();
             let mut grew = false;
             for index in 0..self.subflows.len() {
-                if self.subflows[index].is_at_rest() {
-                    continue;
-                }
-                let mss = self.subflows[index].flow.mss_now(extra);
-                let mut plan = Plan::NONE;
-                while self.next_plan(index, now, mss, &mut plan) {
-                    out.send(index, |packet| self.write_packet(packet, index, &plan, now));
-                }
-                grew |= std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
+                grew |= self.transmit_subflow(index, now, extra, out);
             }
             if grew {
                 self.sync_sndbuf();
@@ -81,6 +73,50 @@ impl Connection {
             } else if !self.work(now) {
                 return;
             }
+        }
+    }
+
+    /// Gives what is due on a subflow to `out`. Returns whether its send buffer grew.
+    #[inline(always)]
+    fn transmit_subflow(&mut self, index: usize, now: Instant, extra: u32, out: &mut impl Outlet) -> bool {
+        let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| !subflow.is_at_rest()) else {
+            return false;
+        };
+        if subflow.signals.is_empty()
+            && subflow.stage != Stage::Gone
+            && let Some(plan) = subflow.flow.take_bare_ack()
+        {
+            out.send(index, |packet| self.write_packet(packet, index, &plan, now));
+            return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
+        }
+        let mss = subflow.flow.mss_now(extra);
+        let mut plan = Plan::NONE;
+        loop {
+            let polled = self.poll_subflow(index, now, mss, &mut plan);
+            if polled == Polled::Nothing {
+                break;
+            }
+            loop {
+                if polled == Polled::Burst {
+                    self.subflows[index].flow.next_of_burst(now, mss, &mut plan);
+                }
+                out.send(index, |packet| self.write_packet(packet, index, &plan, now));
+                if polled != Polled::Burst || self.subflows[index].flow.burst_is_over() {
+                    break;
+                }
+            }
+            if polled == Polled::Last {
+                break;
+            }
+        }
+        std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
+    }
+
+    /// What left before goes first.
+    #[cold]
+    fn hand_over_left(&mut self, out: &mut impl Outlet) {
+        for (index, packet) in self.left.drain(..) {
+            out.send(index, |place| *place = packet);
         }
     }
 
@@ -112,35 +148,102 @@ impl Connection {
     }
 
     /// What a subflow sends next, if anything, after what `plan` was; becomes the plan.
-    #[inline]
     pub(super) fn next_plan(&mut self, index: usize, now: Instant, mss: u32, plan: &mut Plan) -> bool {
+        let flow = &self.subflows[index].flow;
+        let goes_on = flow.goes_on_after(plan);
+        let polled = if goes_on { Polled::Burst } else { self.poll_subflow(index, now, mss, plan) };
+        if polled == Polled::Burst {
+            self.subflows[index].flow.next_of_burst(now, mss, plan);
+        }
+        polled != Polled::Nothing
+    }
+
+    /// What a subflow sends next, if anything, with no burst going on; becomes the plan.
+    #[inline]
+    fn poll_subflow(&mut self, index: usize, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
         let subflow = &mut self.subflows[index];
-        if subflow.flow.goes_on_after(plan) {
-            subflow.flow.continue_burst(now, mss, plan);
-            return true;
-        }
         if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
-            return false;
+            return Polled::Nothing;
         }
-        if subflow.flow.is_synchronized() && !subflow.signals.is_empty() {
+        if !subflow.signals.is_empty() && subflow.flow.is_synchronized() {
             // Address signalling has ACKs of its own.
             *plan = subflow.flow.bare_ack();
-            return true;
+            return Polled::Segment;
         }
         subflow.flow.poll_send(now, mss, plan)
     }
 
     /// Makes `packet` the packet of a plan. What it was does not matter.
     pub(crate) fn write_packet(&mut self, packet: &mut Packet, index: usize, plan: &Plan, now: Instant) {
+        if !self.write_usual_packet(packet, index, plan, now) {
+            self.write_any_packet(packet, index, plan, now);
+        }
+    }
+
+    /// A packet with an acknowledgment that has nothing but timestamps among its options, and in MPTCP a DSS without
+    /// checksum and DATA_FIN; false, and nothing done, if it has.
+    #[inline(always)]
+    fn write_usual_packet(&mut self, packet: &mut Packet, index: usize, plan: &Plan, now: Instant) -> bool {
+        let multipath = self.mode != Mode::Plain;
+        let Some(subflow) = self.subflows.get_mut(index) else { return false };
+        let flow = &mut subflow.flow;
+        let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
+            && subflow.stage == Stage::Confirmed
+            && !(self.out_of_tree | flow.ecn.ok | flow.ecn.urgent | self.checksum)
+            && subflow.signals.is_empty()
+            && flow.ts_ok
+            && !flow.recv.has_sacks()
+            && !(multipath && self.send.fin_enabled());
+        if !usual {
+            return false;
+        }
         let segment = packet.segment_mut();
-        let offer = if self.write_usual_options(&mut segment.options, index, plan, now) {
-            Offer::Shared
+        let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
+        let scale = flow.rcv_wscale;
+        let window = if multipath {
+            let acked = self.keys.remote_base.wrapping_add(self.recv.next);
+            let data_ack =
+                if self.use_long_ack { DataNumber::Long(acked) } else { DataNumber::Short(acked as u32) };
+            let map = &plan.map;
+            let mapping = (map.len > 0).then(|| DssMapping {
+                dsn: DataNumber::Long(self.keys.local_base.wrapping_add(map.data)),
+                ssn: (map.start as u32).wrapping_sub(self.syn_octets),
+                len: map.len as u16,
+                checksum: None,
+            });
+            let dss = Dss { data_fin: false, data_ack: Some(data_ack), mapping };
+            segment.options.set_timestamps_and_dss(clock, flow.recv.ts_recent, &dss);
+            self.recv.offer_shared(&mut flow.recv, scale, false)
         } else {
-            segment.options = self.options_of(index, plan, now);
-            if self.out_of_tree { Offer::Shared } else { Offer::with(&segment.options) }
+            segment.options.set_timestamps(clock, flow.recv.ts_recent);
+            let space = flow.recv.space();
+            flow.recv.select_window(space, scale)
         };
+        segment.window = (window >> scale).min(65_535) as u16;
+        (segment.src_port, segment.dst_port) = subflow.ports;
+        segment.seq = flow.snd_seq(plan.start);
+        segment.ack = Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt);
+        segment.flags = plan.flags;
+        segment.urgent = 0;
+        flow.stats.segs_out += 1;
+        flow.recv.note_ack_sent();
+        subflow.ip_id = subflow.ip_id.wrapping_add(1);
+        Self::write_payload(&self.options.content, &mut segment.payload, plan);
+        packet.ip = subflow.header;
+        if subflow.header.is_ipv4() {
+            packet.ip.id = subflow.ip_id;
+        }
+        true
+    }
+
+    /// As [`write_packet`](Self::write_packet), whatever the plan is.
+    #[inline(never)]
+    fn write_any_packet(&mut self, packet: &mut Packet, index: usize, plan: &Plan, now: Instant) {
+        let segment = packet.segment_mut();
+        segment.options = self.options_of(index, plan, now);
+        let offer = if self.out_of_tree { Offer::Shared } else { Offer::with(&segment.options) };
         segment.window = self.window_field(index, plan, offer);
-        self.write_payload(&mut segment.payload, plan);
+        Self::write_payload(&self.options.content, &mut segment.payload, plan);
         let subflow = &mut self.subflows[index];
         let flow = &mut subflow.flow;
         let handshake = matches!(plan.kind, PlanKind::Syn | PlanKind::SynAck | PlanKind::Reset);
@@ -152,8 +255,7 @@ impl Connection {
         };
         let (marks, ecn) = flow.ecn_marks(plan);
         let urgent = if marks.contains(TcpFlags::URG) { flow.urgent_pointer(plan.start) } else { None };
-        segment.src_port = flow.params.local.port();
-        segment.dst_port = flow.params.remote.port();
+        (segment.src_port, segment.dst_port) = subflow.ports;
         segment.seq = flow.snd_seq(plan.start);
         segment.ack =
             if plan.flags.ack() { Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt) } else { Seq(0) };
@@ -168,43 +270,20 @@ impl Connection {
         packet.ip.ecn = ecn;
     }
 
-    /// The options of a segment that has nothing but timestamps, and a DSS in MPTCP, to carry; false if it has.
-    #[inline]
-    fn write_usual_options(&self, options: &mut TcpOptions, index: usize, plan: &Plan, now: Instant) -> bool {
-        let subflow = &self.subflows[index];
-        let flow = &subflow.flow;
-        let usual = matches!(plan.kind, PlanKind::Data | PlanKind::Ack | PlanKind::Probe)
-            && subflow.stage == Stage::Confirmed
-            && !self.out_of_tree
-            && subflow.signals.is_empty()
-            && flow.ts_ok
-            && !flow.recv.has_sacks();
-        if !usual {
-            return false;
-        }
-        let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
-        if self.mode == Mode::Plain {
-            options.set_timestamps(clock, flow.recv.ts_recent);
-            return true;
-        }
-        let dss = self.dss(plan, self.send.fin_enabled());
-        options.set_timestamps_and_dss(clock, flow.recv.ts_recent, &dss)
-    }
-
     /// What a segment carries, written where it lies.
     #[inline(always)]
-    fn write_payload(&self, payload: &mut Payload, plan: &Plan) {
+    fn write_payload(content: &Content, payload: &mut Payload, plan: &Plan) {
         let offset = if plan.map.len > 0 {
             plan.map.data + (plan.start - plan.map.start)
         } else {
             plan.start.saturating_sub(1)
         };
-        match (plan.len, &self.options.content) {
-            (0, _) => *payload = Payload::Empty,
+        match (plan.len, content) {
+            (0, _) => payload.become_pattern(0, 0, 0),
             (1..=MOST_OCTETS, Content::Pattern(seed)) => {
-                *payload = Payload::Pattern { seed: *seed, len: plan.len as u16, offset };
+                payload.become_pattern(*seed, offset, plan.len as u16);
             }
-            (len, _) => *payload = self.payload(offset, len),
+            (len, _) => *payload = content.payload(offset, len),
         }
     }
 
@@ -224,22 +303,11 @@ impl Connection {
             let window = flow.recv.select_window(space, scale);
             return (window >> scale).min(65_535) as u16;
         }
-        let mut window = flow.recv.fresh_window(space, scale);
-        if offer == Offer::Own {
-            return (window >> scale).min(65_535) as u16;
-        }
-        let edge = self.recv.next + window;
-        if edge > self.recv.window_end {
-            self.recv.window_end = edge;
+        let window = if offer == Offer::Own {
+            flow.recv.fresh_window(space, scale)
         } else {
-            let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
-            window = (self.recv.window_end - self.recv.next).min(most);
-            if self.out_of_tree {
-                window = window.next_multiple_of(1 << scale).min(most);
-                self.recv.window_end = self.recv.next + window;
-            }
-            flow.recv.rcv_wnd = window;
-        }
+            self.recv.offer_shared(&mut flow.recv, scale, self.out_of_tree)
+        };
         (window >> scale).min(65_535) as u16
     }
 

@@ -1,5 +1,5 @@
 //! The default scheduler of the out-of-tree kernel: the lowest smoothed RTT among the subflows whose
-//! congestion window has room, one segment at a time, and no segment twice on a subflow while another has not
+//! congestion window has room, as many segments as that takes, and no segment twice on a subflow while another has not
 //! carried it (`mptcp_sched.c`). Backups serve only while no other subflow can. Of equal ones the first in the
 //! slice is taken, which is the newest in the lists of that kernel.
 
@@ -40,7 +40,22 @@ fn search(paths: &[SchedulerView], backup: bool, forget: bool) -> Found<'_> {
 }
 
 /// The subflow that the default scheduler would take (SCHED-01, SCHED-02).
+#[inline]
 pub(super) fn lowest_rtt(paths: &[SchedulerView]) -> Option<&SchedulerView> {
+    let fresh = |path: &SchedulerView| !(path.backup | path.potentially_failed | path.used);
+    let (mut best, mut settled): (Option<&SchedulerView>, bool) = (None, false);
+    for path in paths.iter().filter(|path| fresh(path)) {
+        settled = true;
+        if path.has_room() && best.is_none_or(|best| path.srtt < best.srtt) {
+            best = Some(path);
+        }
+    }
+    if settled { best } else { lowest_rtt_of_all(paths) }
+}
+
+/// The same where no regular subflow is left that has not carried the segment.
+#[cold]
+fn lowest_rtt_of_all(paths: &[SchedulerView]) -> Option<&SchedulerView> {
     for forget in [false, true] {
         let regular = search(paths, false, forget);
         if regular.settled {
@@ -66,13 +81,24 @@ pub(super) fn one_segment(path: &SchedulerView, request: &Request) -> Pick {
     Pick { index: path.index, burst, exact: true }
 }
 
+/// Segments on `path` as long as it stays the choice, which is until its window is full; one, where its buffer may be full
+/// before.
+fn segments(path: &SchedulerView, request: &Request) -> Pick {
+    /// More than the buffers of a segment take besides its octets.
+    const OVERHEAD: u64 = 4096;
+    let (room, mss) = (u64::from(path.cwnd_room), u64::from(path.mss));
+    let count = if path.memory_room > room * (mss + OVERHEAD) { room } else { 1 };
+    let burst = (count * mss).min(request.window).min(u64::from(u32::MAX)) as u32;
+    Pick { index: path.index, burst, exact: true }
+}
+
 impl Scheduler for LowestRtt {
     fn name(&self) -> &'static str {
         "minrtt"
     }
 
     fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
-        lowest_rtt(paths).map(|path| one_segment(path, request))
+        lowest_rtt(paths).map(|path| segments(path, request))
     }
 
     fn is_opportunistic(&self) -> bool {

@@ -32,6 +32,8 @@ pub struct SchedulerView {
     pub queued: u64,
     /// Whether the send buffer has room.
     pub has_memory: bool,
+    /// Room of the send buffer in bytes.
+    pub memory_room: u64,
     /// Pacing rate in bytes per second.
     pub pacing_rate: u64,
     /// Smoothed round-trip time; zero before the first sample.
@@ -215,6 +217,7 @@ mod tests {
             backup: false,
             queued: 0,
             has_memory: true,
+            memory_room: 1 << 20,
             pacing_rate: 1,
             srtt: Duration::from_millis(20),
             cwnd_room: 10,

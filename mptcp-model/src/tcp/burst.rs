@@ -6,7 +6,7 @@ use sim_core::{Duration, Instant};
 use super::chrono::Limit;
 use super::mtu_probe::Verdict;
 use super::sendq::{Chunk, Mapping, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Push, TcpState, XmitTimer};
+use super::{Flow, Forced, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::wire::TcpFlags;
 
@@ -36,38 +36,53 @@ impl Flow {
         self.pace_until = self.pace_until.max(now) + Duration::from_nanos(wait - late.min(wait / 2));
     }
 
-    /// New data, or the FIN, if it may leave.
-    #[inline]
+    /// New data, or the FIN, if it may leave: one segment.
     pub(super) fn new_data(&mut self, now: Instant, mss: u32, push: Push, plan: &mut Plan) -> bool {
-        if self.burst_end <= self.snd_nxt {
-            let Some(&chunk) = self.queue.unsent.front() else {
-                let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
-                if !self.fin_waits() || !(has_room || push == Push::Probe) {
-                    return false;
-                }
-                if !self.window_allows_next() {
-                    self.blocked_by_window(now);
-                    return false;
-                }
-                *plan = self.bare_fin(now);
-                return true;
-            };
-            if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
-                match self.probe_mtu(now) {
-                    Verdict::Probe(probe) => {
-                        *plan = probe;
-                        return true;
-                    }
-                    Verdict::Wait => return false,
-                    Verdict::Usual => {}
-                }
+        match self.begin_data(now, mss, push, plan) {
+            Polled::Nothing => false,
+            Polled::Burst => {
+                self.next_of_burst(now, mss, plan);
+                true
             }
-            if !self.begin_burst(now, mss, push, &chunk) {
-                return false;
+            Polled::Segment | Polled::Last => true,
+        }
+    }
+
+    /// New data, or the FIN, if it may leave: a burst, or what becomes the plan.
+    #[inline(always)]
+    pub(super) fn begin_data(&mut self, now: Instant, mss: u32, push: Push, plan: &mut Plan) -> Polled {
+        if self.burst_end > self.snd_nxt {
+            return Polled::Burst;
+        }
+        let Some(&chunk) = self.queue.unsent.front() else {
+            return self.begin_fin(now, push, plan);
+        };
+        if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
+            match self.probe_mtu(now) {
+                Verdict::Probe(probe) => {
+                    *plan = probe;
+                    return Polled::Segment;
+                }
+                Verdict::Wait => return Polled::Nothing,
+                Verdict::Usual => {}
             }
         }
-        self.next_of_burst(now, mss, plan);
-        true
+        if self.begin_burst(now, mss, push, &chunk) { Polled::Burst } else { Polled::Nothing }
+    }
+
+    /// The FIN, if it may leave alone.
+    #[cold]
+    fn begin_fin(&mut self, now: Instant, push: Push, plan: &mut Plan) -> Polled {
+        let has_room = self.config.fin_is_free || self.queue.in_flight() < self.window.cwnd;
+        if !self.fin_waits() || !(has_room || push == Push::Probe) {
+            return Polled::Nothing;
+        }
+        if !self.window_allows_next() {
+            self.blocked_by_window(now);
+            return Polled::Nothing;
+        }
+        *plan = self.bare_fin(now);
+        Polled::Segment
     }
 
     /// Decide how much of the next chunk leaves at once; false if nothing does.
@@ -93,7 +108,11 @@ impl Flow {
         };
         let goal = self.burst_segments(mss);
         let most = if probe | self.ecn.urgent { 1 } else { goal.min(quota) };
-        let chunk = self.grow_first_chunk(chunk, most.saturating_mul(mss));
+        let wanted = most.saturating_mul(mss);
+        let mut chunk = *chunk;
+        if chunk.len < wanted && !self.chunks_apart && chunk.map.len == 0 && self.queue.unsent.len() > 1 {
+            chunk = self.grow_first_chunk(&chunk, wanted);
+        }
         let window_end = self.snd_una + self.snd_wnd;
         let is_last = self.queue.unsent.len() == 1;
         // A FIN that goes along needs room too.
@@ -137,10 +156,10 @@ impl Flow {
 
     /// The first chunk, with what a full burst lacks taken from the second (`tcp_grow_skb`, Linux 6.9). Data with
     /// mappings stays apart.
+    #[inline(never)]
     fn grow_first_chunk(&mut self, chunk: &Chunk, wanted: u32) -> Chunk {
         let unsent = &mut self.queue.unsent;
-        let apart = chunk.map.len > 0 || self.chunks_apart;
-        if chunk.len >= wanted || apart || unsent.len() < 2 || !self.config.grows_bursts {
+        if !self.config.grows_bursts {
             return *chunk;
         }
         let moved = (wanted - chunk.len).min(unsent[1].len);
@@ -253,21 +272,15 @@ impl Flow {
     /// Whether a segment that just left belongs to a burst with more to come.
     #[inline(always)]
     pub(crate) fn goes_on_after(&self, plan: &Plan) -> bool {
-        plan.kind == PlanKind::Data
+        self.burst_end > self.snd_nxt
+            && plan.kind == PlanKind::Data
             && !plan.retransmission
             && plan.start + u64::from(plan.len) == self.snd_nxt
-            && self.burst_end > self.snd_nxt
     }
 
     /// The next segment of a burst that has begun; nothing is asked again between them.
     #[inline]
-    pub(crate) fn continue_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
-        self.next_of_burst(now, mss, plan);
-        self.note_data(now, plan.len);
-    }
-
-    #[inline(never)]
-    pub(super) fn next_of_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
+    pub(crate) fn next_of_burst(&mut self, now: Instant, mss: u32, plan: &mut Plan) {
         let left = self.burst_end - self.snd_nxt;
         let start = self.snd_nxt;
         let Some(chunk) = self.queue.unsent.front_mut() else {

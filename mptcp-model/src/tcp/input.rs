@@ -448,7 +448,7 @@ impl Flow {
                     start: start as u64,
                     payload: segment.payload.clone(),
                     map: around.map,
-                    truesize: super::receive::truesize(self.config.frame_memory, segment),
+                    truesize: super::receive::truesize_of(self.config.frame_memory, segment),
                 };
                 self.receive_data(now, arrival, flags.psh(), around.space, deliver);
             }

@@ -18,7 +18,9 @@ impl Flow {
     /// Rate at which the flow would pace: twice the window per RTT in slow start, 1.2 times later
     /// (`tcp_update_pacing_rate`), in bytes per second.
     pub(crate) fn update_pacing_rate(&mut self) {
-        if let Some(rate) = self.cc.pacing_rate() {
+        if self.by_rate
+            && let Some(rate) = self.cc.pacing_rate()
+        {
             self.pacing_rate = rate;
             return;
         }

@@ -41,9 +41,11 @@ use sim_core::{Duration, Instant};
 
 pub use self::info::FlowInfo;
 use self::rate::RateSampler;
-use self::receive::Receiver;
+pub(crate) use self::receive::Receiver;
 pub use self::receive::{Arrival, ReceiveSpace};
-pub(crate) use self::receive::{TailRoom, fixed_ratio_buffer, truesize as receive_truesize};
+pub(crate) use self::receive::{
+    TailRoom, fixed_ratio_buffer, truesize as receive_truesize, truesize_of as receive_truesize_of,
+};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;
 use self::sendq::SendQueue;
@@ -125,6 +127,19 @@ impl Plan {
         burst_start: 0,
         retransmission: false,
     };
+}
+
+/// What asking for the next segment gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polled {
+    /// Nothing.
+    Nothing,
+    /// The segments of a burst, which [`Flow::next_of_burst`] gives; there may be more.
+    Burst,
+    /// A segment; there may be more.
+    Segment,
+    /// A segment that no other follows.
+    Last,
 }
 
 /// Timers that share one slot, as in Linux (`icsk_pending`).
@@ -649,7 +664,14 @@ impl Flow {
             unsent.div_ceil(u64::from(mss)) as u32
         }
         let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
-        if unsent <= u64::from(mss) { u32::from(unsent > 0) } else { several(unsent, mss) }
+        let mss_long = u64::from(mss);
+        match unsent {
+            0 => 0,
+            _ if unsent <= mss_long => 1,
+            _ if unsent <= 2 * mss_long => 2,
+            _ if unsent <= 3 * mss_long => 3,
+            _ => several(unsent, mss),
+        }
     }
 
     /// Maximum payload of a segment without options but timestamps.
@@ -660,7 +682,7 @@ impl Flow {
 
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
     #[must_use]
-    #[inline(never)]
+    #[inline]
     pub fn mss_now(&self, option_octets: u32) -> u32 {
         /// `tcp_min_snd_mss`
         const LEAST: u32 = 48;
@@ -704,18 +726,24 @@ impl Flow {
     /// What a coupled algorithm may know of this flow.
     #[must_use]
     pub fn path_view(&self, id: u32) -> PathView {
-        PathView {
-            id,
-            cwnd: self.window.cwnd,
-            ssthresh: self.window.ssthresh,
-            srtt: self.rtt.srtt(),
-            min_rtt: self.rtt.min_rtt().unwrap_or(Duration::ZERO),
-            mss: u32::from(self.peer_mss.min(self.params.mss)),
-            in_flight: self.queue.in_flight(),
-            state: self.ca_state,
-            acked_since_loss: self.acked_since_loss,
-            acked_between_losses: self.acked_between_losses,
-        }
+        let mut view = PathView::default();
+        self.write_path_view(&mut view, id);
+        view
+    }
+
+    /// Writes the same over a view where it is: a copy would wait for each field to be stored.
+    #[inline(always)]
+    pub(crate) fn write_path_view(&self, view: &mut PathView, id: u32) {
+        view.id = id;
+        view.cwnd = self.window.cwnd;
+        view.ssthresh = self.window.ssthresh;
+        view.srtt = self.rtt.srtt();
+        view.min_rtt = self.rtt.min_rtt().unwrap_or(Duration::ZERO);
+        view.mss = u32::from(self.peer_mss.min(self.params.mss));
+        view.in_flight = self.queue.in_flight();
+        view.state = self.ca_state;
+        view.acked_since_loss = self.acked_since_loss;
+        view.acked_between_losses = self.acked_between_losses;
     }
 
     /// Wire form of a send offset.

@@ -4,7 +4,7 @@ use sim_core::Instant;
 
 use super::chrono::Limit;
 use super::sendq::{Mapping, Resent, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Push, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, Plan, PlanKind, Polled, Push, Rexmit, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::path_manager::CloseReason;
 use crate::wire::TcpFlags;
@@ -27,8 +27,8 @@ impl Flow {
         }
         self.note_busy(now);
         let leaves = self.new_data(now, mss, push, plan);
-        if leaves {
-            self.note_data(now, plan.len);
+        if leaves && plan.len > 0 {
+            self.note_data(now);
         }
         leaves
     }
@@ -39,8 +39,8 @@ impl Flow {
             return false;
         }
         let leaves = self.recover(now, mss, plan);
-        if leaves {
-            self.note_data(now, plan.len);
+        if leaves && plan.len > 0 {
+            self.note_data(now);
         }
         leaves
     }
@@ -68,12 +68,11 @@ impl Flow {
         }
     }
 
-    /// A segment leaves that answers what was received, if it carries data (`tcp_event_data_sent`).
-    pub(super) fn note_data(&mut self, now: Instant, len: u32) {
-        if len > 0 {
-            self.recv.note_data_sent(now);
-            self.last_send = now;
-        }
+    /// Data leaves, which may answer what was received (`tcp_event_data_sent`).
+    #[inline]
+    pub(super) fn note_data(&mut self, now: Instant) {
+        self.recv.note_data_sent(now);
+        self.last_send = now;
     }
 
     /// The end of a write: the last segment queued carries PSH (`tcp_mark_push`).
@@ -117,21 +116,71 @@ impl Flow {
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
+        !(self.recv.ack_now | self.is_pushed())
+    }
+
+    /// Whether there is something to send, or to look at while sending, besides the acknowledgment of what arrived.
+    #[inline]
+    fn is_pushed(&self) -> bool {
         // Without branches: each is nearly always false.
-        let due = self.recv.ack_now
-            | self.bare_ack_due
+        self.bare_ack_due
             | self.handshake_due
             | self.reset_due
             | self.validate_due
             | self.space_check_due
             | self.push_due
             | self.forced.is_some()
-            | (self.rexmit != Rexmit::None);
-        !due
+            | (self.rexmit != Rexmit::None)
+    }
+
+    /// Takes the acknowledgment that is due, if it is all that is.
+    #[inline]
+    pub(crate) fn take_bare_ack(&mut self) -> Option<Plan> {
+        if self.is_pushed() || self.state != TcpState::Established {
+            return None;
+        }
+        std::mem::take(&mut self.recv.ack_now).then(|| self.bare_ack())
     }
 
     /// The next segment to send, if any, which becomes the `plan`. `mss` is the payload that fits a full segment.
-    pub(crate) fn poll_send(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
+    #[inline(never)]
+    pub(crate) fn poll_send(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
+        if (self.reset_due | self.handshake_due | self.bare_ack_due) && self.poll_urgent(now, plan) {
+            return Polled::Segment;
+        }
+        if self.state == TcpState::Closed {
+            return Polled::Nothing;
+        }
+        if self.may_send() {
+            match self.poll_data(now, mss, plan) {
+                Polled::Nothing => {}
+                Polled::Burst => {
+                    self.note_data(now);
+                    return Polled::Burst;
+                }
+                polled => {
+                    if plan.len > 0 {
+                        self.note_data(now);
+                    }
+                    return polled;
+                }
+            }
+        }
+        if !std::mem::take(&mut self.recv.ack_now) || !self.may_answer() {
+            return Polled::Nothing;
+        }
+        *plan = self.bare_ack();
+        Polled::Last
+    }
+
+    /// Whether what was received can be acknowledged already.
+    fn may_answer(&self) -> bool {
+        !matches!(self.state, TcpState::SynSent | TcpState::SynReceived) || self.answers_fast_open()
+    }
+
+    /// What goes before all data: a reset, a handshake, an ACK of its own.
+    #[cold]
+    fn poll_urgent(&mut self, now: Instant, plan: &mut Plan) -> bool {
         if self.reset_due {
             self.reset_due = false;
             let flags = if self.reset_bare { TcpFlags::RST } else { TcpFlags::RST.with(TcpFlags::ACK) };
@@ -150,17 +199,7 @@ impl Flow {
             *plan = self.bare_ack();
             return true;
         }
-        if self.may_send() && self.poll_data(now, mss, plan) {
-            self.note_data(now, plan.len);
-            return true;
-        }
-        let answers = self.recv.ack_now
-            && (self.answers_fast_open() || !matches!(self.state, TcpState::SynSent | TcpState::SynReceived));
-        self.recv.ack_now = false;
-        if answers {
-            *plan = self.bare_ack();
-        }
-        answers
+        false
     }
 
     pub(super) fn plain(&self, kind: PlanKind, start: u64, flags: TcpFlags) -> Plan {
@@ -245,19 +284,19 @@ impl Flow {
     }
 
     #[inline(always)]
-    fn poll_data(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
+    fn poll_data(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
         self.note_busy(now);
         if let Some(forced) = self.forced.take()
             && self.send_forced(forced, now, mss, plan)
         {
-            return true;
+            return Polled::Segment;
         }
         let held = self.pace_until > now && self.paced;
         if self.rexmit != Rexmit::None {
             if held {
                 self.recovery_is_over();
             } else if self.recover(now, mss, plan) {
-                return true;
+                return Polled::Segment;
             }
         }
         // What could not leave waits for an event that may change that.
@@ -266,8 +305,11 @@ impl Flow {
             if has_new || self.queue.lost_out > self.queue.retrans_out {
                 self.pace_timer = self.pace_until;
             }
-        } else if has_new && self.new_data(now, mss, Push::Pending, plan) {
-            return true;
+        } else if has_new {
+            match self.begin_data(now, mss, Push::Pending, plan) {
+                Polled::Nothing => {}
+                polled => return polled,
+            }
         }
         self.push_due = false;
         if !std::mem::take(&mut self.window_limited) {
@@ -283,7 +325,7 @@ impl Flow {
                 self.chrono.stop(now, Limit::Buffer);
             }
         }
-        false
+        Polled::Nothing
     }
 
     /// What a timer demands.

@@ -3,8 +3,10 @@
 //! new data while nothing is lost, marked or closing. What they do is what `input`, `recovery` and `receive`
 //! do with them, less every step that these conditions make void; any other segment takes the long way.
 
+use sim_core::Instant;
+
 use super::input::Surroundings;
-use super::receive::truesize;
+use super::receive::{ReceiveSpace, truesize_of};
 use super::{Flow, TcpState};
 use crate::congestion::{AckEvent, CaState};
 use crate::wire::options::UsualOptions;
@@ -31,13 +33,11 @@ impl Flow {
             && recv.fin_at.is_none()
     }
 
-    /// Whether this is the next data, within the window, for a flow that has nothing outstanding.
+    /// Whether `len` octets of data are the next, within the window, for a flow that has nothing outstanding.
     #[inline(always)]
-    pub(crate) fn predicts_data(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
-        let len = u64::from(segment.payload.len());
+    pub(crate) fn predicts_data(&self, segment: &TcpSegment, options: &UsualOptions, len: u32) -> bool {
         self.is_next(segment, options)
-            && len > 0
-            && len <= self.recv.receive_window()
+            && u64::from(len) <= self.recv.receive_window()
             && !self.recv.has_holes()
             && segment.ack == self.snd_seq(self.snd_una)
             && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
@@ -51,13 +51,13 @@ impl Flow {
     #[inline(always)]
     pub(crate) fn take_predicted_data(
         &mut self,
-        around: &Surroundings<'_>,
+        now: Instant,
         segment: &TcpSegment,
         options: &UsualOptions,
+        len: u32,
         truesize: u32,
+        space: ReceiveSpace,
     ) -> u64 {
-        let now = around.now;
-        let len = segment.payload.len();
         self.stats.segs_in += 1;
         self.stats.data_segs_in += 1;
         self.stats.bytes_received += u64::from(len);
@@ -73,7 +73,7 @@ impl Flow {
         recv.measure_rtt(clock, options.ecr.wrapping_sub(self.params.ts_offset), len);
         self.snd_wl1 = self.snd_wl1.max(start);
         recv.rcv_nxt += u64::from(len);
-        recv.note_in_order(now, len, truesize, segment.flags.psh(), rto, around.space);
+        recv.note_in_order(now, len, truesize, segment.flags.psh(), rto, space);
         start
     }
 
@@ -93,17 +93,16 @@ impl Flow {
         const PAGE: u64 = 4096;
         let charged = self.recv.unread_truesize + self.queue.memory(self.snd_una);
         let at_hand = charged.next_multiple_of(PAGE) - charged;
-        u64::from(truesize(self.config.frame_memory, segment)) <= at_hand && self.is_predicted(segment)
+        u64::from(truesize_of(self.config.frame_memory, segment)) <= at_hand && self.is_predicted(segment)
     }
 
-    /// Whether this only acknowledges new data, and nothing outstanding was ever lost, selectively
+    /// Whether this, which carries no data, acknowledges new data, and nothing outstanding was ever lost, selectively
     /// acknowledged or sent twice.
     #[inline(always)]
     pub(crate) fn predicts_ack(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
         let ack = segment.ack.to_offset(self.params.iss, self.snd_una);
         let queue = &self.queue;
         self.is_next(segment, options)
-            && segment.payload.is_empty()
             && ack > self.snd_una as i64
             && ack <= self.snd_nxt as i64
             && self.ca_state == CaState::Open
@@ -144,8 +143,9 @@ impl Flow {
         self.snd_una = ack;
         self.retries = 0;
 
-        let (mut delivered, mut bytes) = (0, 0);
-        let (mut first, mut last) = (None, None);
+        // The first segment is acknowledged as a whole.
+        let Some(first) = self.queue.pop_sent() else { return };
+        let (mut last, mut delivered, mut bytes) = (first, 1, u64::from(first.payload()));
         while let Some(front) = self.queue.sent.front_mut() {
             if front.end() > ack {
                 if front.start < ack {
@@ -159,8 +159,7 @@ impl Flow {
             }
             bytes += u64::from(front.payload());
             delivered += 1;
-            first.get_or_insert(front.sent_at);
-            last = Some((front.sent_at, front.order));
+            (last.sent_at, last.order) = (front.sent_at, front.order);
             self.queue.pop_sent();
         }
         self.queue.retransmit_hint = self.queue.retransmit_hint.max(ack);
@@ -175,20 +174,16 @@ impl Flow {
         self.acked_since_loss += bytes;
         self.delivered += u64::from(delivered);
 
-        let mut rtt = None;
-        if let (Some(first), Some((sent_at, order))) = (first, last) {
-            let newest = now.saturating_since(sent_at);
-            self.advance_rack(now, order, sent_at, false);
-            self.rtt.sample_min(now, newest);
-            self.rtt.sample(now.saturating_since(first), self.snd_una, self.snd_nxt);
-            rtt = Some(newest);
-        }
+        let rtt = now.saturating_since(last.sent_at);
+        self.advance_rack(now, last.order, last.sent_at, false);
+        self.rtt.sample_min(now, rtt);
+        self.rtt.sample(now.saturating_since(first.sent_at), self.snd_una, self.snd_nxt);
         self.set_xmit_timer(now);
         let event = AckEvent {
             now,
             delivered,
             acked: delivered,
-            rtt,
+            rtt: Some(rtt),
             prior_in_flight,
             in_flight: self.queue.packets_out(),
             cwnd_limited: self.was_cwnd_limited(),
@@ -196,9 +191,7 @@ impl Flow {
             snd_nxt: self.snd_nxt,
             snd_una: self.snd_una,
         };
-        if let Some(rtt) = rtt {
-            self.cc.on_rtt_sample(&mut self.window, &event, rtt);
-        }
+        self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
         self.cwnd_stamp = now;
         self.update_pacing_rate();

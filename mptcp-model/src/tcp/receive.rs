@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use sim_core::{Duration, Instant};
 
-pub(crate) use self::buffer::{TailRoom, fixed_ratio_buffer, truesize};
+pub(crate) use self::buffer::{TailRoom, fixed_ratio_buffer, truesize, truesize_of};
 use super::Flow;
 use crate::config::TcpConfig;
 use crate::wire::{DssMapping, Payload, SackBlocks, Seq};

@@ -57,6 +57,22 @@ impl Payload {
         if len == 0 { Self::Empty } else { Self::Pattern { seed, len, offset } }
     }
 
+    /// Becomes what [`pattern`](Self::pattern) makes, where it lies.
+    #[inline(always)]
+    pub(crate) fn become_pattern(&mut self, seed: u32, offset: u64, len: u16) {
+        if matches!(self, Self::Literal(_)) {
+            self.clear();
+        }
+        // There is nothing to drop any more, which the compiler does not know.
+        let new = if len == 0 { Self::Empty } else { Self::Pattern { seed, len, offset } };
+        core::mem::forget(core::mem::replace(self, new));
+    }
+
+    #[cold]
+    fn clear(&mut self) {
+        *self = Self::Empty;
+    }
+
     /// `len` octets from the `offset`-th on, as far as there are any. Literal octets are shared, not
     /// copied.
     #[must_use]

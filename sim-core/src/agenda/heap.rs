@@ -1,12 +1,15 @@
 //! The agenda as an indexed heap of four children a node.
 
+use super::entry::{NEVER, actor_of, entry, instant_of};
+use super::sorted::{self, Sorted};
 use super::{ActorId, Agenda};
 use crate::time::Instant;
 
-/// An indexed 4-ary heap. An entry is one `u128`: instant (64 bits), order (40), actor (24); the
-/// smallest is at the root.
+/// An indexed 4-ary heap; the smallest entry is at the root. As long as all actors have small numbers, a sorted list.
 #[derive(Clone, Debug)]
 pub struct HeapAgenda {
+    /// In use as long as the heap has no positions.
+    few: Sorted,
     /// The heap, and behind it [`PADDING`] entries later than all, so that a node has four children or none.
     entries: Vec<u128>,
     /// Where the entry of each actor is, [`ABSENT`] if it has none.
@@ -15,25 +18,17 @@ pub struct HeapAgenda {
 
 const ABSENT: u32 = u32::MAX;
 const PADDING: usize = 3;
-const NEVER: u128 = u128::MAX;
-const ACTOR_BITS: u32 = ActorId::LIMIT.trailing_zeros();
-const ORDER_BITS: u32 = 64 - ACTOR_BITS;
-
-const fn entry(actor: ActorId, at: Instant, order: u64) -> u128 {
-    debug_assert!(order >> ORDER_BITS == 0, "the order exceeds 40 bits");
-    let low = order << ACTOR_BITS | actor.0 as u64;
-    (at.as_nanos() as u128) << 64 | low as u128
-}
-
-const fn actor_of(entry: u128) -> usize {
-    (entry as u32 & (ActorId::LIMIT - 1)) as usize
-}
 
 impl HeapAgenda {
     #[inline(always)]
+    const fn is_small(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    #[inline(always)]
     fn put(&mut self, at: usize, entry: u128) {
         self.entries[at] = entry;
-        self.positions[actor_of(entry)] = at as u32;
+        self.positions[actor_of(entry).0 as usize] = at as u32;
     }
 
     /// Places `entry` at `hole` or above.
@@ -52,7 +47,7 @@ impl HeapAgenda {
     }
 
     /// Places `entry` at `hole` or below.
-    #[inline]
+    #[inline(never)]
     fn sink(&mut self, mut hole: usize, entry: u128) {
         loop {
             let first = 4 * hole + 1;
@@ -73,23 +68,24 @@ impl HeapAgenda {
         self.put(hole, entry);
     }
 
+    /// Gives an actor a position, and with it all below. The entries of a sorted list are a heap.
     #[cold]
+    #[inline(never)]
     fn make_room(&mut self, actor: ActorId) {
         assert!(actor.0 < ActorId::LIMIT, "actor number {} exceeds 24 bits", actor.0);
+        let was_small = self.is_small();
         self.positions.resize(actor.0 as usize + 1, ABSENT);
+        if was_small {
+            self.entries = self.few.entries().to_vec();
+            self.entries.extend([NEVER; PADDING]);
+            for place in 0..self.len() {
+                self.put(place, self.entries[place]);
+            }
+        }
     }
-}
 
-impl Default for HeapAgenda {
-    fn default() -> Self {
-        Self { entries: vec![NEVER; PADDING], positions: Vec::new() }
-    }
-}
-
-impl Agenda for HeapAgenda {
-    #[inline]
-    fn set(&mut self, actor: ActorId, at: Instant, order: u64) {
-        let entry = entry(actor, at, order);
+    #[inline(never)]
+    fn set_in_heap(&mut self, actor: ActorId, entry: u128) {
         if actor.0 as usize >= self.positions.len() {
             self.make_room(actor);
         }
@@ -105,15 +101,8 @@ impl Agenda for HeapAgenda {
         }
     }
 
-    #[inline]
-    fn set_first(&mut self, actor: ActorId, at: Instant, order: u64) {
-        debug_assert_eq!(self.peek().map(|(_, first)| first), Some(actor));
-        // What comes next is never before what has come.
-        self.sink(0, entry(actor, at, order));
-    }
-
-    #[inline]
-    fn clear(&mut self, actor: ActorId) {
+    #[inline(never)]
+    fn clear_in_heap(&mut self, actor: ActorId) {
         let Some(position) = self.positions.get_mut(actor.0 as usize) else { return };
         let hole = *position as usize;
         let Some(&removed) = self.entries.get(hole) else { return };
@@ -130,15 +119,54 @@ impl Agenda for HeapAgenda {
             self.sink(hole, last);
         }
     }
+}
+
+impl Default for HeapAgenda {
+    fn default() -> Self {
+        Self { few: Sorted::EMPTY, entries: Vec::new(), positions: Vec::new() }
+    }
+}
+
+impl Agenda for HeapAgenda {
+    #[inline]
+    fn set(&mut self, actor: ActorId, at: Instant, order: u64) {
+        let entry = entry(actor, at, order);
+        if self.is_small() && actor.0 < sorted::ACTORS {
+            self.few.set(entry);
+        } else {
+            self.set_in_heap(actor, entry);
+        }
+    }
+
+    #[inline(always)]
+    fn set_first(&mut self, actor: ActorId, at: Instant, order: u64) {
+        debug_assert_eq!(self.peek().map(|(_, first)| first), Some(actor));
+        // What comes next is never before what has come.
+        let entry = entry(actor, at, order);
+        if self.is_small() {
+            self.few.set_first(entry);
+        } else {
+            self.sink(0, entry);
+        }
+    }
 
     #[inline]
+    fn clear(&mut self, actor: ActorId) {
+        if self.is_small() {
+            self.few.clear(actor);
+        } else {
+            self.clear_in_heap(actor);
+        }
+    }
+
+    #[inline(always)]
     fn peek(&self) -> Option<(Instant, ActorId)> {
-        let &first = self.entries[..self.len()].first()?;
-        Some((Instant::from_nanos((first >> 64) as u64), ActorId(actor_of(first) as u32)))
+        let first = if self.is_small() { self.few.first() } else { self.entries[0] };
+        (first != NEVER).then_some((instant_of(first), actor_of(first)))
     }
 
     #[inline]
     fn len(&self) -> usize {
-        self.entries.len() - PADDING
+        if self.is_small() { self.few.entries().len() } else { self.entries.len() - PADDING }
     }
 }

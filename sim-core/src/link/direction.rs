@@ -20,53 +20,38 @@ use crate::units::Bytes;
 #[repr(C, align(64))]
 pub(crate) struct LinkDirection {
     // What every packet touches comes first.
-    inside: Inside,
+    frames: InOrder,
     serializer: Serializer,
     delay: Duration,
+    overhead: u32,
+    /// Whether a packet meets no more than a queue limited in packets and keeps its place: see
+    /// [`enter_plainly`](Self::enter_plainly).
+    plain: bool,
     /// Where it ends.
     pub(crate) to: (NodeId, PortId),
+    /// So many frames waiting refuse the next one.
+    full_at: u32,
+    pub(crate) stats: LinkStats,
+
+    // What only some packets touch.
+    /// In place of `frames`, if delay is random or frames are copied.
+    staged: Option<Box<Staged>>,
     up: bool,
     /// Whether an accepted frame may be lost or doubled.
     impaired: bool,
+    /// Whether the frame in transmission counts as waiting.
+    counts_in_service: bool,
     pub(crate) direction: Direction,
     /// Packets that wait when the next one is marked; the largest number marks none.
     mark_at: u32,
     /// Last places of the queue in which chance decides.
     random_places: u32,
-    overhead: u32,
-    pub(crate) stats: LinkStats,
-
-    // What only some packets touch.
-    limit: Limit,
+    /// Most octets that may wait; the largest number is no limit.
+    max_bytes: u64,
     /// Where it begins.
     pub(crate) from: (NodeId, PortId),
     pub(crate) link: LinkId,
     impairments: Box<Impairments>,
-}
-
-/// What is inside. The rare kind is boxed, which keeps the common one within fewer cache lines.
-#[derive(Clone, Debug)]
-enum Inside {
-    InOrder(InOrder),
-    Staged(Box<Staged>),
-}
-
-/// [`QueueLimit`] without options: the largest number stands for no limit.
-#[derive(Clone, Copy, Debug)]
-struct Limit {
-    packets: u64,
-    bytes: u64,
-    counts_in_service: bool,
-}
-
-impl From<QueueLimit> for Limit {
-    fn from(limit: QueueLimit) -> Self {
-        Self {
-            packets: limit.packets.map_or(u64::MAX, u64::from),
-            bytes: limit.bytes.map_or(u64::MAX, |bytes| bytes.0),
-            counts_in_service: limit.counts_in_service,
-        }
-    }
 }
 
 /// The fate of a frame that the direction has let in.
@@ -90,29 +75,52 @@ impl LinkDirection {
         from: (NodeId, PortId),
         to: (NodeId, PortId),
     ) -> Self {
-        let inside = match config.jitter {
-            Some(jitter) => Inside::Staged(Box::new(Staged::new(jitter.reorders))),
-            None if config.duplication > 0.0 => Inside::Staged(Box::new(Staged::new(false))),
-            None => Inside::InOrder(InOrder::default()),
+        let staged = match config.jitter {
+            Some(jitter) => Some(Staged::new(jitter.reorders)),
+            None => (config.duplication > 0.0).then(|| Staged::new(false)),
         };
         let impairments = Box::new(Impairments::new(config, streams, name, direction));
-        Self {
+        let mut new = Self {
+            frames: InOrder::default(),
             serializer: Serializer::new(config.rate),
             delay: config.delay,
-            inside,
-            limit: config.queue.into(),
-            random_places: config.random_drop.map_or(0, |drop| drop.places),
-            mark_at: config.mark_at.unwrap_or(u32::MAX),
-            up: true,
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
+            plain: false,
             to,
+            full_at: u32::MAX,
+            stats: LinkStats::default(),
+            staged: staged.map(Box::new),
+            up: true,
+            impaired: impairments.active(),
+            counts_in_service: false,
+            direction,
+            mark_at: config.mark_at.unwrap_or(u32::MAX),
+            random_places: config.random_drop.map_or(0, |drop| drop.places),
+            max_bytes: u64::MAX,
             from,
             link,
-            direction,
-            stats: LinkStats::default(),
-            impaired: impairments.active(),
             impairments,
-        }
+        };
+        new.set_limit(config.queue);
+        new.assess();
+        new
+    }
+
+    fn set_limit(&mut self, limit: QueueLimit) {
+        self.counts_in_service = limit.counts_in_service;
+        self.full_at = limit
+            .packets
+            .map_or(u32::MAX, |packets| packets.saturating_sub(u32::from(limit.counts_in_service)));
+        self.max_bytes = limit.bytes.map_or(u64::MAX, |bytes| bytes.0);
+    }
+
+    fn assess(&mut self) {
+        self.plain = self.up
+            && !self.impaired
+            && self.staged.is_none()
+            && self.mark_at == u32::MAX
+            && self.random_places == 0
+            && self.max_bytes == u64::MAX;
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -125,96 +133,116 @@ impl LinkDirection {
         packet.wire_len().saturating_add(self.overhead)
     }
 
-    /// Whether a packet that comes now is marked if it can be.
+    /// Whether a packet can be taken in by [`enter_plainly`](Self::enter_plainly).
     #[inline(always)]
-    pub(crate) fn marks(&mut self, now: Instant) -> bool {
-        self.mark_at != u32::MAX && self.is_congested(now)
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.plain
     }
 
-    #[cold]
-    fn is_congested(&mut self, now: Instant) -> bool {
+    /// Takes in a frame that can only wait or be refused because too many wait. As [`admit`](Self::admit) and
+    /// [`enter`](Self::enter).
+    #[inline(always)]
+    pub(crate) fn enter_plainly(
+        &mut self,
+        now: Instant,
+        len: u32,
+        parcel: u32,
+    ) -> Result<Option<Instant>, DropReason> {
+        self.stats.packets_in += 1;
+        self.stats.bytes_in += Bytes(len.into());
+        self.frames.catch_up(now);
+        let waits = self.serializer.busy_until() > now;
+        if waits && self.frames.backlog().packets >= self.full_at {
+            return Err(DropReason::QueueFull);
+        }
+        let only = self.frames.push(now, &mut self.serializer, self.delay, parcel, len);
+        if waits {
+            self.stats.note_backlog(self.frames.backlog());
+        }
+        Ok(only)
+    }
+
+    /// Counts a frame that was not taken in or will not arrive.
+    pub(crate) const fn count(&mut self, reason: DropReason) {
+        self.stats.count_drop(reason);
+    }
+
+    /// Whether a packet that comes now is marked if it can be.
+    pub(crate) fn marks(&mut self, now: Instant) -> bool {
+        if self.mark_at == u32::MAX {
+            return false;
+        }
         self.catch_up(now);
         self.serializer.busy_until() > now && self.backlog_now().packets >= self.mark_at
     }
 
     /// Decides about a frame; one that is let in must be [entered](Self::enter).
-    #[inline(always)]
-    pub(crate) fn admit<'p, P: Packet + 'p>(
+    pub(crate) fn admit<P: Packet>(
         &mut self,
         now: Instant,
         len: u32,
-        packet: impl FnOnce() -> &'p P,
+        packet: &P,
     ) -> Result<Admission, DropReason> {
         let index = self.stats.packets_in;
         self.stats.packets_in += 1;
         self.stats.bytes_in += Bytes(len.into());
         if !self.up {
-            return Err(self.count(DropReason::LinkDown));
+            return Err(DropReason::LinkDown);
         }
         self.catch_up(now);
         if self.is_full(now, len) {
-            return Err(self.count(DropReason::QueueFull));
+            return Err(DropReason::QueueFull);
         }
         if self.random_places > 0 && self.refuses_early(now) {
-            return Err(self.count(DropReason::Aqm));
+            return Err(DropReason::Aqm);
         }
-        if self.impaired {
-            return Ok(self.decide_fate(index, packet()));
+        if !self.impaired {
+            return Ok(Admission::Arrives);
+        }
+        if let Some(reason) = self.impairments.loses(index, packet) {
+            return Ok(Admission::Lost(reason));
+        }
+        if self.impairments.duplicates() {
+            self.stats.duplicates += 1;
+            return Ok(Admission::ArrivesTwice);
         }
         Ok(Admission::Arrives)
     }
 
-    #[inline]
     fn is_full(&self, now: Instant, len: u32) -> bool {
         // Nothing waits behind a transmitter that is free.
         if self.serializer.busy_until() <= now {
             return false;
         }
         let backlog = self.backlog_now();
-        let (mut packets, mut bytes) = (u64::from(backlog.packets) + 1, backlog.bytes.0 + u64::from(len));
-        if self.limit.counts_in_service {
-            packets += 1;
-            bytes += u64::from(match &self.inside {
-                Inside::InOrder(frames) => frames.last_begun_len(),
-                Inside::Staged(frames) => frames.last_begun_len(),
-            });
+        if backlog.packets >= self.full_at {
+            return true;
         }
-        packets > self.limit.packets || bytes > self.limit.bytes
+        let in_service = match &self.staged {
+            _ if !self.counts_in_service => 0,
+            None => self.frames.last_begun_len(),
+            Some(frames) => frames.last_begun_len(),
+        };
+        backlog.bytes.0 + u64::from(len) + u64::from(in_service) > self.max_bytes
     }
 
     /// Whether the next frame takes one of the places in which chance decides, and is refused.
     fn refuses_early(&mut self, now: Instant) -> bool {
-        let waiting = u64::from(self.backlog_now().packets) + u64::from(self.limit.counts_in_service);
-        let certain = self.limit.packets.saturating_sub(u64::from(self.random_places));
+        let in_service = u64::from(self.counts_in_service);
+        let waiting = u64::from(self.backlog_now().packets) + in_service;
+        let certain = (u64::from(self.full_at) + in_service).saturating_sub(self.random_places.into());
         if self.serializer.busy_until() <= now || waiting < certain {
             return false;
         }
         self.impairments.refuses((waiting - certain + 1) as f64 / f64::from(self.random_places))
     }
 
-    fn decide_fate<P: Packet>(&mut self, index: u64, packet: &P) -> Admission {
-        if let Some(reason) = self.impairments.loses(index, packet) {
-            return Admission::Lost(self.count(reason));
-        }
-        if self.impairments.duplicates() {
-            self.stats.duplicates += 1;
-            return Admission::ArrivesTwice;
-        }
-        Admission::Arrives
-    }
-
-    const fn count(&mut self, reason: DropReason) -> DropReason {
-        self.stats.count_drop(reason);
-        reason
-    }
-
     /// Takes in a frame; `parcel` is [`NO_SLOT`] if lost, `copy` if there is none. Returns the
     /// direction's new wake-up if it has changed.
-    #[inline(always)]
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
-        let changed = match &mut self.inside {
-            Inside::InOrder(frames) => frames.push(now, &mut self.serializer, self.delay, parcel, len),
-            Inside::Staged(frames) => {
+        let changed = match &mut self.staged {
+            None => self.frames.push(now, &mut self.serializer, self.delay, parcel, len),
+            Some(frames) => {
                 let frame = Waiting { parcel, copy, len };
                 frames.push(now, frame, &mut self.serializer, self.delay, &mut self.impairments);
                 frames.rearm(&self.serializer)
@@ -224,25 +252,20 @@ impl LinkDirection {
         changed
     }
 
-    /// Acts at its wake-up: hands out the frame that arrives now, if one does and is not lost, and tells
+    /// Acts at its wake-up: hands out the frame that arrives now, [`NO_SLOT`] if none does or it is lost, and tells
     /// the next wake-up.
     #[inline(always)]
-    pub(crate) fn act(&mut self, now: Instant) -> (Option<u32>, Option<Instant>) {
-        let (arrived, next) = match &mut self.inside {
-            Inside::InOrder(frames) => (frames.pop(), frames.next()),
-            Inside::Staged(frames) => {
-                frames.catch_up(now, &mut self.serializer, self.delay, &mut self.impairments);
-                let arrived = frames.pop(now);
-                frames.rearm(&self.serializer);
-                (arrived, frames.next(&self.serializer))
-            }
+    pub(crate) fn act(&mut self, now: Instant) -> (u32, Option<Instant>) {
+        let (arrived, next) = match &mut self.staged {
+            None => (self.frames.pop(), self.frames.next()),
+            Some(frames) => frames.act(now, &mut self.serializer, self.delay, &mut self.impairments),
         };
-        let arrived = arrived.filter(|&(parcel, _)| parcel != NO_SLOT);
-        if let Some((_, len)) = arrived {
+        let (parcel, len) = arrived.unwrap_or((NO_SLOT, 0));
+        if parcel != NO_SLOT {
             self.stats.packets_out += 1;
             self.stats.bytes_out += Bytes(len.into());
         }
-        (arrived.map(|(parcel, _)| parcel), next)
+        (parcel, next)
     }
 
     /// What waits at `now`.
@@ -253,34 +276,24 @@ impl LinkDirection {
 
     /// Packets inside, lost ones not counted.
     pub(crate) fn packets(&self) -> usize {
-        match &self.inside {
-            Inside::InOrder(frames) => frames.packets(),
-            Inside::Staged(frames) => frames.packets(),
-        }
+        self.staged.as_ref().map_or_else(|| self.frames.packets(), |frames| frames.packets())
     }
 
     /// Applies a change. Returns the direction's new wake-up if it has changed.
     pub(crate) fn change(&mut self, now: Instant, change: &LinkChange) -> Option<Instant> {
         self.catch_up(now);
-        let before = match &self.inside {
-            Inside::InOrder(frames) => frames.next(),
-            Inside::Staged(_) => None,
-        };
+        let before = self.frames.next();
+        // Frames in stages are planned when their transmission begins; none is in `frames` then.
         match change {
             LinkChange::SetRate(rate) => {
                 self.serializer.set_rate(*rate);
-                // Frames of the other kind are planned when their transmission begins.
-                if let Inside::InOrder(frames) = &mut self.inside {
-                    frames.replan_transmission(&mut self.serializer, self.delay);
-                }
+                self.frames.replan_transmission(&mut self.serializer, self.delay);
             }
             LinkChange::SetDelay(delay) => {
                 self.delay = *delay;
-                if let Inside::InOrder(frames) = &mut self.inside {
-                    frames.replan_arrival(&self.serializer, self.delay);
-                }
+                self.frames.replan_arrival(&self.serializer, self.delay);
             }
-            LinkChange::SetQueue(limit) => self.limit = (*limit).into(),
+            LinkChange::SetQueue(limit) => self.set_limit(*limit),
             LinkChange::SetLoss(loss) => {
                 self.impairments.set_loss(loss);
                 self.impaired = self.impairments.active();
@@ -288,27 +301,23 @@ impl LinkDirection {
             LinkChange::Up => self.up = true,
             LinkChange::Down => self.up = false,
         }
-        match &mut self.inside {
-            Inside::InOrder(frames) => frames.next().filter(|_| frames.next() != before),
-            Inside::Staged(frames) => frames.rearm(&self.serializer),
+        self.assess();
+        match &mut self.staged {
+            None => self.frames.next().filter(|_| self.frames.next() != before),
+            Some(frames) => frames.rearm(&self.serializer),
         }
     }
 
-    #[inline]
     fn catch_up(&mut self, now: Instant) {
-        match &mut self.inside {
-            Inside::InOrder(frames) => frames.catch_up(now),
-            Inside::Staged(frames) => {
+        match &mut self.staged {
+            None => self.frames.catch_up(now),
+            Some(frames) => {
                 frames.catch_up(now, &mut self.serializer, self.delay, &mut self.impairments);
             }
         }
     }
 
-    #[inline]
     fn backlog_now(&self) -> Backlog {
-        match &self.inside {
-            Inside::InOrder(frames) => frames.backlog(),
-            Inside::Staged(frames) => frames.backlog(),
-        }
+        self.staged.as_ref().map_or_else(|| self.frames.backlog(), |frames| frames.backlog())
     }
 }

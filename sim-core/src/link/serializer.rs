@@ -7,31 +7,54 @@ use crate::units::{Bytes, Rate};
 /// of the present train have left over.
 #[derive(Clone, Debug)]
 pub(super) struct Serializer {
-    rate: Option<Rate>,
     busy_until: Instant,
     /// In units of `1 / rate` nanoseconds, less than `rate`.
     residue: u64,
-    /// Length, whole nanoseconds and remainder of the last computed frame: most frames of a direction
-    /// have one length, and a division costs as much as all the rest.
-    cached: (u32, Duration, u64),
+    /// The last frame computed: most frames of a direction have one length, and a division costs as much as all the
+    /// rest.
+    frame: FrameTime,
+    rate: Option<Rate>,
+}
+
+/// How long a frame of some length takes.
+#[derive(Clone, Copy, Debug)]
+struct FrameTime {
+    len: u32,
+    /// Whole nanoseconds.
+    span: Duration,
+    /// What is left over, in units of `1 / rate` nanoseconds.
+    remainder: u64,
+    /// From this residue on, the two are a nanosecond more: the rate less the remainder.
+    carry_from: u64,
+}
+
+impl FrameTime {
+    fn of(len: u32, rate: Option<Rate>) -> Self {
+        let Some(rate) = rate else {
+            return Self { len, span: Duration::ZERO, remainder: 0, carry_from: u64::MAX };
+        };
+        let mut remainder = 0;
+        let span = rate.tx_time(Bytes(len.into()), &mut remainder);
+        Self { len, span, remainder, carry_from: rate.as_bps() - remainder }
+    }
 }
 
 impl Serializer {
-    pub(super) const fn new(rate: Option<Rate>) -> Self {
-        Self { rate, busy_until: Instant::ZERO, residue: 0, cached: (0, Duration::ZERO, 0) }
+    pub(super) fn new(rate: Option<Rate>) -> Self {
+        Self { busy_until: Instant::ZERO, residue: 0, frame: FrameTime::of(0, rate), rate }
     }
 
     /// When the last frame accepted will have left.
-    #[inline]
+    #[inline(always)]
     pub(super) const fn busy_until(&self) -> Instant {
         self.busy_until
     }
 
     /// Another rate, for frames that begin from now on.
-    pub(super) const fn set_rate(&mut self, rate: Option<Rate>) {
+    pub(super) fn set_rate(&mut self, rate: Option<Rate>) {
         self.rate = rate;
         self.residue = 0;
-        self.cached = (0, Duration::ZERO, 0);
+        self.frame = FrameTime::of(0, rate);
     }
 
     /// Forgets the frames after the one that ends at `instant`.
@@ -41,8 +64,11 @@ impl Serializer {
 
     /// Transmits a frame of `len` octets that is ready at `now`, behind those before it. Returns when
     /// its transmission begins; it ends at [`busy_until`](Self::busy_until).
-    #[inline]
+    #[inline(always)]
     pub(super) fn transmit(&mut self, now: Instant, len: u32) -> Instant {
+        if self.frame.len != len {
+            self.measure(len);
+        }
         let start = if self.busy_until > now {
             self.busy_until
         } else {
@@ -52,21 +78,18 @@ impl Serializer {
             }
             now
         };
-        let Some(rate) = self.rate else {
-            self.busy_until = start;
-            return start;
-        };
-        if self.cached.0 != len {
-            let mut remainder = 0;
-            let span = rate.tx_time(Bytes(len.into()), &mut remainder);
-            self.cached = (len, span, remainder);
-        }
-        let (_, span, remainder) = self.cached;
-        let room = rate.as_bps() - remainder;
-        let carry = self.residue >= room;
-        self.residue = if carry { self.residue - room } else { self.residue + remainder };
+        let FrameTime { span, remainder, carry_from, .. } = self.frame;
+        let carry = self.residue >= carry_from;
+        // Less the rate, with a carry.
+        self.residue = if carry { self.residue - carry_from } else { self.residue + remainder };
         self.busy_until = start + span + Duration::from_nanos(u64::from(carry));
         start
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn measure(&mut self, len: u32) {
+        self.frame = FrameTime::of(len, self.rate);
     }
 }
 

@@ -114,8 +114,23 @@ impl Staged {
         }
     }
 
+    /// Acts at a wake-up: the parcel and length of the frame that arrives, and the next wake-up.
+    #[inline(never)]
+    pub(super) fn act(
+        &mut self,
+        now: Instant,
+        serializer: &mut Serializer,
+        delay: Duration,
+        impairments: &mut Impairments,
+    ) -> (Option<(u32, u32)>, Option<Instant>) {
+        self.catch_up(now, serializer, delay, impairments);
+        let arrived = self.pop(now);
+        self.rearm(serializer);
+        (arrived, self.next(serializer))
+    }
+
     /// Takes a frame off the wire whose arrival has come: its parcel and length.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<(u32, u32)> {
+    fn pop(&mut self, now: Instant) -> Option<(u32, u32)> {
         if self.flights.peek()?.0.arrival > now {
             return None;
         }
@@ -123,7 +138,7 @@ impl Staged {
     }
 
     /// The next arrival or beginning of a transmission.
-    pub(super) fn next(&self, serializer: &Serializer) -> Option<Instant> {
+    fn next(&self, serializer: &Serializer) -> Option<Instant> {
         let arrival = self.flights.peek().map(|flight| flight.0.arrival);
         let begin = (!self.queue.is_empty()).then_some(serializer.busy_until());
         match (arrival, begin) {

@@ -62,6 +62,7 @@ impl Receiver {
     }
 
     /// An ACK left: counters start anew (`tcp_event_ack_sent`).
+    #[inline(always)]
     pub(crate) fn note_ack_sent(&mut self) {
         // Later kernels count only those for new data (`tcp_dec_quickack_mode`).
         if self.ack_scheduled || self.fixed_ratio {
@@ -189,6 +190,8 @@ impl Receiver {
         ato = ato.min(config.delack_max);
         match self.delack {
             Some(at) if at <= now + ato / 4 => self.ack_now = true,
+            // A timer never expires before its time: most that run are not put forward.
+            Some(at) if at <= now + ato => {}
             Some(at) => self.delack = Some(at.min(config.expiry(now, ato))),
             None => self.delack = Some(config.expiry(now, ato)),
         }
@@ -232,13 +235,18 @@ impl Flow {
     /// Decide whether the data received is acknowledged now or later (`__tcp_ack_snd_check`): the second full
     /// segment is, if nothing waits to be read (`copied`) or the window in `space` still grows.
     #[inline(always)]
-    pub(crate) fn check_ack(&mut self, now: Instant, space: ReceiveSpace, copied: bool) {
+    pub(crate) fn check_ack(
+        &mut self,
+        now: Instant,
+        space: impl FnOnce(&Receiver) -> ReceiveSpace,
+        copied: bool,
+    ) {
         let recv = &mut self.recv;
         if !recv.ack_scheduled || recv.ack_now {
             return;
         }
         let more_than_one = recv.rcv_nxt - recv.rcv_wup > u64::from(recv.rcv_mss);
-        let opens = |recv: &Receiver| recv.new_window(space, self.rcv_wscale) >= recv.rcv_wnd;
+        let opens = |recv: &Receiver| recv.new_window(space(recv), self.rcv_wscale) >= recv.rcv_wnd;
         if recv.in_quickack() || (more_than_one && (copied || opens(recv))) {
             recv.ack_now = true;
             return;

@@ -45,14 +45,14 @@ impl TailRoom {
     }
 }
 
-/// Memory the kernel charges for the frame of a segment: the frame with its headers (those of IPv4) and room before
+/// Memory the kernel charges for the frame of a segment with so many octets of options and payload: the frame with its headers (those of IPv4) and room before
 /// them, rounded up, and what describes it. Gives the 2176 octets measured for full frames of a network device.
 #[inline]
-pub(crate) fn truesize(memory: FrameMemory, segment: &TcpSegment) -> u32 {
+pub(crate) fn truesize(memory: FrameMemory, options: u32, payload: u32) -> u32 {
     const ETHERNET: u32 = 14;
     // The least head of a buffer (`skb_small_head_cache`).
     const SMALL_HEAD: u32 = 640;
-    let frame = HEADROOM + HEADERS + segment.options.len() as u32 + segment.payload.len();
+    let frame = HEADROOM + HEADERS + options + payload;
     match memory {
         FrameMemory::Network => (frame + ETHERNET).next_multiple_of(64) + SHARED + BUFFER,
         FrameMemory::Tun => match frame.next_multiple_of(64) + SHARED {
@@ -60,6 +60,11 @@ pub(crate) fn truesize(memory: FrameMemory, segment: &TcpSegment) -> u32 {
             larger => larger.next_power_of_two() + BUFFER,
         },
     }
+}
+
+/// [`truesize`] of a segment.
+pub(crate) fn truesize_of(memory: FrameMemory, segment: &TcpSegment) -> u32 {
+    truesize(memory, segment.options.len() as u32, segment.payload.len())
 }
 
 /// Buffer for twice the `copied` octets of the last RTT and sixteen segments, more if it was not `old` as
@@ -132,7 +137,11 @@ impl Receiver {
 
     /// Grow the bound of the window by two segments for each one received, while the buffer allows
     /// (`tcp_grow_window`).
+    #[inline]
     pub(super) fn grow_window(&mut self, len: u32, truesize: u32, space: ReceiveSpace) {
+        if self.ssthresh >= self.window_clamp {
+            return;
+        }
         let free = if self.fixed_ratio {
             space.free
         } else {
@@ -303,6 +312,7 @@ impl Receiver {
 
     /// As [`select_window`](Self::select_window), but with no regard to what this subflow offered before: the
     /// edge that must not move left is the connection's, as the captures of upstream Linux show.
+    #[inline(always)]
     pub(crate) fn fresh_window(&mut self, space: ReceiveSpace, scale: u8) -> u64 {
         let window = self.new_window(space, scale);
         self.offer_window(window, scale)
@@ -316,6 +326,7 @@ impl Receiver {
     }
 
     /// `__tcp_select_window`.
+    #[inline(always)]
     pub(crate) fn new_window(&self, space: ReceiveSpace, scale: u8) -> u64 {
         let full = self.window_clamp.max(1).min(space.full);
         let mss = u64::from(self.rcv_mss).min(full);
