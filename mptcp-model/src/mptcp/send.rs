@@ -331,76 +331,45 @@ impl Connection {
     /// Give one burst to a subflow (`__subflow_push_pending`). Returns the octets handed down.
     #[inline]
     fn push_to(&mut self, index: usize, mss: u32, exact: bool) -> u64 {
-        let before = self.send.burst;
-        while let Some(&fragment) = self.send.fragments.get(self.send.pending) {
-            let mut sent = fragment.sent;
-            while sent < fragment.len {
-                let most = if exact { self.send.burst.max(0) as u32 } else { u32::MAX };
-                let len = (fragment.len - sent).min(most);
-                let data = fragment.start + u64::from(sent);
-                let done = if len > 0 { self.hand_down(index, mss, data, len) } else { 0 };
+        let (send, subflow) = (&mut self.send, &mut self.subflows[index]);
+        let summed = self.checksum.then_some(&self.options.content);
+        let before = send.burst;
+        while let Some(fragment) = send.fragments.get_mut(send.pending) {
+            while fragment.sent < fragment.len {
+                let most = if exact { send.burst.max(0) as u32 } else { u32::MAX };
+                let len = (fragment.len - fragment.sent).min(most);
+                let data = fragment.start + u64::from(fragment.sent);
+                let done = if len > 0 { subflow.hand_down(mss, data, len, send.window_end, summed) } else { 0 };
                 if done == 0 {
-                    break;
+                    return (before - send.burst) as u64;
                 }
-                sent += done;
-                self.send.burst -= i64::from(done);
+                fragment.sent += done;
+                send.burst -= i64::from(done);
+                send.nxt = send.nxt.max(data + u64::from(done));
             }
-            if sent > fragment.sent {
-                self.send.fragments[self.send.pending].sent = sent;
-                self.send.nxt = self.send.nxt.max(fragment.start + u64::from(sent));
-            }
-            if sent < fragment.len {
-                break;
-            }
-            self.send.pending += 1;
-            let subflow = &self.subflows[index];
-            if self.send.burst <= 0 || !subflow.flow.has_send_memory() || !subflow.is_active() {
+            send.pending += 1;
+            if send.burst <= 0 || !subflow.flow.has_send_memory() || !subflow.is_active() {
                 break;
             }
         }
-        (before - self.send.burst) as u64
+        (before - send.burst) as u64
     }
 
-    /// Map up to `len` octets from position `data` to a subflow whose segments take `mss` (`mptcp_sendmsg_frag`).
-    /// Returns how many.
-    #[inline(always)]
+    /// Map up to `len` octets from position `data` to a subflow whose segments take `mss`. Returns how many.
     pub(super) fn hand_down(&mut self, index: usize, mss: u32, data: u64, len: u32) -> u32 {
-        let flow = &mut self.subflows[index].flow;
-        let goal = if self.out_of_tree { mss } else { flow.size_goal(mss) };
-        let room = if self.out_of_tree { Some(0) } else { flow.tail_room(data, goal) };
-        if room.is_none() {
-            // The tail keeps its mapping; what follows goes into a new one.
-            flow.mark_push();
+        let subflow = &mut self.subflows[index];
+        if !self.out_of_tree {
+            let summed = self.checksum.then_some(&self.options.content);
+            return subflow.hand_down(mss, data, len, self.send.window_end, summed);
         }
-        let room = room.unwrap_or(0);
-        let most = if room > 0 { room } else { goal };
+        // Each segment has a mapping of its own.
         let window = self.send.window_end.saturating_sub(data);
-        let len = u64::from(len.min(most)).min(window) as u32;
-        if flow.snd_wnd < window && self.mode == Mode::Multipath && !self.out_of_tree {
-            // The window is the connection's: what one subflow was granted counts on all (`mptcp_check_allowed_size`).
-            flow.snd_wnd = window;
-            flow.wnd_shared = true;
-        }
-        if len == 0 {
-            return 0;
-        }
-        let sum =
-            if self.checksum && !self.out_of_tree { self.mapping_sum(index, room > 0, data, len) } else { 0 };
-        let flow = &mut self.subflows[index].flow;
-        if room > 0 {
-            flow.extend_tail(len, sum);
-        } else {
-            let start = flow.queue.write_end;
-            flow.append(len, Mapping { data, start, len, sum });
+        let len = u64::from(len.min(mss)).min(window) as u32;
+        if len > 0 {
+            let start = subflow.flow.queue.write_end;
+            subflow.flow.append(len, Mapping { data, start, len, sum: 0 });
         }
         len
-    }
-
-    /// Sum over the payload of the mapping that results from adding `len` octets.
-    fn mapping_sum(&self, index: usize, extends: bool, data: u64, len: u32) -> u16 {
-        let tail = self.subflows[index].flow.tail_map().filter(|_| extends);
-        let (start, total) = tail.map_or((data, len), |map| (map.data, map.len + len));
-        self.payload(start, total).sum()
     }
 
     /// Payload of a full segment of a subflow.

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use sim_core::Instant;
 
+use super::Content;
 use super::receive::{MERGED_FRAMES, MERGED_GAIN};
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
-use crate::tcp::{Arrival, Flow};
+use crate::tcp::{Arrival, Flow, Mapping};
 use crate::wire::{IpHeader, MpOption};
 
 /// How a subflow came to be.
@@ -181,6 +182,51 @@ impl Subflow {
         let recv = &mut self.flow.recv;
         (recv.unread, recv.unread_truesize) = (0, 0);
         std::mem::take(&mut self.unverified)
+    }
+
+    /// Maps up to `len` octets from position `data` to it, whose segments take `mss`, as far as the connection's window up
+    /// to `window_end` allows; `summed` is what they are cut from, where checksums are in use. Returns how many
+    /// (`mptcp_sendmsg_frag`).
+    #[inline(always)]
+    pub(super) fn hand_down(
+        &mut self,
+        mss: u32,
+        data: u64,
+        len: u32,
+        window_end: u64,
+        summed: Option<&Content>,
+    ) -> u32 {
+        let flow = &mut self.flow;
+        let goal = flow.size_goal(mss);
+        let room = flow.tail_room(data, goal);
+        if room.is_none() {
+            // The tail keeps its mapping; what follows goes into a new one.
+            flow.mark_push();
+        }
+        let room = room.unwrap_or(0);
+        let most = if room > 0 { room } else { goal };
+        let window = window_end.saturating_sub(data);
+        let len = u64::from(len.min(most)).min(window) as u32;
+        if flow.snd_wnd < window {
+            // The window is the connection's: what one subflow was granted counts on all (`mptcp_check_allowed_size`).
+            flow.snd_wnd = window;
+            flow.wnd_shared = true;
+        }
+        if len == 0 {
+            return 0;
+        }
+        let tail = flow.tail_map().filter(|_| room > 0);
+        let sum = summed.map_or(0, |content| {
+            let (start, total) = tail.map_or((data, len), |map| (map.data, map.len + len));
+            content.payload(start, total).sum()
+        });
+        if room > 0 {
+            flow.extend_tail(len, sum);
+        } else {
+            let start = flow.queue.write_end;
+            flow.append(len, Mapping { data, start, len, sum });
+        }
+        len
     }
 
     /// What a scheduler may know of it; `extra` octets of each segment go to the DSS.

@@ -82,15 +82,13 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| !subflow.is_at_rest()) else {
             return false;
         };
-        if subflow.signals.is_empty()
-            && subflow.stage != Stage::Gone
-            && let Some(plan) = subflow.flow.take_bare_ack()
-        {
+        let mut plan = Plan::NONE;
+        let speaks = subflow.signals.is_empty() && subflow.stage != Stage::Gone;
+        if speaks && subflow.flow.poll_bare_ack(&mut plan) {
             out.send(index, |packet| self.write_packet(packet, index, &plan, now));
             return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
         }
         let mss = subflow.flow.mss_now(extra);
-        let mut plan = Plan::NONE;
         loop {
             let polled = self.poll_subflow(index, now, mss, &mut plan);
             if polled == Polled::Nothing {

@@ -133,13 +133,14 @@ impl Flow {
             | (self.rexmit != Rexmit::None)
     }
 
-    /// Takes the acknowledgment that is due, if it is all that is.
+    /// Whether an acknowledgment is due and nothing else, which becomes the plan.
     #[inline]
-    pub(crate) fn take_bare_ack(&mut self) -> Option<Plan> {
+    pub(crate) fn poll_bare_ack(&mut self, plan: &mut Plan) -> bool {
         if self.is_pushed() || self.state != TcpState::Established {
-            return None;
+            return false;
         }
-        std::mem::take(&mut self.recv.ack_now).then(|| self.bare_ack())
+        *plan = self.bare_ack();
+        std::mem::take(&mut self.recv.ack_now)
     }
 
     /// The next segment to send, if any, which becomes the `plan`. `mss` is the payload that fits a full segment.
