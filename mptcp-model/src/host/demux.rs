@@ -26,7 +26,7 @@ pub(super) struct FlowKey {
 /// Keys drawn again because of their tokens (`MPTCP_TOKEN_MAX_RETRIES`, TIME-17).
 const KEY_RETRIES: u8 = 4;
 /// Flows remembered outside the table.
-const RECENT: usize = 8;
+const RECENT: usize = 16;
 
 /// An address as a number, one of IPv4 as it is mapped into IPv6 (RFC 4291, section 2.5.5.2).
 #[inline(always)]
@@ -109,8 +109,8 @@ impl Host {
             (known == ends).then_some((socket, subflow))
         });
         let flow = recent.or_else(|| self.look_up(packet));
-        if !flow.is_some_and(|flow| self.handle_in_flow(now, packet, segment, flow)) {
-            self.handle_stray(now, packet, segment);
+        if !flow.is_some_and(|flow| self.handle_predicted(now, packet, segment, flow)) {
+            self.handle_unpredicted(now, packet, segment, flow);
         }
     }
 
@@ -125,9 +125,9 @@ impl Host {
         Some((socket, subflow))
     }
 
-    /// Hands a segment to its flow; false if that is over.
+    /// Hands a segment to its flow if that predicted it; false if not.
     #[inline(always)]
-    pub(super) fn handle_in_flow(
+    fn handle_predicted(
         &mut self,
         now: Instant,
         packet: &Packet,
@@ -136,22 +136,19 @@ impl Host {
     ) -> bool {
         let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return false };
         let Kind::Connection(connection) = &mut entry.kind else { return false };
-        if connection.is_gone(subflow) {
+        if connection.is_gone(subflow) || packet.ip.ecn == Ecn::Ce {
             return false;
         }
-        if connection.state() == State::Opening || packet.ip.ecn == Ecn::Ce {
-            self.handle_with_care(now, packet, segment, (socket, subflow));
-            return true;
-        }
-        let attention = connection.handle_segment(now, subflow as usize, segment);
+        let Some(attention) = connection.handle_predicted(now, subflow as usize, segment) else {
+            return false;
+        };
         if connection.has_events() {
-            if entry.parent.is_none() && connection.has_usual_events() {
-                let events = connection.take_events();
-                self.events.push_back(HostEvent { socket, owner: entry.owner, events });
-            } else {
+            if entry.parent.is_some() || !connection.has_usual_events() {
                 self.attend(now, socket, attention);
                 return true;
             }
+            let events = connection.take_events();
+            self.events.push_back(HostEvent { socket, owner: entry.owner, events });
         }
         match attention {
             Attention::Any if !entry.queued => {
@@ -164,26 +161,43 @@ impl Host {
         true
     }
 
-    /// As [`handle_in_flow`](Self::handle_in_flow), of a segment that may come too soon or is marked.
     #[inline(never)]
-    fn handle_with_care(
+    fn handle_unpredicted(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        segment: &TcpSegment,
+        flow: Option<(SocketId, u32)>,
+    ) {
+        if !flow.is_some_and(|flow| self.handle_in_flow(now, packet, segment, flow)) {
+            self.handle_stray(now, packet, segment);
+        }
+    }
+
+    /// Hands a segment to its flow; false if that is over.
+    pub(super) fn handle_in_flow(
         &mut self,
         now: Instant,
         packet: &Packet,
         segment: &TcpSegment,
         (socket, subflow): (SocketId, u32),
-    ) {
-        let opening = self.connection(socket).is_some_and(|known| known.state() == State::Opening);
-        if opening && (self.defers(socket, segment) || self.overflows(socket, segment)) {
-            return;
-        }
-        let Some(connection) = self.connection_mut(socket) else { return };
-        let attention = if packet.ip.ecn == Ecn::Ce {
-            connection.handle_marked_segment(now, subflow as usize, segment)
-        } else {
-            connection.handle_segment(now, subflow as usize, segment)
+    ) -> bool {
+        let Some(connection) = self.connection(socket).filter(|known| !known.is_gone(subflow)) else {
+            return false;
         };
-        self.attend(now, socket, attention);
+        if connection.state() == State::Opening
+            && (self.defers(socket, segment) || self.overflows(socket, segment))
+        {
+            return true;
+        }
+        let Some(connection) = self.connection_mut(socket) else { return true };
+        if packet.ip.ecn == Ecn::Ce {
+            connection.handle_marked_segment(now, subflow as usize, segment);
+        } else {
+            connection.handle_segment(now, subflow as usize, segment);
+        }
+        self.attend(now, socket, Attention::Any);
+        true
     }
 
     /// What a segment did to a connection has consequences.

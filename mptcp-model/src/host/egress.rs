@@ -51,7 +51,6 @@ impl Outbox {
     }
 
     /// Gives all to `out`.
-    #[inline(never)]
     pub(super) fn empty_into(&mut self, out: &mut impl Egress) {
         for (interface, packet) in &mut self.slots[self.first..self.end] {
             out.send(|place| core::mem::swap(place, packet), |_| Some(*interface));

@@ -164,7 +164,11 @@ impl Socket {
         out: &mut E,
     ) -> bool {
         let Kind::Connection(connection) = &mut self.kind else { return true };
-        connection.transmit(now, &mut Routed { routing, routes: &mut self.routes, stats, out });
+        let routes = &mut self.routes;
+        if connection.has_left() {
+            connection.hand_over_left(&mut Routed { routing, routes, stats, out });
+        }
+        connection.transmit(now, &mut Routed { routing, routes, stats, out });
         connection.is_settled(self.armed)
     }
 }
@@ -399,9 +403,8 @@ impl Host {
     /// The next packet to send, and the interface it leaves by.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
         if self.outbox.is_empty() {
-            while let Some(socket) = self.active.pop_front() {
-                let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { continue };
-                entry.queued = false;
+            while let Some(socket) = self.next_active() {
+                let entry = &mut self.sockets[socket.0 as usize];
                 if !entry.transmit(now, &self.routing, &mut self.stats, &mut self.outbox) {
                     self.settle(now, socket);
                 }
@@ -410,20 +413,29 @@ impl Host {
         self.outbox.pop()
     }
 
-    /// Gives every packet that is due to `out`.
+    /// Gives every packet that is due to `out`, after [those that wait](Self::empty_outbox).
     #[inline]
     fn transmit(&mut self, now: Instant, out: &mut impl Egress) {
-        loop {
-            if !self.outbox.is_empty() {
-                self.outbox.empty_into(out);
-            }
-            let Some(socket) = self.active.pop_front() else { return };
-            let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { continue };
-            entry.queued = false;
+        while let Some(socket) = self.next_active() {
+            let entry = &mut self.sockets[socket.0 as usize];
             if !entry.transmit(now, &self.routing, &mut self.stats, out) {
                 self.settle(now, socket);
             }
         }
+    }
+
+    /// Gives what was made before it was its turn to `out`.
+    #[inline(never)]
+    fn empty_outbox(&mut self, out: &mut impl Egress) {
+        self.outbox.empty_into(out);
+    }
+
+    /// The socket that is next to send.
+    #[inline]
+    fn next_active(&mut self) -> Option<SocketId> {
+        let socket = self.active.pop_front()?;
+        self.sockets[socket.0 as usize].queued = false;
+        Some(socket)
     }
 
     /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
@@ -511,6 +523,11 @@ impl Host {
     #[inline]
     const fn has_packets(&self) -> bool {
         !(self.active.is_empty() & self.outbox.is_empty())
+    }
+
+    #[inline]
+    const fn has_waiting(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     #[inline]

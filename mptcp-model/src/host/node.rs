@@ -106,6 +106,9 @@ impl<A: Application> HostNode<A> {
     fn send<O: Observer<Packet>>(&mut self, ctx: &mut Context<'_, Packet, O>) {
         let now = ctx.now();
         loop {
+            if self.host.has_waiting() {
+                self.host.empty_outbox(&mut Ports { own: &mut self.own, ctx });
+            }
             self.host.transmit(now, &mut Ports { own: &mut self.own, ctx });
             if self.own.is_empty() {
                 return;

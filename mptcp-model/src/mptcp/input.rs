@@ -5,7 +5,7 @@ use sim_core::Instant;
 
 use super::machine::Event;
 use super::subflow::RxMap;
-use super::{Attention, Connection, Mode, Role, Stage, State};
+use super::{Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::CloseReason;
 use crate::tcp::input::Surroundings;
@@ -16,35 +16,17 @@ use crate::wire::options::ParsedOptions;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, Payload, TcpSegment};
 
 impl Connection {
-    /// A segment for subflow `index` arrived. What is now due depends on the answer.
-    #[inline]
-    pub fn handle_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) -> Attention {
-        let predicted = match segment.payload.len() {
-            0 => self.handle_predicted_ack(now, index, segment),
-            len => self.handle_predicted_data(now, index, segment, len),
-        };
-        predicted.unwrap_or_else(|| {
-            self.handle_any_segment(now, index, segment);
-            Attention::Any
-        })
-    }
-
     /// As [`handle_segment`](Self::handle_segment), of a segment with CE in its IP header.
-    pub(crate) fn handle_marked_segment(
-        &mut self,
-        now: Instant,
-        index: usize,
-        segment: &TcpSegment,
-    ) -> Attention {
+    pub(crate) fn handle_marked_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
         self.subflows[index].flow.ecn.marked = true;
         self.subflows[index].flow.ecn.received_ce += 1;
-        self.handle_any_segment(now, index, segment);
+        self.handle_segment(now, index, segment);
         self.subflows[index].flow.ecn.marked = false;
-        Attention::Any
     }
 
+    /// A segment for subflow `index` arrived that was not [predicted](Self::handle_predicted).
     #[inline(never)]
-    fn handle_any_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
+    pub(crate) fn handle_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
         let parsed = segment.options.parse_all();
         let was_active = self.subflows[index].is_active();
         if self.out_of_tree && self.mode == Mode::Multipath {

@@ -12,9 +12,24 @@ use crate::wire::options::UsualOptions;
 use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
 
 impl Connection {
+    /// Handles a segment that is one of the usual two, without CE in its IP header. What is now due depends on the
+    /// answer; `None`, and nothing done, if it is another.
+    #[inline(always)]
+    pub(crate) fn handle_predicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+    ) -> Option<Attention> {
+        match segment.payload.len() {
+            0 => self.handle_predicted_ack(now, index, segment),
+            len => self.handle_predicted_data(now, index, segment, len),
+        }
+    }
+
     /// Handles data of `len` octets, if it is predicted; `None`, and nothing done, if it is not.
     #[inline(never)]
-    pub(super) fn handle_predicted_data(
+    fn handle_predicted_data(
         &mut self,
         now: Instant,
         index: usize,
@@ -64,7 +79,7 @@ impl Connection {
 
     /// The same for an acknowledgment without data.
     #[inline(never)]
-    pub(super) fn handle_predicted_ack(
+    fn handle_predicted_ack(
         &mut self,
         now: Instant,
         index: usize,

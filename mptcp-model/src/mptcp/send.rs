@@ -339,7 +339,8 @@ impl Connection {
                 let most = if exact { send.burst.max(0) as u32 } else { u32::MAX };
                 let len = (fragment.len - fragment.sent).min(most);
                 let data = fragment.start + u64::from(fragment.sent);
-                let done = if len > 0 { subflow.hand_down(mss, data, len, send.window_end, summed) } else { 0 };
+                let done =
+                    if len > 0 { subflow.hand_down(mss, data, len, send.window_end, summed) } else { 0 };
                 if done == 0 {
                     return (before - send.burst) as u64;
                 }

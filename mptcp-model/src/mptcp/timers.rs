@@ -37,10 +37,18 @@ impl Connection {
     /// Whether nothing of it concerns its host, which wakes it at `armed`, and it is not over.
     #[inline]
     pub(crate) fn is_settled(&self, armed: Instant) -> bool {
-        !self.has_events()
-            && !self.has_path_actions()
-            && self.state != State::Closed
-            && self.next_deadline() >= armed
+        let is_early = |at: Option<Instant>| at.is_some_and(|at| at < armed);
+        if self.has_events() || self.has_path_actions() || self.state == State::Closed {
+            return false;
+        }
+        if is_early(self.send.timer) || is_early(self.close_timer) || is_early(self.path_wake) {
+            return false;
+        }
+        let early = self.subflows.iter().any(|subflow| {
+            subflow.stage != Stage::Gone
+                && (subflow.flow.next_deadline() < armed || is_early(subflow.answer_timer))
+        });
+        !early && !self.announced.iter().any(|entry| is_early(entry.resend_at))
     }
 
     /// Whatever is due at `now` happens; harmless when nothing is.

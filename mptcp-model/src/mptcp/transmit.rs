@@ -51,11 +51,9 @@ impl Outlet for Vec<Packet> {
 }
 
 impl Connection {
-    /// Gives every packet that is due to `out`.
+    /// Gives every packet that is due to `out`, after [those that left before](Self::hand_over_left).
+    #[inline]
     pub(crate) fn transmit(&mut self, now: Instant, out: &mut impl Outlet) {
-        if !self.left.is_empty() {
-            self.hand_over_left(out);
-        }
         loop {
             let extra = self.dss_room();
             let mut grew = false;
@@ -70,7 +68,7 @@ impl Connection {
                     // or write (`subflow_write_space`).
                     self.push_pending(now);
                 }
-            } else if !self.work(now) {
+            } else if !(self.work_due && self.work(now)) {
                 return;
             }
         }
@@ -110,9 +108,16 @@ impl Connection {
         std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
     }
 
-    /// What left before goes first.
+    /// Whether packets left while an event was looked at.
+    #[inline]
+    pub(crate) const fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Gives them to `out`.
     #[cold]
-    fn hand_over_left(&mut self, out: &mut impl Outlet) {
+    #[inline(never)]
+    pub(crate) fn hand_over_left(&mut self, out: &mut impl Outlet) {
         for (index, packet) in self.left.drain(..) {
             out.send(index, |place| *place = packet);
         }
