@@ -2,7 +2,7 @@
 
 use crate::agenda::ActorId;
 use crate::digest::RunDigest;
-use crate::link::{Admission, LinkDirection};
+use crate::link::{Admission, Entered, LinkDirection};
 use crate::node::{NodeId, PortId};
 use crate::observer::{DropReason, Observer, Place};
 use crate::packet::Packet;
@@ -107,13 +107,13 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
     /// Whether the node has that port and the link takes frames sent out of it.
     #[must_use]
     pub fn port_up(&self, port: PortId) -> bool {
-        self.core.egress(self.node, port).is_some_and(|direction| self.core.directions[direction].is_up())
+        self.core.egress(self.node, port).is_some_and(|index| self.core.directions[index].is_up())
     }
 
     /// The number of ports of the node.
     #[must_use]
     pub fn ports(&self) -> usize {
-        self.core.ports[self.node.0 as usize].count()
+        self.core.ports[self.node.0 as usize].len()
     }
 }
 
@@ -124,54 +124,14 @@ pub(crate) struct Core<P, O> {
     pub(crate) now: Instant,
     pub(crate) pool: Pool<P>,
     pub(crate) directions: Vec<LinkDirection>,
-    /// Of each node.
-    pub(crate) ports: Vec<Ports>,
+    /// The direction behind each port of each node.
+    pub(crate) ports: Vec<Vec<u32>>,
     pub(crate) wakeups: Vec<Wakeup>,
     pub(crate) touched: Vec<Touched>,
     /// Wake-ups set so far.
     pub(crate) order: u64,
     pub(crate) digest: RunDigest,
     pub(crate) observer: O,
-}
-
-/// The directions of links behind the ports of a node.
-#[derive(Clone, Debug)]
-pub(crate) struct Ports {
-    /// Those of the first ports, which are all that most nodes have; [`NO_DIRECTION`] behind the last one.
-    first: [u32; FIRST_PORTS],
-    others: Vec<u32>,
-    count: u16,
-}
-
-const FIRST_PORTS: usize = 4;
-const NO_DIRECTION: u32 = u32::MAX;
-
-impl Ports {
-    pub(crate) const NONE: Self = Self { first: [NO_DIRECTION; FIRST_PORTS], others: Vec::new(), count: 0 };
-
-    pub(crate) fn count(&self) -> usize {
-        self.count.into()
-    }
-
-    pub(crate) fn add(&mut self, direction: usize) -> PortId {
-        let port = PortId(self.count);
-        self.count += 1;
-        match self.first.get_mut(usize::from(port.0)) {
-            Some(place) => *place = direction as u32,
-            None => self.others.push(direction as u32),
-        }
-        port
-    }
-
-    #[inline(always)]
-    fn direction(&self, port: PortId) -> Option<usize> {
-        let port = usize::from(port.0);
-        let direction = match self.first.get(port) {
-            Some(direction) => *direction,
-            None => *self.others.get(port - FIRST_PORTS)?,
-        };
-        (direction != NO_DIRECTION).then_some(direction as usize)
-    }
 }
 
 /// The wake-up of a node. The agenda may have an earlier one, from before the node put it off; when
@@ -217,7 +177,8 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
 
     #[inline(always)]
     fn egress(&self, node: NodeId, port: PortId) -> Option<usize> {
-        self.ports.get(node.0 as usize)?.direction(port)
+        let direction = self.ports.get(node.0 as usize)?.get(usize::from(port.0))?;
+        Some(*direction as usize)
     }
 
     /// Not inlined: the places that send are far apart, and what runs for each packet must stay in the cache.
@@ -228,25 +189,22 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         let Some(index) = self.egress(node, port) else {
             return self.discard(Place::Node(node), DropReason::NoSuchPort, parcel);
         };
+        let direction = &mut self.directions[index];
         if O::ACTIVE {
             self.observer.sent(now, node, port, packet);
         }
-        let direction = &mut self.directions[index];
         let len = direction.frame_len(packet);
-        if !direction.is_plain() {
-            return self.offer_with_chances(index, len, parcel);
-        }
         let slot = parcel.into_slot();
-        match direction.enter_plainly(now, len, slot) {
-            Ok(None) => {}
-            Ok(Some(at)) => self.touch(direction_actor(index), at),
-            Err(reason) => self.refuse(index, reason, Parcel::from_slot(slot)),
+        match direction.enter_calmly(now, len, slot) {
+            Entered::Behind => {}
+            Entered::Alone(at) => self.touch(direction_actor(index), at),
+            Entered::Not => self.offer_with_care(index, len, Parcel::from_slot(slot)),
         }
     }
 
-    /// The rest of [`offer`](Self::offer) where more may happen to a packet than to be refused by a full queue.
+    /// The rest of [`offer`](Self::offer) where a packet may be marked, refused, lost or doubled.
     #[inline(never)]
-    fn offer_with_chances(&mut self, index: usize, len: u32, parcel: Parcel) {
+    fn offer_with_care(&mut self, index: usize, len: u32, parcel: Parcel) {
         let now = self.now;
         let direction = &mut self.directions[index];
         if direction.marks(now) {
@@ -291,6 +249,7 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         self.discard(place, reason, parcel);
     }
 
+    #[inline(never)]
     pub(crate) fn discard(&mut self, place: Place, reason: DropReason, parcel: Parcel) {
         let packet = self.pool.remove(parcel);
         if O::ACTIVE {

@@ -38,6 +38,13 @@ impl<T: Copy + Default> Ring<T> {
         self.len == 0
     }
 
+    /// Whether another record takes no new memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_room(&self) -> bool {
+        self.len < self.slots.len()
+    }
+
     /// The slot of the record at `index`, and of the one behind the last.
     #[inline(always)]
     const fn slot(&self, index: usize) -> usize {
@@ -89,7 +96,7 @@ impl<T: Copy + Default> Ring<T> {
     /// Adds a record behind all others.
     #[inline(always)]
     pub fn push_back(&mut self, record: T) {
-        if self.len == self.slots.len() {
+        if !self.has_room() {
             self.grow();
         }
         let slot = self.slot(self.len);

@@ -4,7 +4,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use crate::agenda::{ActorId, Agenda, HeapAgenda};
-use crate::context::{Context, Core, Ports, Wakeup, direction_actor, node_actor};
+use crate::context::{Context, Core, Wakeup, direction_actor, node_actor};
 use crate::digest::RunDigest;
 use crate::link::{
     Backlog, ConfigError, Direction, LinkChange, LinkConfig, LinkDirection, LinkId, LinkStats,
@@ -129,7 +129,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         let id = NodeId(self.nodes.len() as u32);
         assert!(node_actor(id).0 < ActorId::LIMIT, "more than 8 million nodes");
         self.nodes.push(node);
-        self.core.ports.push(Ports::NONE);
+        self.core.ports.push(Vec::new());
         self.core.wakeups.push(Wakeup::NONE);
         id
     }
@@ -149,7 +149,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         for node in [a, b] {
             let ports = self.core.ports.get(node.0 as usize).ok_or(ConnectError::UnknownNode(node))?;
             // A link from a node to itself needs two numbers.
-            if ports.count() + 2 > usize::from(u16::MAX) {
+            if ports.len() + 2 > usize::from(u16::MAX) {
                 return Err(ConnectError::TooManyPorts(node));
             }
         }
@@ -164,8 +164,8 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
             return Err(ConnectError::TooManyLinks);
         }
         let link = LinkId(self.links.len() as u32);
-        let port_a = self.core.ports[a.0 as usize].add(first);
-        let port_b = self.core.ports[b.0 as usize].add(first + 1);
+        let port_a = self.add_port(a, first);
+        let port_b = self.add_port(b, first + 1);
         let (at_a, at_b) = ((a, port_a), (b, port_b));
         for (direction, config, from, to) in
             [(Direction::AtoB, &config.ab, at_a, at_b), (Direction::BtoA, &config.ba, at_b, at_a)]
@@ -178,7 +178,15 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         Ok(Attachment { link, port_a, port_b })
     }
 
+    fn add_port(&mut self, node: NodeId, direction: usize) -> PortId {
+        let ports = &mut self.core.ports[node.0 as usize];
+        let port = PortId(ports.len() as u16);
+        ports.push(direction as u32);
+        port
+    }
+
     /// Runs all events up to and at `end`, which is then the present.
+    #[inline(never)]
     pub fn run_until(&mut self, end: Instant) {
         while let Some((at, actor)) = self.agenda.peek() {
             if at > end {
@@ -191,6 +199,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
 
     /// As [`run_until`](Self::run_until), but with at most so many further events. Tells whether `end` was
     /// reached; if not, the present is the instant of the last event.
+    #[inline(never)]
     pub fn run_until_or(&mut self, end: Instant, events: u64) -> bool {
         let last = self.events.saturating_add(events);
         while let Some((at, actor)) = self.agenda.peek() {
@@ -207,6 +216,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
     }
 
     /// Runs until nothing is left to do. A network that never rests never ends.
+    #[inline(never)]
     pub fn run_to_end(&mut self) {
         while let Some((at, actor)) = self.agenda.peek() {
             self.step(at, actor);
@@ -235,20 +245,22 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
     /// Lets a direction of a link act: at most one packet arrives.
     #[inline]
     fn deliver(&mut self, index: usize, actor: ActorId) {
-        let now = self.core.now;
-        let direction = &mut self.core.directions[index];
-        let (slot, next) = direction.act(now);
-        let (node, port) = direction.to;
+        let core = &mut self.core;
+        let now = core.now;
+        let direction = &mut core.directions[index];
+        let (slot, len, next) = direction.act(now);
         match next {
             Some(at) => {
-                let order = self.core.next_order();
-                self.agenda.set_first(actor, at, order);
+                core.order += 1;
+                self.agenda.set_first(actor, at, core.order);
             }
             None => self.agenda.clear(actor),
         }
         if slot == NO_SLOT {
             return;
         }
+        direction.count_arrival(len);
+        let (node, port) = direction.to;
         let parcel = Parcel::from_slot(slot);
         let packet = self.core.pool.get(&parcel);
         self.core.digest.add(now, node, port, packet.digest());

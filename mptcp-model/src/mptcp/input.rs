@@ -9,7 +9,7 @@ use super::{Connection, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::CloseReason;
 use crate::tcp::input::Surroundings;
-use crate::tcp::{Arrival, ReceiveSpace, Receiver};
+use crate::tcp::{Arrival, ReceiveSpace};
 use crate::wire::checksum::Sum;
 use crate::wire::mptcp::reset_reason;
 use crate::wire::options::ParsedOptions;
@@ -129,23 +129,12 @@ impl Connection {
     }
 
     /// Decide whether the data received is acknowledged now or later.
-    #[inline]
-    pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
-        if self.subflows[index].flow.recv.may_delay_ack() {
-            self.check_ack(now, index);
-        }
-    }
-
     #[inline(never)]
-    fn check_ack(&mut self, now: Instant, index: usize) {
-        let multipath = self.mode == Mode::Multipath;
+    pub(super) fn acknowledge_if_due(&mut self, now: Instant, index: usize) {
         let subflow = &mut self.subflows[index];
-        // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is not
-        // copied; what the connection keeps out of order is.
-        let waits = self.recv.unread > 0 || !subflow.unverified.is_empty();
-        let copied = multipath && (self.out_of_tree || !waits);
-        let space = |own: &Receiver| if multipath { self.recv.space() } else { own.space() };
-        subflow.flow.check_ack(now, space, copied);
+        if subflow.flow.recv.may_delay_ack() {
+            subflow.check_ack(now, &self.recv, self.mode == Mode::Multipath, self.out_of_tree);
+        }
     }
 
     /// The mapping a segment announces, by DSS or by MP_CAPABLE with data.
@@ -247,11 +236,14 @@ impl Connection {
         self.transmit_pushed(now);
     }
 
-    #[inline]
     pub(super) fn take_data_ack(&mut self, now: Instant, index: usize, number: DataNumber) {
-        let flow = &self.subflows[index].flow;
-        // What was shared with the subflow was granted already.
-        let window = if flow.wnd_shared { 0 } else { flow.snd_wnd };
+        let granted = self.subflows[index].flow.granted_window();
+        self.take_data_ack_granting(now, number, granted);
+    }
+
+    /// A DATA_ACK on a subflow that has this window.
+    #[inline(always)]
+    pub(super) fn take_data_ack_granting(&mut self, now: Instant, number: DataNumber, window: u64) {
         let expected = self.keys.local_base.wrapping_add(self.send.una);
         let is_news = match number {
             DataNumber::Long(number) => number != expected,
@@ -360,11 +352,11 @@ impl Connection {
             self.hold_for_checksum(now, index, arrival, covered);
         } else {
             if covered == len {
-                self.deliver_at(map.data + offset, &arrival.payload, arrival.truesize);
+                self.deliver_at(map.data + offset, len, &arrival.payload, arrival.truesize);
                 return;
             }
             let payload = arrival.payload.slice(0, covered);
-            self.deliver_at(map.data + offset, &payload, arrival.truesize);
+            self.deliver_at(map.data + offset, covered, &payload, arrival.truesize);
         }
         if covered < len {
             let rest = Arrival {
@@ -444,14 +436,15 @@ impl Connection {
         }
         let mut at = map.data;
         for piece in &pieces {
-            self.deliver_at(at, &piece.payload, piece.truesize);
-            at += u64::from(piece.payload.len());
+            let len = piece.payload.len();
+            self.deliver_at(at, len, &piece.payload, piece.truesize);
+            at += u64::from(len);
         }
     }
 
     #[inline(always)]
-    pub(super) fn deliver_at(&mut self, position: u64, payload: &Payload, truesize: u32) {
-        let len = u64::from(payload.len());
+    pub(super) fn deliver_at(&mut self, position: u64, len: u32, payload: &Payload, truesize: u32) {
+        let len = u64::from(len);
         if self.recv.fin_at.is_some_and(|fin| position + len > fin) {
             // MAL-27: nothing follows the DATA_FIN.
             self.stats.out_of_window_bytes += len;

@@ -14,47 +14,100 @@ use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
 impl Connection {
     /// Handles a segment that is one of the usual two, without CE in its IP header. What is now due depends on the
     /// answer; `None`, and nothing done, if it is another.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn handle_predicted(
         &mut self,
         now: Instant,
         index: usize,
         segment: &TcpSegment,
     ) -> Option<Attention> {
-        let options = segment.options.usual()?;
-        let subflow = &self.subflows[index];
-        let fits_mode = match self.mode {
-            Mode::Multipath => {
-                options.has_dss()
-                    && subflow.stage == Stage::Confirmed
-                    && !(subflow.stale | subflow.potentially_failed)
-                    && self.recv.fin_at.is_none()
-                    && !(self.checksum | self.out_of_tree)
-            }
-            Mode::Plain => !options.has_dss() && !self.orphaned,
-            Mode::Offered => false,
-        };
-        if !fits_mode {
+        match segment.payload.len() {
+            0 => self.handle_predicted_ack(now, index, segment),
+            len => self.handle_predicted_data(now, index, segment, len),
+        }
+    }
+
+    /// Handles data of `len` octets, if it is predicted; `None`, and nothing done, if it is not.
+    #[inline(never)]
+    fn handle_predicted_data(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        len: u32,
+    ) -> Option<Attention> {
+        let options = segment.options.usual(true)?;
+        if !self.predicts(index, &options) {
             return None;
         }
-        let len = segment.payload.len();
-        if len == 0 {
-            if options.map_len > 0 || !subflow.flow.predicts_ack(segment, &options) {
-                return None;
-            }
-            self.take_predicted_ack(now, index, segment, &options);
+        let (multipath, unread) = (self.mode == Mode::Multipath, self.recv.unread);
+        let flow = &mut self.subflows[index].flow;
+        if !flow.predicts_data(segment, &options, len) {
+            return None;
+        }
+        let truesize = receive_truesize(flow.config.frame_memory, options.len.into(), len);
+        let space = match (flow.recv.fixed_ratio, multipath) {
+            (true, true) => self.recv.space(),
+            (true, false) => flow.recv.space(),
+            // Nobody asks.
+            (false, _) => ReceiveSpace::NONE,
+        };
+        let start = flow.take_predicted_data(now, segment, &options, len, truesize, space);
+        if multipath {
+            let granted = flow.granted_window();
+            self.take_data_ack_granting(now, options.data_ack, granted);
+            self.deliver_predicted(now, index, start, len, &segment.payload, truesize, &options);
         } else {
-            if !subflow.flow.predicts_data(segment, &options, len) {
-                return None;
-            }
-            self.take_predicted_data(now, index, segment, &options, len);
-            let flow = &self.subflows[index].flow;
-            if !flow.recv.ack_now && self.has_nothing_to_send() {
-                return Some(Attention::Deadline(flow.next_deadline()));
-            }
+            self.take_plain(index, start, &segment.payload, truesize);
+            self.note_writable();
+        }
+        self.events.readable |= self.recv.unread > unread;
+        let subflow = &mut self.subflows[index];
+        if !subflow.flow.recv.ack_now {
+            subflow.check_ack(now, &self.recv, multipath, self.out_of_tree);
+        }
+        if self.send.has_pending() | self.send.fin_queued {
+            self.push_pending(now);
+        }
+        let flow = &self.subflows[index].flow;
+        if !flow.recv.ack_now && self.has_nothing_to_send() {
+            return Some(Attention::Deadline(flow.next_deadline()));
         }
         self.run_path_manager(now);
         Some(Attention::Any)
+    }
+
+    /// The same for an acknowledgment without data.
+    #[inline(never)]
+    fn handle_predicted_ack(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+    ) -> Option<Attention> {
+        let options = segment.options.usual(false)?;
+        if !self.predicts(index, &options) || !self.subflows[index].flow.predicts_ack(segment, &options) {
+            return None;
+        }
+        self.take_predicted_ack(now, index, segment, &options);
+        self.run_path_manager(now);
+        Some(Attention::Any)
+    }
+
+    /// Whether a segment with these options may be predicted on a subflow as far as MPTCP goes.
+    #[inline(always)]
+    fn predicts(&self, index: usize, options: &UsualOptions) -> bool {
+        let subflow = &self.subflows[index];
+        match self.mode {
+            Mode::Multipath => {
+                options.has_dss()
+                    && subflow.stage == Stage::Confirmed
+                    && !(subflow.stale | subflow.potentially_failed | self.checksum | self.out_of_tree)
+                    && self.recv.fin_at.is_none()
+            }
+            Mode::Plain => !options.has_dss() && !self.orphaned,
+            Mode::Offered => false,
+        }
     }
 
     /// Whether this side waits neither for a window nor for the end of the connection.
@@ -67,7 +120,7 @@ impl Connection {
         idle && !self.send.fin_queued && self.path_events.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_predicted_ack(
         &mut self,
         now: Instant,
@@ -77,79 +130,48 @@ impl Connection {
     ) {
         let me = self.refresh_view(index);
         let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
-        let bare = self.mode != Mode::Multipath && self.subflows[index].flow.is_predicted(segment);
-        self.subflows[index].flow.take_predicted_ack(&around, segment, options);
-        if self.mode == Mode::Multipath {
-            self.take_data_ack(now, index, options.data_ack);
+        let multipath = self.mode == Mode::Multipath;
+        let flow = &mut self.subflows[index].flow;
+        let asks = multipath || !flow.is_predicted(segment);
+        flow.take_predicted_ack(&around, segment, options);
+        let asks = asks && flow.recv.may_delay_ack();
+        if multipath {
+            let granted = flow.granted_window();
+            self.take_data_ack_granting(now, options.data_ack, granted);
         } else {
             self.note_writable();
         }
-        if !bare {
+        if asks {
             self.acknowledge_if_due(now, index);
         }
         self.push_pending(now);
         self.refresh_view(index);
     }
 
-    #[inline]
-    fn take_predicted_data(
-        &mut self,
-        now: Instant,
-        index: usize,
-        segment: &TcpSegment,
-        options: &UsualOptions,
-        len: u32,
-    ) {
-        let multipath = self.mode == Mode::Multipath;
-        let flow = &mut self.subflows[index].flow;
-        let truesize = receive_truesize(flow.config.frame_memory, options.len.into(), len);
-        let space = match (flow.recv.fixed_ratio, multipath) {
-            (true, true) => self.recv.space(),
-            (true, false) => flow.recv.space(),
-            // Nobody asks.
-            (false, _) => ReceiveSpace::NONE,
-        };
-        let start = flow.take_predicted_data(now, segment, options, len, truesize, space);
-        let before = self.recv.unread;
-        if multipath {
-            self.take_data_ack(now, index, options.data_ack);
-            self.deliver_predicted(now, index, start, &segment.payload, truesize, options);
-        } else {
-            self.take_plain(index, start, &segment.payload, truesize);
-        }
-        if self.recv.unread > before {
-            self.events.readable = true;
-        }
-        if !multipath {
-            self.note_writable();
-        }
-        self.acknowledge_if_due(now, index);
-        self.push_pending(now);
-    }
-
     /// Data in order on its subflow, by the mapping it brings or the one in force.
-    #[inline]
+    #[inline(always)]
     fn deliver_predicted(
         &mut self,
         now: Instant,
         index: usize,
         start: u64,
+        len: u32,
         payload: &Payload,
         truesize: u32,
         options: &UsualOptions,
     ) {
-        let len = u64::from(payload.len());
+        let octets = u64::from(len);
         let map = &mut self.subflows[index].rx_map;
         let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        let position = if known && start >= map.start && offset + len <= map.len && map.checksum.is_none() {
+        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none() {
             Some(map.data + offset)
         } else {
             let position = options.dsn.wrapping_sub(self.keys.remote_base);
             let begins = options.ssn == start as u32
                 && options.ssn != 0
-                && len <= u64::from(options.map_len)
+                && octets <= u64::from(options.map_len)
                 && position < 1 << 63;
             if begins {
                 // A mapping that begins with this segment.
@@ -165,9 +187,23 @@ impl Connection {
             begins.then_some(position)
         };
         if let Some(position) = position {
-            self.deliver_at(position, payload, truesize);
+            self.deliver_at(position, len, payload, truesize);
             return;
         }
+        self.deliver_unpredicted(now, index, start, payload, truesize, options);
+    }
+
+    /// Data on its subflow that its mapping does not explain at once.
+    #[cold]
+    fn deliver_unpredicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        start: u64,
+        payload: &Payload,
+        truesize: u32,
+        options: &UsualOptions,
+    ) {
         let map = (options.map_len > 0).then_some(DssMapping {
             dsn: DataNumber::Long(options.dsn),
             ssn: options.ssn,

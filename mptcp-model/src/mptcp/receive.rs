@@ -301,11 +301,10 @@ pub struct Integrity {
 impl Integrity {
     /// Check `payload`, delivered at position `at`.
     pub(crate) fn check(&mut self, at: u64, payload: &Payload) {
-        let len = u64::from(payload.len());
         match payload {
             Payload::Empty => {}
-            Payload::Pattern { seed, offset, .. } => {
-                let expected = *self.seed.get_or_insert(*seed);
+            Payload::Pattern { seed, offset, len } => {
+                let (expected, len) = (*self.seed.get_or_insert(*seed), u64::from(*len));
                 self.verified += len;
                 if expected != *seed || *offset != at {
                     self.corrupted += len;
@@ -314,6 +313,7 @@ impl Integrity {
             Payload::Literal(_) => {
                 // Literal content has no pattern to hold it to.
                 let Some(seed) = self.seed else { return };
+                let len = u64::from(payload.len());
                 self.verified += len;
                 if !payload.same_octets(&Payload::pattern(seed, at, payload.len())) {
                     self.corrupted += len;

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use sim_core::Instant;
 
 use super::Content;
-use super::receive::{MERGED_FRAMES, MERGED_GAIN};
+use super::receive::{MERGED_FRAMES, MERGED_GAIN, StreamReceiver};
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
-use crate::tcp::{Arrival, Flow, Mapping};
+use crate::tcp::{Arrival, Flow, Mapping, Receiver};
 use crate::wire::{IpHeader, MpOption};
 
 /// How a subflow came to be.
@@ -164,6 +164,17 @@ impl Subflow {
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
         self.flow.is_at_rest() & self.signals.is_empty() & !self.flow.sndbuf_grew
+    }
+
+    /// Decides when the data received, which goes to the buffer of the connection or to its own, is acknowledged.
+    #[inline(always)]
+    pub(super) fn check_ack(&mut self, now: Instant, shared: &StreamReceiver, multipath: bool, out_of_tree: bool) {
+        // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is not
+        // copied; what the connection keeps out of order is.
+        let waits = shared.unread > 0 || !self.unverified.is_empty();
+        let copied = multipath && (out_of_tree || !waits);
+        let space = |own: &Receiver| if multipath { shared.space() } else { own.space() };
+        self.flow.check_ack(now, space, copied);
     }
 
     /// Keep data until its mapping is complete; until then it fills the buffer of the subflow.

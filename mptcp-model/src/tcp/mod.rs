@@ -664,14 +664,15 @@ impl Flow {
             unsent.div_ceil(u64::from(mss)) as u32
         }
         let unsent = self.queue.write_end.saturating_sub(self.snd_nxt);
-        let mss_long = u64::from(mss);
-        match unsent {
-            0 => 0,
-            _ if unsent <= mss_long => 1,
-            _ if unsent <= 2 * mss_long => 2,
-            _ if unsent <= 3 * mss_long => 3,
-            _ => several(unsent, mss),
+        let (mut count, mut octets) = (0, 0);
+        while octets < unsent {
+            if count == 8 {
+                return several(unsent, mss);
+            }
+            count += 1;
+            octets += u64::from(mss);
         }
+        count
     }
 
     /// Maximum payload of a segment without options but timestamps.

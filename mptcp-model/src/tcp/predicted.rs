@@ -96,6 +96,12 @@ impl Flow {
         u64::from(truesize_of(self.config.frame_memory, segment)) <= at_hand && self.is_predicted(segment)
     }
 
+    /// The window of the last acknowledgment; what the connection shared with the flow was granted already.
+    #[inline(always)]
+    pub(crate) const fn granted_window(&self) -> u64 {
+        if self.wnd_shared { 0 } else { self.snd_wnd }
+    }
+
     /// Whether this, which carries no data, acknowledges new data, and nothing outstanding was ever lost, selectively
     /// acknowledged or sent twice.
     #[inline(always)]

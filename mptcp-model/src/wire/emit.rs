@@ -62,10 +62,19 @@ impl IpHeader {
 impl Body {
     /// Octets after the IP header.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn wire_len(&self) -> usize {
         match self {
             Self::Tcp(segment) => segment.header_len() + segment.payload.len() as usize,
+            _ => self.len_without_tcp(),
+        }
+    }
+
+    /// Not inlined, for it would make a table of the bodies and a jump through it for each packet.
+    #[inline(never)]
+    fn len_without_tcp(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 0,
             Self::Udp(datagram) => 8 + datagram.payload.len() as usize,
             Self::Icmp(message) => 8 + message.data.len(),
             Self::Other { payload, .. } => payload.len() as usize,
@@ -91,7 +100,7 @@ impl TcpSegment {
     #[must_use]
     #[inline]
     pub const fn header_len(&self) -> usize {
-        20 + self.options.len().next_multiple_of(4)
+        20 + (self.options.len() + 3 & !3)
     }
 }
 

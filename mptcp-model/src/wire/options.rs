@@ -250,9 +250,9 @@ impl TcpOptions {
         parsed
     }
 
-    /// Reads options of the usual layout; `None` for all others.
+    /// Reads options of the usual layout, that of a segment with data if `maps`; `None` for all others.
     #[inline(always)]
-    pub(crate) fn usual(&self) -> Option<UsualOptions> {
+    pub(crate) fn usual(&self, maps: bool) -> Option<UsualOptions> {
         const TIMESTAMPS: u32 = u32::from_be_bytes([kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]);
         const ACK4: u32 = u32::from_be_bytes([kind::MPTCP, 8, dss::FIRST, dss::DATA_ACK]);
         const ACK8: u32 = u32::from_be_bytes([kind::MPTCP, 12, dss::FIRST, dss::FULL_ACK]);
@@ -260,38 +260,36 @@ impl TcpOptions {
             u32::from_be_bytes([kind::MPTCP, 22, dss::FIRST, dss::DATA_ACK | dss::FULL_MAPPING]);
         const MAP8: u32 =
             u32::from_be_bytes([kind::MPTCP, 26, dss::FIRST, dss::FULL_ACK | dss::FULL_MAPPING]);
+        const NOPS: [u8; 2] = [kind::NOP; 2];
         let o = &self.octets;
         if field::be32(o, 0) != TIMESTAMPS {
             return None;
         }
-        let mut usual = UsualOptions {
-            val: field::be32(o, 4),
-            ecr: field::be32(o, 8),
-            len: self.len,
-            data_ack: DataNumber::Short(0),
-            dsn: 0,
-            ssn: 0,
-            map_len: 0,
-        };
-        match (self.len, field::be32(o, 12)) {
-            (12, 0) => {}
-            (20, ACK4) => usual.data_ack = DataNumber::Short(field::be32(o, 16)),
-            (24, ACK8) => usual.data_ack = DataNumber::Long(field::be64(o, 16)),
-            (36, MAP4) if o[34..36] == [kind::NOP; 2] => {
-                usual.data_ack = DataNumber::Short(field::be32(o, 16));
-                usual.dsn = field::be64(o, 20);
-                usual.ssn = field::be32(o, 28);
-                usual.map_len = u16::from_be_bytes([o[32], o[33]]);
-            }
-            (40, MAP8) if o[38..] == [kind::NOP; 2] => {
-                usual.data_ack = DataNumber::Long(field::be64(o, 16));
-                usual.dsn = field::be64(o, 24);
-                usual.ssn = field::be32(o, 32);
-                usual.map_len = u16::from_be_bytes([o[36], o[37]]);
-            }
-            _ => return None,
+        let (val, ecr, len) = (field::be32(o, 4), field::be32(o, 8), self.len);
+        let plain =
+            UsualOptions { val, ecr, len, data_ack: DataNumber::Short(0), dsn: 0, ssn: 0, map_len: 0 };
+        let short = || DataNumber::Short(field::be32(o, 16));
+        let long = || DataNumber::Long(field::be64(o, 16));
+        match (len, field::be32(o, 12)) {
+            (36, MAP4) if maps && o[34..36] == NOPS => Some(UsualOptions {
+                data_ack: short(),
+                dsn: field::be64(o, 20),
+                ssn: field::be32(o, 28),
+                map_len: u16::from_be_bytes([o[32], o[33]]),
+                ..plain
+            }),
+            (40, MAP8) if maps && o[38..] == NOPS => Some(UsualOptions {
+                data_ack: long(),
+                dsn: field::be64(o, 24),
+                ssn: field::be32(o, 32),
+                map_len: u16::from_be_bytes([o[36], o[37]]),
+                ..plain
+            }),
+            (20, ACK4) => Some(UsualOptions { data_ack: short(), ..plain }),
+            (24, ACK8) => Some(UsualOptions { data_ack: long(), ..plain }),
+            (12, 0) => Some(plain),
+            _ => None,
         }
-        Some(usual)
     }
 
     /// Appends an option; false and unchanged if it does not fit.

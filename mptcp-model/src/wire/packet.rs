@@ -98,7 +98,7 @@ impl IpHeader {
     #[must_use]
     #[inline]
     pub const fn is_ipv4(&self) -> bool {
-        matches!((self.src, self.dst), (IpAddr::V4(_), IpAddr::V4(_)))
+        self.src.is_ipv4()
     }
 }
 

@@ -8,6 +8,12 @@ pub(super) const NEVER: u128 = u128::MAX;
 const ACTOR_BITS: u32 = ActorId::LIMIT.trailing_zeros();
 const ORDER_BITS: u32 = 64 - ACTOR_BITS;
 
+/// Whether this is [`NEVER`]: no other has such an order and actor.
+#[inline(always)]
+pub(super) const fn is_never(entry: u128) -> bool {
+    entry as u64 == u64::MAX
+}
+
 /// Instant (64 bits), order (40), actor (24).
 #[inline(always)]
 pub(super) const fn entry(actor: ActorId, at: Instant, order: u64) -> u128 {

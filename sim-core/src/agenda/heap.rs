@@ -1,6 +1,6 @@
 //! The agenda as an indexed heap of four children a node.
 
-use super::entry::{NEVER, actor_of, entry, instant_of};
+use super::entry::{NEVER, actor_of, entry, instant_of, is_never};
 use super::sorted::{self, Sorted};
 use super::{ActorId, Agenda};
 use crate::time::Instant;
@@ -162,7 +162,7 @@ impl Agenda for HeapAgenda {
     #[inline(always)]
     fn peek(&self) -> Option<(Instant, ActorId)> {
         let first = if self.is_small() { self.few.first() } else { self.entries[0] };
-        (first != NEVER).then_some((instant_of(first), actor_of(first)))
+        (!is_never(first)).then_some((instant_of(first), actor_of(first)))
     }
 
     #[inline]

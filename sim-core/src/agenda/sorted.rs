@@ -41,7 +41,7 @@ impl Sorted {
         }
     }
 
-    /// As [`set`](Self::set), for the actor whose entry is the first; [`NEVER`] removes it.
+    /// As [`set`](Self::set), for the actor whose entry is the first.
     #[inline(always)]
     pub(super) fn set_first(&mut self, entry: u128) {
         self.sink(0, entry);
@@ -52,8 +52,8 @@ impl Sorted {
     pub(super) fn clear(&mut self, actor: ActorId) {
         let place = self.place(actor);
         if place < self.len {
-            self.len -= 1;
             self.sink(place, NEVER);
+            self.len -= 1;
         }
     }
 
@@ -65,23 +65,20 @@ impl Sorted {
 
     /// Places `entry` at `place` or before.
     #[inline(always)]
-    fn rise(&mut self, place: usize, entry: u128) {
-        let (before, at) = self.entries.split_at_mut(place);
-        let Some(mut hole) = at.first_mut() else { return };
-        for previous in before.iter_mut().rev() {
-            if *previous < entry {
-                break;
-            }
-            *hole = *previous;
-            hole = previous;
+    fn rise(&mut self, mut place: usize, entry: u128) {
+        while let Some(before) = place.checked_sub(1)
+            && entry < self.entries[before]
+        {
+            self.entries[place] = self.entries[before];
+            place = before;
         }
-        *hole = entry;
+        self.entries[place] = entry;
     }
 
     /// Places `entry` at `place` or behind.
     #[inline(always)]
     fn sink(&mut self, place: usize, entry: u128) {
-        let Some((mut hole, behind)) = self.entries[place..].split_first_mut() else { return };
+        let Some((mut hole, behind)) = self.entries[..self.len][place..].split_first_mut() else { return };
         for next in behind {
             if *next >= entry {
                 break;

@@ -2,7 +2,7 @@
 
 use super::config::{DirectionConfig, LinkChange, QueueLimit};
 use super::impairment::Impairments;
-use super::in_order::InOrder;
+use super::in_order::{Entered, InOrder};
 use super::serializer::Serializer;
 use super::staged::{Staged, Waiting};
 use super::stats::{Backlog, LinkStats};
@@ -10,7 +10,6 @@ use super::{Direction, LinkId};
 use crate::node::{NodeId, PortId};
 use crate::observer::DropReason;
 use crate::packet::Packet;
-use crate::pool::NO_SLOT;
 use crate::random::Streams;
 use crate::time::{Duration, Instant};
 use crate::units::Bytes;
@@ -24,30 +23,31 @@ pub(crate) struct LinkDirection {
     serializer: Serializer,
     delay: Duration,
     overhead: u32,
-    /// Whether a packet meets no more than a queue limited in packets and keeps its place: see
-    /// [`enter_plainly`](Self::enter_plainly).
+    /// Whether the direction is up, loses and copies nothing and keeps the order of its frames.
     plain: bool,
     /// Where it ends.
     pub(crate) to: (NodeId, PortId),
-    /// So many frames waiting refuse the next one.
-    full_at: u32,
+    /// Up to this, what waits is nothing new: it has been as much before, and no limit or mark is near.
+    calm: Backlog,
+    /// In place of `frames`, if delay is random or frames are copied.
+    staged: Option<Box<Staged>>,
     pub(crate) stats: LinkStats,
 
     // What only some packets touch.
-    /// In place of `frames`, if delay is random or frames are copied.
-    staged: Option<Box<Staged>>,
     up: bool,
     /// Whether an accepted frame may be lost or doubled.
     impaired: bool,
     /// Whether the frame in transmission counts as waiting.
     counts_in_service: bool,
     pub(crate) direction: Direction,
+    /// So many frames waiting refuse the next one.
+    full_at: u32,
+    /// Most octets that may wait; the largest number is no limit.
+    max_bytes: u64,
     /// Packets that wait when the next one is marked; the largest number marks none.
     mark_at: u32,
     /// Last places of the queue in which chance decides.
     random_places: u32,
-    /// Most octets that may wait; the largest number is no limit.
-    max_bytes: u64,
     /// Where it begins.
     pub(crate) from: (NodeId, PortId),
     pub(crate) link: LinkId,
@@ -87,16 +87,17 @@ impl LinkDirection {
             overhead: u32::try_from(config.overhead.0).unwrap_or(u32::MAX),
             plain: false,
             to,
-            full_at: u32::MAX,
-            stats: LinkStats::default(),
+            calm: Backlog::default(),
             staged: staged.map(Box::new),
+            stats: LinkStats::default(),
             up: true,
             impaired: impairments.active(),
             counts_in_service: false,
             direction,
+            full_at: u32::MAX,
+            max_bytes: u64::MAX,
             mark_at: config.mark_at.unwrap_or(u32::MAX),
             random_places: config.random_drop.map_or(0, |drop| drop.places),
-            max_bytes: u64::MAX,
             from,
             link,
             impairments,
@@ -114,13 +115,18 @@ impl LinkDirection {
         self.max_bytes = limit.bytes.map_or(u64::MAX, |bytes| bytes.0);
     }
 
+    /// Works out again when [`enter_calmly`](Self::enter_calmly) will do.
     fn assess(&mut self) {
-        self.plain = self.up
-            && !self.impaired
-            && self.staged.is_none()
-            && self.mark_at == u32::MAX
-            && self.random_places == 0
-            && self.max_bytes == u64::MAX;
+        self.plain = self.up && !self.impaired && self.staged.is_none();
+        let most = self.stats.max_backlog;
+        let certain = self.full_at.saturating_sub(self.random_places);
+        let bytes = match self.max_bytes {
+            u64::MAX => most.bytes.0,
+            // How much is in transmission takes a look.
+            _ if self.counts_in_service => 0,
+            limit => most.bytes.0.min(limit),
+        };
+        self.calm = Backlog { packets: most.packets.min(certain).min(self.mark_at), bytes: Bytes(bytes) };
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -133,33 +139,25 @@ impl LinkDirection {
         packet.wire_len().saturating_add(self.overhead)
     }
 
-    /// Whether a packet can be taken in by [`enter_plainly`](Self::enter_plainly).
+    /// [Admits](Self::admit) and [enters](Self::enter) a frame that can only be transmitted or wait and makes no
+    /// record; nearly all are such, and nobody has to look which frames still wait. Others do not enter.
     #[inline(always)]
-    pub(crate) const fn is_plain(&self) -> bool {
-        self.plain
+    pub(crate) fn enter_calmly(&mut self, now: Instant, len: u32, parcel: u32) -> Entered {
+        if !self.plain || !self.serializer.knows(len) || !self.frames.has_room() {
+            return Entered::Not;
+        }
+        let frame = (parcel, len);
+        let entered = self.frames.push_within(self.calm, now, &mut self.serializer, self.delay, frame);
+        if entered != Entered::Not {
+            self.count_offer(len);
+        }
+        entered
     }
 
-    /// Takes in a frame that can only wait or be refused because too many wait. As [`admit`](Self::admit) and
-    /// [`enter`](Self::enter).
     #[inline(always)]
-    pub(crate) fn enter_plainly(
-        &mut self,
-        now: Instant,
-        len: u32,
-        parcel: u32,
-    ) -> Result<Option<Instant>, DropReason> {
+    fn count_offer(&mut self, len: u32) {
         self.stats.packets_in += 1;
         self.stats.bytes_in += Bytes(len.into());
-        self.frames.catch_up(now);
-        let waits = self.serializer.busy_until() > now;
-        if waits && self.frames.backlog().packets >= self.full_at {
-            return Err(DropReason::QueueFull);
-        }
-        let only = self.frames.push(now, &mut self.serializer, self.delay, parcel, len);
-        if waits {
-            self.stats.note_backlog(self.frames.backlog());
-        }
-        Ok(only)
     }
 
     /// Counts a frame that was not taken in or will not arrive.
@@ -184,8 +182,7 @@ impl LinkDirection {
         packet: &P,
     ) -> Result<Admission, DropReason> {
         let index = self.stats.packets_in;
-        self.stats.packets_in += 1;
-        self.stats.bytes_in += Bytes(len.into());
+        self.count_offer(len);
         if !self.up {
             return Err(DropReason::LinkDown);
         }
@@ -237,11 +234,11 @@ impl LinkDirection {
         self.impairments.refuses((waiting - certain + 1) as f64 / f64::from(self.random_places))
     }
 
-    /// Takes in a frame; `parcel` is [`NO_SLOT`] if lost, `copy` if there is none. Returns the
+    /// Takes in a frame; `parcel` is [`NO_SLOT`](crate::pool::NO_SLOT) if lost, `copy` if there is none. Returns the
     /// direction's new wake-up if it has changed.
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
         let changed = match &mut self.staged {
-            None => self.frames.push(now, &mut self.serializer, self.delay, parcel, len),
+            None => self.frames.push(now, &mut self.serializer, self.delay, (parcel, len)),
             Some(frames) => {
                 let frame = Waiting { parcel, copy, len };
                 frames.push(now, frame, &mut self.serializer, self.delay, &mut self.impairments);
@@ -249,23 +246,25 @@ impl LinkDirection {
             }
         };
         self.stats.note_backlog(self.backlog_now());
+        self.assess();
         changed
     }
 
-    /// Acts at its wake-up: hands out the frame that arrives now, [`NO_SLOT`] if none does or it is lost, and tells
-    /// the next wake-up.
+    /// Acts at its wake-up: the frame that arrives now, [`NO_SLOT`](crate::pool::NO_SLOT) if none does or it is lost, its length, and the next
+    /// wake-up.
     #[inline(always)]
-    pub(crate) fn act(&mut self, now: Instant) -> (u32, Option<Instant>) {
-        let (arrived, next) = match &mut self.staged {
-            None => (self.frames.pop(), self.frames.next()),
+    pub(crate) fn act(&mut self, now: Instant) -> (u32, u32, Option<Instant>) {
+        match &mut self.staged {
+            None => self.frames.pop(),
             Some(frames) => frames.act(now, &mut self.serializer, self.delay, &mut self.impairments),
-        };
-        let (parcel, len) = arrived.unwrap_or((NO_SLOT, 0));
-        if parcel != NO_SLOT {
-            self.stats.packets_out += 1;
-            self.stats.bytes_out += Bytes(len.into());
         }
-        (parcel, next)
+    }
+
+    /// Counts a frame that has arrived.
+    #[inline(always)]
+    pub(crate) fn count_arrival(&mut self, len: u32) {
+        self.stats.packets_out += 1;
+        self.stats.bytes_out += Bytes(len.into());
     }
 
     /// What waits at `now`.

@@ -13,7 +13,7 @@ use crate::units::Bytes;
 #[derive(Clone, Debug, Default)]
 pub(super) struct InOrder {
     frames: Ring<Frame>,
-    /// How many of `frames` had not begun transmission at the last look, and their bytes.
+    /// How many of `frames`, the last ones, had not begun transmission at the last look, and their bytes.
     waiting: u32,
     waiting_bytes: u64,
     /// Latest arrival so far: after a cut of the delay the frames before may arrive later.
@@ -27,6 +27,17 @@ struct Frame {
     /// [`NO_SLOT`] if lost.
     parcel: u32,
     len: u32,
+}
+
+/// What has become of a frame that was to enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// It is the only one, and arrives then.
+    Alone(Instant),
+    /// Others are before it.
+    Behind,
+    /// It has not entered.
+    Not,
 }
 
 impl InOrder {
@@ -59,39 +70,72 @@ impl InOrder {
         self.begun().checked_sub(1).and_then(|last| self.frames.get(last)).map_or(0, |frame| frame.len)
     }
 
-    /// Adds a frame behind the others; [`catch_up`](Self::catch_up) has been called for this instant. Returns its
-    /// arrival if it is the only one.
+    /// Whether another frame takes no new memory.
     #[inline(always)]
+    pub(super) const fn has_room(&self) -> bool {
+        self.frames.has_room()
+    }
+
+    /// Adds a frame behind the others. Returns its arrival if it is the only one.
     pub(super) fn push(
         &mut self,
         now: Instant,
         serializer: &mut Serializer,
         delay: Duration,
-        parcel: u32,
-        len: u32,
+        frame: (u32, u32),
     ) -> Option<Instant> {
-        let start = serializer.transmit(now, len);
-        if start > now {
-            self.waiting += 1;
-            self.waiting_bytes += u64::from(len);
+        let any = Backlog { packets: u32::MAX, bytes: Bytes(u64::MAX) };
+        match self.push_within(any, now, serializer, delay, frame) {
+            Entered::Alone(arrival) => Some(arrival),
+            Entered::Behind | Entered::Not => None,
         }
+    }
+
+    /// Adds a frame, a parcel and its length, behind the others if what waits with it is not more than `most`. Frames
+    /// that have begun since the last look count as waiting.
+    #[inline(always)]
+    pub(super) fn push_within(
+        &mut self,
+        most: Backlog,
+        now: Instant,
+        serializer: &mut Serializer,
+        delay: Duration,
+        (parcel, len): (u32, u32),
+    ) -> Entered {
+        let busy_until = serializer.busy_until();
+        let start = if busy_until > now {
+            let bytes = self.waiting_bytes + u64::from(len);
+            if self.waiting >= most.packets || bytes > most.bytes.0 {
+                return Entered::Not;
+            }
+            self.waiting += 1;
+            self.waiting_bytes = bytes;
+            busy_until
+        } else {
+            // All before it have begun.
+            self.waiting = 0;
+            self.waiting_bytes = 0;
+            serializer.begin_train(now)
+        };
+        serializer.transmit_from(start, len);
         let arrival = self.latest.max(serializer.busy_until() + delay);
         self.latest = arrival;
         let only = self.frames.is_empty();
         self.frames.push_back(Frame { start, arrival, parcel, len });
-        only.then_some(arrival)
+        if only { Entered::Alone(arrival) } else { Entered::Behind }
     }
 
-    /// Removes the first frame, whose arrival has come: its parcel, unless lost, and its length.
+    /// Removes the first frame, whose arrival has come: its parcel, [`NO_SLOT`] if lost, and its length. With it the next
+    /// arrival.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<(u32, u32)> {
-        let frame = self.frames.pop_front()?;
+    pub(super) fn pop(&mut self) -> (u32, u32, Option<Instant>) {
+        let Some(frame) = self.frames.pop_front() else { return (NO_SLOT, 0, None) };
         // Nobody may have looked since it began.
         if self.waiting as usize > self.frames.len() {
             self.waiting -= 1;
             self.waiting_bytes -= u64::from(frame.len);
         }
-        Some((frame.parcel, frame.len))
+        (frame.parcel, frame.len, self.next())
     }
 
     /// The next arrival.
@@ -108,13 +152,13 @@ impl InOrder {
     /// Plans the waiting frames again after the rate has changed. The first of them begins when it was
     /// to begin, as the frame in transmission ends as it began.
     pub(super) fn replan_transmission(&mut self, serializer: &mut Serializer, delay: Duration) {
-        let begun = self.begun();
-        let Some(first) = self.frames.get(begun) else { return };
+        let mut index = self.begun();
+        let Some(first) = self.frames.get(index) else { return };
         let begin = first.start;
         serializer.rewind_to(begin);
-        for index in begun..self.frames.len() {
-            let Some(frame) = self.frames.get_mut(index) else { break };
+        while let Some(frame) = self.frames.get_mut(index) {
             frame.start = serializer.transmit(begin, frame.len);
+            index += 1;
         }
         self.replan_arrival(serializer, delay);
     }

@@ -24,6 +24,7 @@ pub use config::{
     ConfigError, DirectionConfig, Jitter, JitterShape, LinkChange, LinkConfig, Loss, QueueLimit, RandomDrop,
 };
 pub(crate) use direction::{Admission, LinkDirection};
+pub(crate) use in_order::Entered;
 pub use stats::{Backlog, LinkStats};
 
 /// A link, numbered from 0 in order of creation.

@@ -20,22 +20,22 @@ pub(super) struct Serializer {
 #[derive(Clone, Copy, Debug)]
 struct FrameTime {
     len: u32,
-    /// Whole nanoseconds.
-    span: Duration,
-    /// What is left over, in units of `1 / rate` nanoseconds.
-    remainder: u64,
-    /// From this residue on, the two are a nanosecond more: the rate less the remainder.
+    /// Whole nanoseconds, rounded up.
+    span: u64,
+    /// Below this residue it takes a nanosecond less.
     carry_from: u64,
+    /// What a nanosecond is in units of the residue: the rate.
+    unit: u64,
 }
 
 impl FrameTime {
     fn of(len: u32, rate: Option<Rate>) -> Self {
         let Some(rate) = rate else {
-            return Self { len, span: Duration::ZERO, remainder: 0, carry_from: u64::MAX };
+            return Self { len, span: 1, carry_from: u64::MAX, unit: u64::MAX };
         };
         let mut remainder = 0;
-        let span = rate.tx_time(Bytes(len.into()), &mut remainder);
-        Self { len, span, remainder, carry_from: rate.as_bps() - remainder }
+        let span = rate.tx_time(Bytes(len.into()), &mut remainder).as_nanos().saturating_add(1);
+        Self { len, span, carry_from: rate.as_bps() - remainder, unit: rate.as_bps() }
     }
 }
 
@@ -62,28 +62,41 @@ impl Serializer {
         self.busy_until = instant;
     }
 
+    /// Whether it is known how long a frame of `len` octets takes.
+    #[inline(always)]
+    pub(super) const fn knows(&self, len: u32) -> bool {
+        self.frame.len == len
+    }
+
     /// Transmits a frame of `len` octets that is ready at `now`, behind those before it. Returns when
     /// its transmission begins; it ends at [`busy_until`](Self::busy_until).
-    #[inline(always)]
     pub(super) fn transmit(&mut self, now: Instant, len: u32) -> Instant {
-        if self.frame.len != len {
+        let start = if self.busy_until > now { self.busy_until } else { self.begin_train(now) };
+        self.transmit_from(start, len);
+        start
+    }
+
+    /// Begins a train at `now`, when the last one has left: its first frame owes nothing to the one before, unless it
+    /// follows at once.
+    #[inline(always)]
+    pub(super) fn begin_train(&mut self, now: Instant) -> Instant {
+        if self.busy_until < now {
+            self.residue = 0;
+        }
+        now
+    }
+
+    /// Transmits a frame of `len` octets from `start` on.
+    #[inline(always)]
+    pub(super) fn transmit_from(&mut self, start: Instant, len: u32) {
+        if !self.knows(len) {
             self.measure(len);
         }
-        let start = if self.busy_until > now {
-            self.busy_until
-        } else {
-            // A new train: its first frame owes nothing to the one before.
-            if self.busy_until < now {
-                self.residue = 0;
-            }
-            now
-        };
-        let FrameTime { span, remainder, carry_from, .. } = self.frame;
-        let carry = self.residue >= carry_from;
-        // Less the rate, with a carry.
-        self.residue = if carry { self.residue - carry_from } else { self.residue + remainder };
-        self.busy_until = start + span + Duration::from_nanos(u64::from(carry));
-        start
+        let FrameTime { span, carry_from, unit, .. } = self.frame;
+        // All ones if a nanosecond is not full; no branch, for that is a coin toss.
+        let less = 0_u64.wrapping_sub(u64::from(self.residue < carry_from));
+        self.residue = self.residue.wrapping_sub(carry_from).wrapping_add(unit & less);
+        self.busy_until = start + Duration::from_nanos(span.wrapping_add(less));
     }
 
     #[cold]

@@ -114,7 +114,8 @@ impl Staged {
         }
     }
 
-    /// Acts at a wake-up: the parcel and length of the frame that arrives, and the next wake-up.
+    /// Acts at a wake-up: the parcel of the frame that arrives, [`NO_SLOT`] if none does, its length, and the next
+    /// wake-up.
     #[inline(never)]
     pub(super) fn act(
         &mut self,
@@ -122,11 +123,11 @@ impl Staged {
         serializer: &mut Serializer,
         delay: Duration,
         impairments: &mut Impairments,
-    ) -> (Option<(u32, u32)>, Option<Instant>) {
+    ) -> (u32, u32, Option<Instant>) {
         self.catch_up(now, serializer, delay, impairments);
-        let arrived = self.pop(now);
+        let (parcel, len) = self.pop(now).unwrap_or((NO_SLOT, 0));
         self.rearm(serializer);
-        (arrived, self.next(serializer))
+        (parcel, len, self.next(serializer))
     }
 
     /// Takes a frame off the wire whose arrival has come: its parcel and length.

@@ -4,15 +4,18 @@ use crate::observer::DropReason;
 use crate::units::Bytes;
 
 /// What a direction has carried and dropped. Bytes are those of frames, overhead included.
+///
+/// What every frame touches comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct LinkStats {
     /// Frames offered by the node, refused ones included.
     pub packets_in: u64,
-    /// Their bytes.
-    pub bytes_in: Bytes,
     /// Frames delivered, copies included.
     pub packets_out: u64,
-    /// Their bytes.
+    /// Bytes of the frames offered.
+    pub bytes_in: Bytes,
+    /// Bytes of the frames delivered.
     pub bytes_out: Bytes,
     /// The most that has waited at a time, each maximum for itself.
     pub max_backlog: Backlog,
