@@ -165,7 +165,8 @@ impl Connection {
         let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none() {
+        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none()
+        {
             Some(map.data + offset)
         } else {
             let position = options.dsn.wrapping_sub(self.keys.remote_base);

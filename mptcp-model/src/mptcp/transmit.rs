@@ -55,10 +55,9 @@ impl Connection {
     #[inline]
     pub(crate) fn transmit(&mut self, now: Instant, out: &mut impl Outlet) {
         loop {
-            let extra = self.dss_room();
             let mut grew = false;
             for index in 0..self.subflows.len() {
-                grew |= self.transmit_subflow(index, now, extra, out);
+                grew |= self.transmit_subflow(index, now, out);
             }
             if grew {
                 self.sync_sndbuf();
@@ -76,7 +75,7 @@ impl Connection {
 
     /// Gives what is due on a subflow to `out`. Returns whether its send buffer grew.
     #[inline(always)]
-    fn transmit_subflow(&mut self, index: usize, now: Instant, extra: u32, out: &mut impl Outlet) -> bool {
+    fn transmit_subflow(&mut self, index: usize, now: Instant, out: &mut impl Outlet) -> bool {
         let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| !subflow.is_at_rest()) else {
             return false;
         };
@@ -86,7 +85,7 @@ impl Connection {
             out.send(index, |packet| self.write_packet(packet, index, &plan, now));
             return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
         }
-        let mss = subflow.flow.mss_now(extra);
+        let mss = self.segment_size(index);
         loop {
             let polled = self.poll_subflow(index, now, mss, &mut plan);
             if polled == Polled::Nothing {
