@@ -81,16 +81,13 @@ impl Connection {
         };
         let mut plan = Plan::NONE;
         let speaks = subflow.signals.is_empty() && subflow.stage != Stage::Gone;
-        if speaks && subflow.flow.poll_bare_ack(&mut plan) {
-            out.send(index, |packet| self.write_packet(packet, index, &plan, now));
-            return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
-        }
-        let mss = self.segment_size(index);
-        loop {
-            let polled = self.poll_subflow(index, now, mss, &mut plan);
-            if polled == Polled::Nothing {
-                break;
-            }
+        let (mut polled, mss) = if speaks && subflow.flow.poll_bare_ack(&mut plan) {
+            (Polled::Last, 0)
+        } else {
+            let mss = self.segment_size(index);
+            (self.poll_subflow(index, now, mss, &mut plan), mss)
+        };
+        while polled != Polled::Nothing {
             loop {
                 if polled == Polled::Burst {
                     self.subflows[index].flow.next_of_burst(now, mss, &mut plan);
@@ -103,6 +100,7 @@ impl Connection {
             if polled == Polled::Last {
                 break;
             }
+            polled = self.poll_subflow(index, now, mss, &mut plan);
         }
         std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
     }
