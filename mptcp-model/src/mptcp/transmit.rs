@@ -111,9 +111,8 @@ impl Connection {
         !self.left.is_empty()
     }
 
-    /// Gives them to `out`.
-    #[cold]
-    #[inline(never)]
+    /// Gives them to `out`. Inlined, though rare: no pointer to `out` is to stay, so that it need not lie in memory.
+    #[inline(always)]
     pub(crate) fn hand_over_left(&mut self, out: &mut impl Outlet) {
         for (index, packet) in self.left.drain(..) {
             out.send(index, |place| *place = packet);
