@@ -14,7 +14,7 @@ use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
 impl Connection {
     /// Handles a segment that is one of the usual two, without CE in its IP header. What is now due depends on the
     /// answer; `None`, and nothing done, if it is another.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn handle_predicted(
         &mut self,
         now: Instant,
@@ -165,7 +165,8 @@ impl Connection {
         let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none() {
+        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none()
+        {
             Some(map.data + offset)
         } else {
             let position = options.dsn.wrapping_sub(self.keys.remote_base);

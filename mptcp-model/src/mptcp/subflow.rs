@@ -168,7 +168,13 @@ impl Subflow {
 
     /// Decides when the data received, which goes to the buffer of the connection or to its own, is acknowledged.
     #[inline(always)]
-    pub(super) fn check_ack(&mut self, now: Instant, shared: &StreamReceiver, multipath: bool, out_of_tree: bool) {
+    pub(super) fn check_ack(
+        &mut self,
+        now: Instant,
+        shared: &StreamReceiver,
+        multipath: bool,
+        out_of_tree: bool,
+    ) {
         // What waits for a checksum or for the application, which is about to read and lets the ACK go then, is not
         // copied; what the connection keeps out of order is.
         let waits = shared.unread > 0 || !self.unverified.is_empty();

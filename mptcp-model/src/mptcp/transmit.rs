@@ -55,10 +55,9 @@ impl Connection {
     #[inline]
     pub(crate) fn transmit(&mut self, now: Instant, out: &mut impl Outlet) {
         loop {
-            let extra = self.dss_room();
             let mut grew = false;
             for index in 0..self.subflows.len() {
-                grew |= self.transmit_subflow(index, now, extra, out);
+                grew |= self.transmit_subflow(index, now, out);
             }
             if grew {
                 self.sync_sndbuf();
@@ -76,22 +75,19 @@ impl Connection {
 
     /// Gives what is due on a subflow to `out`. Returns whether its send buffer grew.
     #[inline(always)]
-    fn transmit_subflow(&mut self, index: usize, now: Instant, extra: u32, out: &mut impl Outlet) -> bool {
+    fn transmit_subflow(&mut self, index: usize, now: Instant, out: &mut impl Outlet) -> bool {
         let Some(subflow) = self.subflows.get_mut(index).filter(|subflow| !subflow.is_at_rest()) else {
             return false;
         };
         let mut plan = Plan::NONE;
         let speaks = subflow.signals.is_empty() && subflow.stage != Stage::Gone;
-        if speaks && subflow.flow.poll_bare_ack(&mut plan) {
-            out.send(index, |packet| self.write_packet(packet, index, &plan, now));
-            return std::mem::take(&mut self.subflows[index].flow.sndbuf_grew);
-        }
-        let mss = subflow.flow.mss_now(extra);
-        loop {
-            let polled = self.poll_subflow(index, now, mss, &mut plan);
-            if polled == Polled::Nothing {
-                break;
-            }
+        let (mut polled, mss) = if speaks && subflow.flow.poll_bare_ack(&mut plan) {
+            (Polled::Last, 0)
+        } else {
+            let mss = self.segment_size(index);
+            (self.poll_subflow(index, now, mss, &mut plan), mss)
+        };
+        while polled != Polled::Nothing {
             loop {
                 if polled == Polled::Burst {
                     self.subflows[index].flow.next_of_burst(now, mss, &mut plan);
@@ -104,6 +100,7 @@ impl Connection {
             if polled == Polled::Last {
                 break;
             }
+            polled = self.poll_subflow(index, now, mss, &mut plan);
         }
         std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
     }
@@ -114,9 +111,8 @@ impl Connection {
         !self.left.is_empty()
     }
 
-    /// Gives them to `out`.
-    #[cold]
-    #[inline(never)]
+    /// Gives them to `out`. Inlined, though rare: no pointer to `out` is to stay, so that it need not lie in memory.
+    #[inline(always)]
     pub(crate) fn hand_over_left(&mut self, out: &mut impl Outlet) {
         for (index, packet) in self.left.drain(..) {
             out.send(index, |place| *place = packet);
