@@ -186,7 +186,6 @@ mod tests {
             srtt: Duration::from_millis(rtt),
             min_rtt: Duration::from_millis(rtt),
             mss: 1448,
-            in_flight: window,
             state: CaState::Open,
             acked_since_loss: 0,
             acked_between_losses: 0,

@@ -150,8 +150,6 @@ pub struct PathView {
     pub min_rtt: Duration,
     /// Maximum segment size in bytes.
     pub mss: u32,
-    /// Segments in flight.
-    pub in_flight: u32,
     /// State of loss recovery.
     pub state: CaState,
     /// Bytes acknowledged since the last loss, and between the last two (OLIA).

@@ -36,7 +36,6 @@ pub(super) fn path(cwnd: u32, rtt: u64) -> PathView {
         srtt: rtt,
         min_rtt: rtt,
         mss: 1448,
-        in_flight: cwnd,
         state: CaState::Open,
         acked_since_loss: 0,
         acked_between_losses: 0,

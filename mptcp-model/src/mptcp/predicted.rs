@@ -128,7 +128,11 @@ impl Connection {
         segment: &TcpSegment,
         options: &UsualOptions,
     ) {
-        let me = self.refresh_view(index);
+        let subflow = &self.subflows[index];
+        let me = subflow.view.unwrap_or(0);
+        if subflow.view.is_some() {
+            subflow.flow.write_window_view(&mut self.views[me]);
+        }
         let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
         let multipath = self.mode == Mode::Multipath;
         let flow = &mut self.subflows[index].flow;

@@ -374,6 +374,7 @@ impl Connection {
     }
 
     /// Payload of a full segment of a subflow.
+    #[inline]
     pub(super) fn segment_size(&self, index: usize) -> u32 {
         self.subflows[index].flow.mss_now(self.dss_room())
     }

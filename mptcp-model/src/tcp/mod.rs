@@ -736,15 +736,20 @@ impl Flow {
     #[inline(always)]
     pub(crate) fn write_path_view(&self, view: &mut PathView, id: u32) {
         view.id = id;
-        view.cwnd = self.window.cwnd;
-        view.ssthresh = self.window.ssthresh;
         view.srtt = self.rtt.srtt();
         view.min_rtt = self.rtt.min_rtt().unwrap_or(Duration::ZERO);
-        view.mss = u32::from(self.peer_mss.min(self.params.mss));
-        view.in_flight = self.queue.in_flight();
-        view.state = self.ca_state;
+        self.write_window_view(view);
         view.acked_since_loss = self.acked_since_loss;
         view.acked_between_losses = self.acked_between_losses;
+    }
+
+    /// What of it may have changed since the last acknowledgment or timeout: sending after a pause changes the window.
+    #[inline(always)]
+    pub(crate) fn write_window_view(&self, view: &mut PathView) {
+        view.cwnd = self.window.cwnd;
+        view.ssthresh = self.window.ssthresh;
+        view.mss = u32::from(self.peer_mss.min(self.params.mss));
+        view.state = self.ca_state;
     }
 
     /// Wire form of a send offset.
