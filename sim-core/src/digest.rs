@@ -1,31 +1,31 @@
 //! The digest of a run: one number that differs, for all practical purposes, if any packet was
-//! delivered at another time, elsewhere, in another order or with other contents. A few
-//! multiplications a packet; not cryptographic.
+//! delivered at another time, elsewhere, in another order or with other contents. One
+//! multiplication a packet; not cryptographic.
 
 use crate::node::{NodeId, PortId};
 use crate::time::Instant;
 
-/// Odd constants with no structure: the fractional parts of the square roots of 2, 3, 5 and 7.
-const FACTORS: [u64; 4] =
-    [0x6a09_e667_f3bc_c909, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1];
+/// Words with no structure: the fractional parts of the square roots of 2 and 3.
+const BEGIN: u64 = 0x6a09_e667_f3bc_c909;
+const KEY: u64 = 0xbb67_ae85_84ca_a73b;
 
 /// The digest so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunDigest {
     state: u64,
 }
 
 impl RunDigest {
-    /// Adds a delivered packet.
-    #[inline]
+    /// Of no packet.
+    pub(crate) const EMPTY: Self = Self { state: BEGIN };
+
+    /// Adds a delivered packet, by its own digest.
+    #[inline(always)]
     pub(crate) fn add(&mut self, at: Instant, node: NodeId, port: PortId, packet: u64) {
-        let place = u64::from(node.0) << 16 | u64::from(port.0);
-        // The three products do not wait for each other; only the last one is on the critical path.
-        let delivery = at.as_nanos().wrapping_mul(FACTORS[0])
-            ^ place.wrapping_add(1).wrapping_mul(FACTORS[1]).rotate_left(21)
-            ^ packet.wrapping_mul(FACTORS[2]).rotate_left(42);
-        let mixed = (self.state.rotate_left(23) ^ delivery).wrapping_mul(FACTORS[3]);
-        self.state = mixed ^ mixed >> 32;
+        let place = u64::from(node.0) << 24 ^ u64::from(port.0) << 48;
+        // Each half of the product depends on both factors.
+        let product = u128::from(self.state ^ at.as_nanos()) * u128::from(packet ^ place ^ KEY);
+        self.state = product as u64 ^ (product >> 64) as u64;
     }
 
     pub(crate) const fn value(self) -> u64 {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     fn digest_of(deliveries: &[(u64, u32, u16, u64)]) -> u64 {
-        let mut digest = RunDigest::default();
+        let mut digest = RunDigest::EMPTY;
         for &(at, node, port, packet) in deliveries {
             digest.add(Instant::from_nanos(at), NodeId(node), PortId(port), packet);
         }

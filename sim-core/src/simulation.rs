@@ -107,7 +107,7 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
                 wakeups: Vec::new(),
                 touched: Vec::new(),
                 order: 0,
-                digest: RunDigest::default(),
+                digest: RunDigest::EMPTY,
                 observer,
             },
             nodes: Vec::new(),

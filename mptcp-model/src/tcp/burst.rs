@@ -308,7 +308,7 @@ impl Flow {
             flags.0 |= SegFlags::MORE;
             self.queue.shared += 1;
         }
-        let with_fin = chunk_done && burst_done && self.queue.unsent.is_empty() && self.fin_wanted;
+        let with_fin = self.fin_wanted && chunk_done && burst_done && self.queue.unsent.is_empty();
         if with_fin {
             flags.0 |= SegFlags::FIN;
             tcp = tcp.with(TcpFlags::FIN);

@@ -90,7 +90,11 @@ impl Flow {
         let bursts = std::mem::take(&mut self.bursts);
         if self.wants_space && (bursts > 1 || self.queue.in_flight() < self.window.cwnd) {
             self.cwnd_stamp = now;
-            let wanted = self.wanted_sndbuf().min(self.sndbuf_max());
+            let most = self.sndbuf_max();
+            if self.sndbuf >= most {
+                return;
+            }
+            let wanted = self.wanted_sndbuf().min(most);
             if wanted > self.sndbuf {
                 self.sndbuf = wanted;
                 self.sndbuf_grew = true;

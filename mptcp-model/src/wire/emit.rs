@@ -100,7 +100,7 @@ impl TcpSegment {
     #[must_use]
     #[inline]
     pub const fn header_len(&self) -> usize {
-        20 + (self.options.len() + 3 & !3)
+        20 + ((self.options.len() + 3) & !3)
     }
 }
 
