@@ -104,14 +104,20 @@ impl Host {
 
     #[inline(always)]
     pub(super) fn handle_tcp(&mut self, now: Instant, packet: &Packet, segment: &TcpSegment) {
+        let flow = self.find_flow(packet, segment);
+        if !flow.is_some_and(|flow| self.handle_predicted(now, packet, segment, flow)) {
+            self.handle_unpredicted(now, packet);
+        }
+    }
+
+    /// The flow that a segment is for.
+    #[inline(always)]
+    fn find_flow(&mut self, packet: &Packet, segment: &TcpSegment) -> Option<(SocketId, u32)> {
         let recent = Ends::of(packet, segment).and_then(|ends| {
             let (known, socket, subflow) = self.recent.0[ends.slot()];
             (known == ends).then_some((socket, subflow))
         });
-        let flow = recent.or_else(|| self.look_up(packet));
-        if !flow.is_some_and(|flow| self.handle_predicted(now, packet, segment, flow)) {
-            self.handle_unpredicted(now, packet, segment, flow);
-        }
+        recent.or_else(|| self.look_up(packet))
     }
 
     /// The flow of a segment that is none of the recent ones; it then is one.
@@ -161,14 +167,11 @@ impl Host {
         true
     }
 
+    /// Hands a segment to its flow, or to whoever wants it.
     #[inline(never)]
-    fn handle_unpredicted(
-        &mut self,
-        now: Instant,
-        packet: &Packet,
-        segment: &TcpSegment,
-        flow: Option<(SocketId, u32)>,
-    ) {
+    fn handle_unpredicted(&mut self, now: Instant, packet: &Packet) {
+        let Body::Tcp(segment) = &packet.body else { return };
+        let flow = self.find_flow(packet, segment);
         if !flow.is_some_and(|flow| self.handle_in_flow(now, packet, segment, flow)) {
             self.handle_stray(now, packet, segment);
         }

@@ -403,8 +403,9 @@ impl Host {
     /// The next packet to send, and the interface it leaves by.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
         if self.outbox.is_empty() {
-            while let Some(socket) = self.next_active() {
+            while let Some(socket) = self.active.pop_front() {
                 let entry = &mut self.sockets[socket.0 as usize];
+                entry.queued = false;
                 if !entry.transmit(now, &self.routing, &mut self.stats, &mut self.outbox) {
                     self.settle(now, socket);
                 }
@@ -416,8 +417,9 @@ impl Host {
     /// Gives every packet that is due to `out`, after [those that wait](Self::empty_outbox).
     #[inline]
     fn transmit(&mut self, now: Instant, out: &mut impl Egress) {
-        while let Some(socket) = self.next_active() {
+        while let Some(socket) = self.active.pop_front() {
             let entry = &mut self.sockets[socket.0 as usize];
+            entry.queued = false;
             if !entry.transmit(now, &self.routing, &mut self.stats, out) {
                 self.settle(now, socket);
             }
@@ -428,14 +430,6 @@ impl Host {
     #[inline(never)]
     fn empty_outbox(&mut self, out: &mut impl Egress) {
         self.outbox.empty_into(out);
-    }
-
-    /// The socket that is next to send.
-    #[inline]
-    fn next_active(&mut self) -> Option<SocketId> {
-        let socket = self.active.pop_front()?;
-        self.sockets[socket.0 as usize].queued = false;
-        Some(socket)
     }
 
     /// A socket has nothing more to send: note its events, its wish for path actions and its timer.

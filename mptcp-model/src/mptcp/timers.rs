@@ -46,7 +46,7 @@ impl Connection {
         }
         let early = self.subflows.iter().any(|subflow| {
             subflow.stage != Stage::Gone
-                && (subflow.flow.next_deadline() < armed || is_early(subflow.answer_timer))
+                && (subflow.flow.is_due_before(armed) || is_early(subflow.answer_timer))
         });
         !early && !self.announced.iter().any(|entry| is_early(entry.resend_at))
     }

@@ -33,6 +33,15 @@ impl Flow {
         self.recv.next_deadline().min(xmit.min(state)).min(self.pace_timer)
     }
 
+    /// Whether anything is due before `at`.
+    #[inline]
+    pub(crate) fn is_due_before(&self, at: Instant) -> bool {
+        self.xmit_timer.is_some_and(|(due, _)| due < at)
+            || self.state_timer.is_some_and(|due| due < at)
+            || self.pace_timer < at
+            || self.recv.is_due_before(at)
+    }
+
     /// Whatever is due at `now` happens; harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Instant, me: usize, paths: &[PathView]) -> TimeoutOutcome {
         let mut outcome = TimeoutOutcome::default();

@@ -24,6 +24,12 @@ impl Receiver {
         delack.min(self.compressed.unwrap_or(Instant::FAR_FUTURE))
     }
 
+    /// Whether either is due before `at`.
+    #[inline]
+    pub(crate) fn is_due_before(&self, at: Instant) -> bool {
+        self.delack.is_some_and(|due| due < at) || self.compressed.is_some_and(|due| due < at)
+    }
+
     /// Whether data waits for an ACK that is not yet due ([`Flow::check_ack`] decides).
     pub(crate) const fn may_delay_ack(&self) -> bool {
         self.ack_scheduled && !self.ack_now
