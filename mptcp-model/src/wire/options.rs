@@ -273,22 +273,22 @@ impl TcpOptions {
             ssn: 0,
             map_len: 0,
         };
-        match (self.len, field::be32(o, 12)) {
-            (12, 0) => {}
-            (20, ACK4) => usual.data_ack = DataNumber::Short(field::be32(o, 16)),
-            (24, ACK8) => usual.data_ack = DataNumber::Long(field::be64(o, 16)),
-            (36, MAP4) if o[34..36] == [kind::NOP; 2] => {
+        match field::be32(o, 12) {
+            MAP4 if self.len == 36 && o[34..36] == [kind::NOP; 2] => {
                 usual.data_ack = DataNumber::Short(field::be32(o, 16));
                 usual.dsn = field::be64(o, 20);
                 usual.ssn = field::be32(o, 28);
                 usual.map_len = u16::from_be_bytes([o[32], o[33]]);
             }
-            (40, MAP8) if o[38..] == [kind::NOP; 2] => {
+            MAP8 if self.len == 40 && o[38..] == [kind::NOP; 2] => {
                 usual.data_ack = DataNumber::Long(field::be64(o, 16));
                 usual.dsn = field::be64(o, 24);
                 usual.ssn = field::be32(o, 32);
                 usual.map_len = u16::from_be_bytes([o[36], o[37]]);
             }
+            ACK4 if self.len == 20 => usual.data_ack = DataNumber::Short(field::be32(o, 16)),
+            ACK8 if self.len == 24 => usual.data_ack = DataNumber::Long(field::be64(o, 16)),
+            0 if self.len == 12 => {}
             _ => return None,
         }
         Some(usual)
