@@ -48,21 +48,23 @@ impl<P: Packet, O: Observer<P>> Context<'_, P, O> {
         self.core.pool.get_mut(parcel)
     }
 
-    /// Takes the packet out of the pool: it has reached its destination.
+    /// Takes the packet of a parcel that has reached its destination.
     #[inline]
     pub fn take(&mut self, parcel: Parcel) -> P {
-        self.core.pool.remove(parcel)
+        let packet = self.core.pool.get(&parcel).clone();
+        self.core.pool.release(parcel);
+        packet
     }
 
     /// Drops a packet that has reached its destination, without moving it.
-    #[inline]
+    #[inline(always)]
     pub fn release(&mut self, parcel: Parcel) {
         self.core.pool.release(parcel);
     }
 
     /// A packet to be written over before it is sent: an old one that nobody needs any more, or, if there is none, what
     /// `make` makes.
-    #[inline]
+    #[inline(always)]
     pub fn recycle(&mut self, make: impl FnOnce() -> P) -> Parcel {
         self.core.pool.recycle(make)
     }
@@ -251,10 +253,10 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
 
     #[inline(never)]
     pub(crate) fn discard(&mut self, place: Place, reason: DropReason, parcel: Parcel) {
-        let packet = self.pool.remove(parcel);
         if O::ACTIVE {
-            self.observer.dropped(self.now, place, reason, &packet);
+            self.observer.dropped(self.now, place, reason, self.pool.get(&parcel));
         }
+        self.pool.release(parcel);
     }
 
     #[inline]

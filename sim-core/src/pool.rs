@@ -31,14 +31,13 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// Aligned to cache lines: packets that stay long in the network are no longer in the cache when they arrive.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-struct Slot<P>(Option<P>);
+struct Slot<P>(P);
 
-/// The slab.
+/// The slab. A packet that has left lies in its slot until another is written over it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool<P> {
     slots: Vec<Slot<P>>,
-    /// Slots whose packets have reached their destination. A packet released lies there until another is written
-    /// over it.
+    /// Slots whose packets have left.
     free: Vec<u32>,
 }
 
@@ -59,47 +58,43 @@ impl<P> Pool<P> {
 
     #[inline]
     pub(crate) fn insert(&mut self, packet: P) -> Parcel {
-        let Some(slot) = self.free.pop() else { return self.grow(packet) };
-        self.slots[slot as usize].0 = Some(packet);
+        let Some(slot) = self.free.pop() else { return self.grow(|| packet) };
+        self.slots[slot as usize].0 = packet;
         Parcel(slot)
     }
 
     #[cold]
-    fn grow(&mut self, packet: P) -> Parcel {
+    #[inline(never)]
+    fn grow(&mut self, make: impl FnOnce() -> P) -> Parcel {
         let slot = self.slots.len() as u32;
         assert!(slot != NO_SLOT, "more than 2^32 - 1 packets alive");
-        self.slots.push(Slot(Some(packet)));
+        self.slots.push(Slot(make()));
         Parcel(slot)
     }
 
-    /// A packet to be written over: one that was released, or what `make` makes.
-    #[inline]
+    /// A packet to be written over: one that has left, or what `make` makes.
+    #[inline(always)]
     pub(crate) fn recycle(&mut self, make: impl FnOnce() -> P) -> Parcel {
-        let Some(slot) = self.free.pop() else { return self.grow(make()) };
-        self.slots[slot as usize].0.get_or_insert_with(make);
-        Parcel(slot)
+        match self.free.pop() {
+            Some(slot) => Parcel(slot),
+            None => self.grow(make),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, parcel: &Parcel) -> &P {
-        self.slots[parcel.0 as usize].0.as_ref().expect("a parcel refers to a packet")
+        &self.slots[parcel.0 as usize].0
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, parcel: &Parcel) -> &mut P {
-        self.slots[parcel.0 as usize].0.as_mut().expect("a parcel refers to a packet")
+        &mut self.slots[parcel.0 as usize].0
     }
 
-    /// Drops a packet where it lies.
-    #[inline]
+    /// Lets a packet go where it lies.
+    #[inline(always)]
     pub(crate) fn release(&mut self, parcel: Parcel) {
         self.free.push(parcel.0);
-    }
-
-    #[inline]
-    pub(crate) fn remove(&mut self, parcel: Parcel) -> P {
-        self.free.push(parcel.0);
-        self.slots[parcel.0 as usize].0.take().expect("a parcel refers to a packet")
     }
 }
 
@@ -112,27 +107,25 @@ mod tests {
         let mut pool = Pool::new();
         let first = pool.insert('a');
         let second = pool.insert('b');
-        assert_eq!(pool.remove(first), 'a');
+        pool.release(first);
         let third = pool.insert('c');
         assert_eq!((*pool.get(&second), *pool.get(&third)), ('b', 'c'));
         assert_eq!((pool.alive(), pool.slots()), (2, 2));
         *pool.get_mut(&second) = 'd';
-        assert_eq!(pool.remove(second), 'd');
-        assert_eq!(pool.remove(third), 'c');
+        assert_eq!(*pool.get(&second), 'd');
+        pool.release(second);
+        pool.release(third);
         assert_eq!((pool.alive(), pool.slots()), (0, 2));
     }
 
     #[test]
-    fn a_released_packet_is_written_over_where_it_lies_and_a_removed_one_is_made_anew() {
+    fn a_packet_that_has_left_is_written_over_where_it_lies() {
         let mut pool = Pool::new();
         let released = pool.insert('a');
         pool.release(released);
         let again = pool.recycle(|| 'x');
-        assert_eq!(*pool.get(&again), 'a');
-        assert_eq!(pool.remove(again), 'a');
-        let made = pool.recycle(|| 'y');
         let grown = pool.recycle(|| 'z');
-        assert_eq!((*pool.get(&made), *pool.get(&grown)), ('y', 'z'));
+        assert_eq!((*pool.get(&again), *pool.get(&grown)), ('a', 'z'));
         assert_eq!((pool.alive(), pool.slots()), (2, 2));
     }
 }

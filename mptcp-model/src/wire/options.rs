@@ -270,24 +270,24 @@ impl TcpOptions {
             UsualOptions { val, ecr, len, data_ack: DataNumber::Short(0), dsn: 0, ssn: 0, map_len: 0 };
         let short = || DataNumber::Short(field::be32(o, 16));
         let long = || DataNumber::Long(field::be64(o, 16));
-        match (len, field::be32(o, 12)) {
-            (36, MAP4) if maps && o[34..36] == NOPS => Some(UsualOptions {
+        match field::be32(o, 12) {
+            MAP4 if maps && len == 36 && o[34..36] == NOPS => Some(UsualOptions {
                 data_ack: short(),
                 dsn: field::be64(o, 20),
                 ssn: field::be32(o, 28),
                 map_len: u16::from_be_bytes([o[32], o[33]]),
                 ..plain
             }),
-            (40, MAP8) if maps && o[38..] == NOPS => Some(UsualOptions {
+            MAP8 if maps && len == 40 && o[38..] == NOPS => Some(UsualOptions {
                 data_ack: long(),
                 dsn: field::be64(o, 24),
                 ssn: field::be32(o, 32),
                 map_len: u16::from_be_bytes([o[36], o[37]]),
                 ..plain
             }),
-            (20, ACK4) => Some(UsualOptions { data_ack: short(), ..plain }),
-            (24, ACK8) => Some(UsualOptions { data_ack: long(), ..plain }),
-            (12, 0) => Some(plain),
+            ACK4 if len == 20 => Some(UsualOptions { data_ack: short(), ..plain }),
+            ACK8 if len == 24 => Some(UsualOptions { data_ack: long(), ..plain }),
+            0 if len == 12 => Some(plain),
             _ => None,
         }
     }
