@@ -238,24 +238,10 @@ impl Connection {
 
     pub(super) fn take_data_ack(&mut self, now: Instant, index: usize, number: DataNumber) {
         let granted = self.subflows[index].flow.granted_window();
-        self.take_data_ack_granting(now, number, granted);
+        self.take_data_ack_with(now, number, granted);
     }
 
     /// A DATA_ACK on a subflow that has this window.
-    #[inline(always)]
-    pub(super) fn take_data_ack_granting(&mut self, now: Instant, number: DataNumber, window: u64) {
-        let expected = self.keys.local_base.wrapping_add(self.send.una);
-        let is_news = match number {
-            DataNumber::Long(number) => number != expected,
-            DataNumber::Short(number) => number != expected as u32,
-        };
-        if is_news | self.send.reinject_later {
-            self.take_data_ack_with(now, number, window);
-        } else {
-            self.send.window_end = self.send.window_end.max(self.send.una + window);
-        }
-    }
-
     #[inline(never)]
     pub(super) fn take_data_ack_with(&mut self, now: Instant, number: DataNumber, window: u64) {
         let expected = self.keys.local_base.wrapping_add(self.send.una);

@@ -9,7 +9,7 @@ use super::{Attention, Connection, Mode, Stage};
 use crate::tcp::input::Surroundings;
 use crate::tcp::{ReceiveSpace, receive_truesize};
 use crate::wire::options::UsualOptions;
-use crate::wire::{DataNumber, DssMapping, Payload, TcpSegment};
+use crate::wire::{DataNumber, DssMapping, TcpSegment};
 
 impl Connection {
     /// Handles a segment that is one of the usual two, without CE in its IP header. What is now due depends on the
@@ -55,8 +55,12 @@ impl Connection {
         let start = flow.take_predicted_data(now, segment, &options, len, truesize, space);
         if multipath {
             let granted = flow.granted_window();
-            self.take_data_ack_granting(now, options.data_ack, granted);
-            self.deliver_predicted(now, index, start, len, &segment.payload, truesize, &options);
+            self.take_predicted_data_ack(now, &options, granted);
+            if let Some(position) = self.predicted_position(index, start, len, &options) {
+                self.deliver_at(position, len, &segment.payload, truesize);
+            } else {
+                self.deliver_unpredicted(now, index, start, segment, truesize);
+            }
         } else {
             self.take_plain(index, start, &segment.payload, truesize);
             self.note_writable();
@@ -141,7 +145,7 @@ impl Connection {
         let asks = asks && flow.recv.may_delay_ack();
         if multipath {
             let granted = flow.granted_window();
-            self.take_data_ack_granting(now, options.data_ack, granted);
+            self.take_predicted_data_ack(now, options, granted);
         } else {
             self.note_writable();
         }
@@ -152,50 +156,52 @@ impl Connection {
         self.refresh_view(index);
     }
 
-    /// Data in order on its subflow, by the mapping it brings or the one in force.
+    /// The DATA_ACK of a segment on a subflow with this window.
     #[inline(always)]
-    fn deliver_predicted(
+    fn take_predicted_data_ack(&mut self, now: Instant, options: &UsualOptions, window: u64) {
+        let expected = self.keys.local_base.wrapping_add(self.send.una);
+        if options.acks_other(expected) | self.send.reinject_later {
+            self.take_data_ack_with(now, options.data_ack(), window);
+        } else {
+            self.send.window_end = self.send.window_end.max(self.send.una + window);
+        }
+    }
+
+    /// Position of data in order on its subflow, by the mapping it brings or the one in force, if that is plain.
+    #[inline(always)]
+    fn predicted_position(
         &mut self,
-        now: Instant,
         index: usize,
         start: u64,
         len: u32,
-        payload: &Payload,
-        truesize: u32,
         options: &UsualOptions,
-    ) {
+    ) -> Option<u64> {
         let octets = u64::from(len);
         let map = &mut self.subflows[index].rx_map;
         let known = options.map_len == 0
             || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
         let offset = start.wrapping_sub(map.start);
-        let position = if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none()
-        {
-            Some(map.data + offset)
-        } else {
-            let position = options.dsn.wrapping_sub(self.keys.remote_base);
-            let begins = options.ssn == start as u32
-                && options.ssn != 0
-                && octets <= u64::from(options.map_len)
-                && position < 1 << 63;
-            if begins {
-                // A mapping that begins with this segment.
-                *map = RxMap {
-                    start,
-                    len: u64::from(options.map_len),
-                    data: position,
-                    checksum: None,
-                    wire_len: options.map_len,
-                };
-                self.use_long_ack = true;
-            }
-            begins.then_some(position)
-        };
-        if let Some(position) = position {
-            self.deliver_at(position, len, payload, truesize);
-            return;
+        if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none() {
+            return Some(map.data + offset);
         }
-        self.deliver_unpredicted(now, index, start, payload, truesize, options);
+        let position = options.dsn.wrapping_sub(self.keys.remote_base);
+        let begins = options.ssn == start as u32
+            && options.ssn != 0
+            && octets <= u64::from(options.map_len)
+            && position < 1 << 63;
+        if !begins {
+            return None;
+        }
+        // A mapping that begins with this segment.
+        *map = RxMap {
+            start,
+            len: u64::from(options.map_len),
+            data: position,
+            checksum: None,
+            wire_len: options.map_len,
+        };
+        self.use_long_ack = true;
+        Some(position)
     }
 
     /// Data on its subflow that its mapping does not explain at once.
@@ -205,17 +211,17 @@ impl Connection {
         now: Instant,
         index: usize,
         start: u64,
-        payload: &Payload,
+        segment: &TcpSegment,
         truesize: u32,
-        options: &UsualOptions,
     ) {
-        let map = (options.map_len > 0).then_some(DssMapping {
+        let brought = segment.options.usual(true).filter(|options| options.map_len > 0);
+        let map = brought.map(|options| DssMapping {
             dsn: DataNumber::Long(options.dsn),
             ssn: options.ssn,
             len: options.map_len,
             checksum: None,
         });
-        let arrival = crate::tcp::Arrival { start, payload: payload.clone(), map, truesize };
+        let arrival = crate::tcp::Arrival { start, payload: segment.payload.clone(), map, truesize };
         self.deliver_mapped(now, index, &arrival);
     }
 }

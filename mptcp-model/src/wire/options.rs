@@ -83,8 +83,9 @@ pub(crate) struct UsualOptions {
     pub(crate) ecr: u32,
     /// Octets of all options: 12 without a DSS.
     pub(crate) len: u8,
-    /// DATA_ACK, if there is a DSS.
-    pub(crate) data_ack: DataNumber,
+    /// DATA_ACK, if there is a DSS, and whether it has 64 bits.
+    pub(crate) data_ack: u64,
+    pub(crate) long_ack: bool,
     /// Mapping of the DSS; `len` 0 without one.
     pub(crate) dsn: u64,
     pub(crate) ssn: u32,
@@ -95,6 +96,19 @@ impl UsualOptions {
     /// Whether there is a DSS.
     pub(crate) const fn has_dss(&self) -> bool {
         self.len > 12
+    }
+
+    /// Whether the DATA_ACK differs from this number.
+    #[inline(always)]
+    pub(crate) const fn acks_other(&self, number: u64) -> bool {
+        let kept = if self.long_ack { u64::MAX } else { u32::MAX as u64 };
+        (self.data_ack ^ number) & kept != 0
+    }
+
+    /// The DATA_ACK as it was written.
+    #[inline]
+    pub(crate) const fn data_ack(&self) -> DataNumber {
+        if self.long_ack { DataNumber::Long(self.data_ack) } else { DataNumber::Short(self.data_ack as u32) }
     }
 }
 
@@ -267,9 +281,9 @@ impl TcpOptions {
         }
         let (val, ecr, len) = (field::be32(o, 4), field::be32(o, 8), self.len);
         let plain =
-            UsualOptions { val, ecr, len, data_ack: DataNumber::Short(0), dsn: 0, ssn: 0, map_len: 0 };
-        let short = || DataNumber::Short(field::be32(o, 16));
-        let long = || DataNumber::Long(field::be64(o, 16));
+            UsualOptions { val, ecr, len, data_ack: 0, long_ack: false, dsn: 0, ssn: 0, map_len: 0 };
+        let short = || u64::from(field::be32(o, 16));
+        let long = || field::be64(o, 16);
         match field::be32(o, 12) {
             MAP4 if maps && len == 36 && o[34..36] == NOPS => Some(UsualOptions {
                 data_ack: short(),
@@ -280,13 +294,14 @@ impl TcpOptions {
             }),
             MAP8 if maps && len == 40 && o[38..] == NOPS => Some(UsualOptions {
                 data_ack: long(),
+                long_ack: true,
                 dsn: field::be64(o, 24),
                 ssn: field::be32(o, 32),
                 map_len: u16::from_be_bytes([o[36], o[37]]),
                 ..plain
             }),
             ACK4 if len == 20 => Some(UsualOptions { data_ack: short(), ..plain }),
-            ACK8 if len == 24 => Some(UsualOptions { data_ack: long(), ..plain }),
+            ACK8 if len == 24 => Some(UsualOptions { data_ack: long(), long_ack: true, ..plain }),
             0 if len == 12 => Some(plain),
             _ => None,
         }
