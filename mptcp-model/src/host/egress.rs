@@ -1,8 +1,10 @@
-//! The way of a packet from its connection to the interface that it leaves by. A packet is written where it will lie: a copy
-//! would wait until each field is stored.
+//! The way of a packet from its connection to the interface that it leaves by: sockets with something to send take turns,
+//! behind what was made before. A packet is written where it will lie: a copy would wait until each field is stored.
 
-use super::HostStats;
+use sim_core::Instant;
+
 use super::routing::Routing;
+use super::{Host, HostStats, Kind, Socket, SocketId};
 use crate::mptcp::Outlet;
 use crate::net::InterfaceId;
 use crate::wire::{IpHeader, Packet};
@@ -126,6 +128,90 @@ fn first_way(
     routes[subflow] = Some(interface);
     stats.out_packets += 1;
     Some(interface)
+}
+
+impl Socket {
+    /// Gives what is to be sent to `out`. Returns whether nothing else is to be looked at.
+    #[inline]
+    pub(super) fn transmit<E: Egress>(
+        &mut self,
+        now: Instant,
+        routing: &Routing,
+        stats: &mut HostStats,
+        out: &mut E,
+    ) -> bool {
+        let Kind::Connection(connection) = &mut self.kind else { return true };
+        let routes = &mut self.routes;
+        if connection.has_left() {
+            connection.hand_over_left(&mut Routed { routing, routes, stats, out });
+        }
+        connection.transmit(now, &mut Routed { routing, routes, stats, out });
+        connection.is_settled(self.armed)
+    }
+}
+
+impl Host {
+    /// The next packet to send, and the interface it leaves by.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
+        if self.outbox.is_empty() {
+            while let Some(socket) = self.active.pop_front() {
+                let entry = &mut self.sockets[socket.0 as usize];
+                entry.queued = false;
+                if !entry.transmit(now, &self.routing, &mut self.stats, &mut self.outbox) {
+                    self.settle(now, socket);
+                }
+            }
+        }
+        self.outbox.pop()
+    }
+
+    /// Gives every packet that is due to `out`, after [those that wait](Self::empty_outbox).
+    #[inline]
+    pub(super) fn transmit(&mut self, now: Instant, out: &mut impl Egress) {
+        while let Some(socket) = self.active.pop_front() {
+            let entry = &mut self.sockets[socket.0 as usize];
+            entry.queued = false;
+            if !entry.transmit(now, &self.routing, &mut self.stats, out) {
+                self.settle(now, socket);
+            }
+        }
+    }
+
+    /// Gives what was made before it was its turn to `out`.
+    #[inline(never)]
+    pub(super) fn empty_outbox(&mut self, out: &mut impl Egress) {
+        self.outbox.empty_into(out);
+    }
+
+    /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
+    #[inline(never)]
+    pub(super) fn settle(&mut self, now: Instant, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        let Kind::Connection(connection) = &entry.kind else { return };
+        if connection.has_events() || connection.has_path_actions() {
+            self.collect_events(socket);
+            self.run_path_actions(now, socket);
+        }
+        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
+        let Kind::Connection(connection) = &mut entry.kind else { return };
+        if let Some(next) = connection.poll_timeout() {
+            self.arm(socket, next);
+        } else if connection.is_finished() {
+            self.release(socket);
+        }
+    }
+
+    /// Whether there may be packets to give.
+    #[inline]
+    pub(super) const fn has_packets(&self) -> bool {
+        !(self.active.is_empty() & self.outbox.is_empty())
+    }
+
+    /// Whether some wait in the outbox.
+    #[inline]
+    pub(super) const fn has_waiting(&self) -> bool {
+        !self.outbox.is_empty()
+    }
 }
 
 #[cfg(test)]

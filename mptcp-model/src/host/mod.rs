@@ -27,7 +27,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use sim_core::{Instant, random::Streams};
 
 use self::demux::FlowKey;
-use self::egress::{Egress, Outbox, Routed, Routes, interface_for};
+use self::egress::{Outbox, Routes, interface_for};
 use self::fifo::Fifo;
 pub use self::node::{Application, HostNode, NetNode};
 pub use self::router_node::RouterNode;
@@ -151,26 +151,6 @@ struct Socket {
     bound: Vec<FlowKey>,
     /// Interface that the packets of each subflow leave by.
     routes: Routes,
-}
-
-impl Socket {
-    /// Gives what is to be sent to `out`. Returns whether nothing else is to be looked at.
-    #[inline]
-    fn transmit<E: Egress>(
-        &mut self,
-        now: Instant,
-        routing: &Routing,
-        stats: &mut HostStats,
-        out: &mut E,
-    ) -> bool {
-        let Kind::Connection(connection) = &mut self.kind else { return true };
-        let routes = &mut self.routes;
-        if connection.has_left() {
-            connection.hand_over_left(&mut Routed { routing, routes, stats, out });
-        }
-        connection.transmit(now, &mut Routed { routing, routes, stats, out });
-        connection.is_settled(self.armed)
-    }
 }
 
 /// A host.
@@ -400,56 +380,6 @@ impl Host {
         }
     }
 
-    /// The next packet to send, and the interface it leaves by.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<(InterfaceId, Packet)> {
-        if self.outbox.is_empty() {
-            while let Some(socket) = self.active.pop_front() {
-                let entry = &mut self.sockets[socket.0 as usize];
-                entry.queued = false;
-                if !entry.transmit(now, &self.routing, &mut self.stats, &mut self.outbox) {
-                    self.settle(now, socket);
-                }
-            }
-        }
-        self.outbox.pop()
-    }
-
-    /// Gives every packet that is due to `out`, after [those that wait](Self::empty_outbox).
-    #[inline]
-    fn transmit(&mut self, now: Instant, out: &mut impl Egress) {
-        while let Some(socket) = self.active.pop_front() {
-            let entry = &mut self.sockets[socket.0 as usize];
-            entry.queued = false;
-            if !entry.transmit(now, &self.routing, &mut self.stats, out) {
-                self.settle(now, socket);
-            }
-        }
-    }
-
-    /// Gives what was made before it was its turn to `out`.
-    #[inline(never)]
-    fn empty_outbox(&mut self, out: &mut impl Egress) {
-        self.outbox.empty_into(out);
-    }
-
-    /// A socket has nothing more to send: note its events, its wish for path actions and its timer.
-    #[inline(never)]
-    fn settle(&mut self, now: Instant, socket: SocketId) {
-        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
-        let Kind::Connection(connection) = &entry.kind else { return };
-        if connection.has_events() || connection.has_path_actions() {
-            self.collect_events(socket);
-            self.run_path_actions(now, socket);
-        }
-        let Some(entry) = self.sockets.get_mut(socket.0 as usize) else { return };
-        let Kind::Connection(connection) = &mut entry.kind else { return };
-        if let Some(next) = connection.poll_timeout() {
-            self.arm(socket, next);
-        } else if connection.is_finished() {
-            self.release(socket);
-        }
-    }
-
     /// A socket wants to be woken at `next`; a later wake-up than the one known is found when that comes.
     #[inline(never)]
     fn arm(&mut self, socket: SocketId, next: Instant) {
@@ -512,16 +442,6 @@ impl Host {
     #[inline]
     pub fn has_work(&self) -> bool {
         !(self.active.is_empty() & self.events.is_empty() & self.outbox.is_empty())
-    }
-
-    #[inline]
-    const fn has_packets(&self) -> bool {
-        !(self.active.is_empty() & self.outbox.is_empty())
-    }
-
-    #[inline]
-    const fn has_waiting(&self) -> bool {
-        !self.outbox.is_empty()
     }
 
     #[inline]
