@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sim_core::{
     Bytes, Direction, DirectionConfig, DropReason, Duration, Instant, Jitter, JitterShape, LinkChange, Loss,
-    QueueLimit, Rate,
+    QueueLimit, RandomDrop, Rate,
 };
 
 use crate::net::Pipe;
@@ -11,10 +11,11 @@ use crate::net::Pipe;
 const BPS: u64 = 7_000_000;
 const DELAY: u64 = 400_000;
 
-/// Instants of sending, in bursts, and lengths.
+/// Instants of sending, in bursts, and lengths, most of them equal.
 fn plans() -> impl Strategy<Value = Vec<(u64, u32)>> {
     let gap = prop_oneof![Just(0_u64), 0..3_000_000_u64];
-    prop::collection::vec((gap, 40..1500_u32), 1..80).prop_map(|gaps| {
+    let len = prop_oneof![4 => Just(1000_u32), 1 => 40..1500_u32];
+    prop::collection::vec((gap, len), 1..120).prop_map(|gaps| {
         let mut at = 0;
         gaps.into_iter()
             .map(|(gap, len)| {
@@ -66,7 +67,7 @@ fn config(packets: Option<u32>, bytes: Option<u64>, lost: &[u64]) -> DirectionCo
         rate: Rate::from_bps(BPS),
         delay: Duration::from_nanos(DELAY),
         queue: QueueLimit { packets, bytes: bytes.map(Bytes), counts_in_service: false },
-        loss: vec![Loss::List { frames: lost.to_vec() }],
+        loss: if lost.is_empty() { Vec::new() } else { vec![Loss::List { frames: lost.to_vec() }] },
         ..DirectionConfig::default()
     }
 }
@@ -105,7 +106,7 @@ proptest! {
         plan in plans(),
         packets in prop::option::of(0..6_u32),
         bytes in prop::option::of(0..6_000_u64),
-        lost in prop::collection::vec(0..80_u64, 0..6),
+        lost in prop_oneof![Just(Vec::new()), prop::collection::vec(0..80_u64, 0..6)],
     ) {
         let (arrivals, drops) = reference(&plan, packets, bytes, &lost);
         let config = config(packets, bytes, &lost);
@@ -117,8 +118,17 @@ proptest! {
     }
 
     #[test]
-    fn both_kinds_of_direction_agree_while_the_link_changes(plan in plans(), changes in changes()) {
-        let config = config(None, Some(4_000), &[]);
+    fn both_kinds_of_direction_agree_while_the_link_changes(
+        plan in plans(),
+        changes in changes(),
+        packets in prop::option::of(1..8_u32),
+        bytes in prop::option::of(1_000..8_000_u64),
+        counts_in_service in any::<bool>(),
+        places in 0..4_u32,
+    ) {
+        let mut config = config(packets, bytes, &[]);
+        config.queue.counts_in_service = counts_in_service;
+        config.random_drop = packets.map(|_| RandomDrop { places, probability: 0.5 });
         let one = run(config.clone(), &plan, &changes);
         let two = run(staged(&config, false), &plan, &changes);
         prop_assert_eq!(one.arrivals(), two.arrivals());
