@@ -2,7 +2,7 @@
 
 use crate::agenda::ActorId;
 use crate::digest::RunDigest;
-use crate::link::{Admission, Entered, LinkDirection};
+use crate::link::{Admission, Entered, LinkDirection, Upcoming};
 use crate::node::{NodeId, PortId};
 use crate::observer::{DropReason, Observer, Place};
 use crate::packet::Packet;
@@ -199,7 +199,10 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
         let slot = parcel.into_slot();
         match direction.enter_calmly(now, len, slot) {
             Entered::Behind => {}
-            Entered::Alone(at) => self.touch(direction_actor(index), at),
+            Entered::Alone(at) => {
+                direction.upcoming = self.pool.look_at_new(slot);
+                self.touch(direction_actor(index), at);
+            }
             Entered::Not => self.offer_with_care(index, len, Parcel::from_slot(slot)),
         }
     }
@@ -231,6 +234,7 @@ impl<P: Packet, O: Observer<P>> Core<P, O> {
             Err(reason) => return self.refuse(index, reason, parcel),
         };
         if let Some(at) = woken {
+            self.directions[index].upcoming = Upcoming::NONE;
             self.touch(direction_actor(index), at);
         }
     }

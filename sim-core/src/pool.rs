@@ -1,6 +1,9 @@
 //! The pool in which packets live: a slab with a free list. In steady state no packet costs an
 //! allocation, a new one is written where it will lie, and a hop moves four octets instead of the packet.
 
+use crate::link::Upcoming;
+use crate::packet::Packet;
+
 /// A move-only handle to a packet in the pool.
 ///
 /// Whoever has it must pass it on: [`Context::forward`](crate::Context::forward),
@@ -39,6 +42,21 @@ pub(crate) struct Pool<P> {
     slots: Vec<Slot<P>>,
     /// Slots whose packets have left.
     free: Vec<u32>,
+}
+
+impl<P: Packet> Pool<P> {
+    /// Reads all of a packet that will arrive soon: some time passed since it was sent, and others took its place in the
+    /// cache.
+    #[inline(always)]
+    pub(crate) fn look_at(&self, slot: u32) -> Upcoming {
+        Upcoming { slot, digest: self.slots[slot as usize].0.digest() }
+    }
+
+    /// As [`look_at`](Self::look_at), where nothing was sent since.
+    #[inline(never)]
+    pub(crate) fn look_at_new(&self, slot: u32) -> Upcoming {
+        self.look_at(slot)
+    }
 }
 
 impl<P> Pool<P> {

@@ -249,10 +249,14 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         let now = core.now;
         let direction = &mut core.directions[index];
         let (slot, len, next) = direction.act(now);
+        let known = direction.upcoming;
         match next {
-            Some(at) => {
+            Some((at, upcoming)) => {
                 core.order += 1;
                 self.agenda.set_first(actor, at, core.order);
+                if upcoming != NO_SLOT {
+                    direction.upcoming = core.pool.look_at(upcoming);
+                }
             }
             None => self.agenda.clear(actor),
         }
@@ -261,11 +265,12 @@ impl<P: Packet, N: Node<P>, O: Observer<P>, A: Agenda> Simulation<P, N, O, A> {
         }
         direction.count_arrival(len);
         let (node, port) = direction.to;
+        let digest = if known.slot == slot { known.digest } else { core.pool.look_at_new(slot).digest };
+        core.digest.add(now, node, port, digest);
         let parcel = Parcel::from_slot(slot);
-        let packet = self.core.pool.get(&parcel);
-        self.core.digest.add(now, node, port, packet.digest());
+        let packet = core.pool.get(&parcel);
         if O::ACTIVE {
-            self.core.observer.received(now, node, port, packet);
+            core.observer.received(now, node, port, packet);
         }
         let mut ctx = Context { core: &mut self.core, node };
         self.nodes[node.0 as usize].handle_packet(&mut ctx, port, parcel);

@@ -280,8 +280,7 @@ impl TcpOptions {
             return None;
         }
         let (val, ecr, len) = (field::be32(o, 4), field::be32(o, 8), self.len);
-        let plain =
-            UsualOptions { val, ecr, len, data_ack: 0, long_ack: false, dsn: 0, ssn: 0, map_len: 0 };
+        let plain = UsualOptions { val, ecr, len, data_ack: 0, long_ack: false, dsn: 0, ssn: 0, map_len: 0 };
         let short = || u64::from(field::be32(o, 16));
         let long = || field::be64(o, 16);
         match field::be32(o, 12) {

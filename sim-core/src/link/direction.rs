@@ -10,6 +10,7 @@ use super::{Direction, LinkId};
 use crate::node::{NodeId, PortId};
 use crate::observer::DropReason;
 use crate::packet::Packet;
+use crate::pool::NO_SLOT;
 use crate::random::Streams;
 use crate::time::{Duration, Instant};
 use crate::units::Bytes;
@@ -29,6 +30,8 @@ pub(crate) struct LinkDirection {
     pub(crate) to: (NodeId, PortId),
     /// Up to this, what waits is nothing new: it has been as much before, and no limit or mark is near.
     calm: Backlog,
+    /// The packet that arrives next, as far as it was looked at.
+    pub(crate) upcoming: Upcoming,
     /// In place of `frames`, if delay is random or frames are copied.
     staged: Option<Box<Staged>>,
     pub(crate) stats: LinkStats,
@@ -52,6 +55,18 @@ pub(crate) struct LinkDirection {
     pub(crate) from: (NodeId, PortId),
     pub(crate) link: LinkId,
     impairments: Box<Impairments>,
+}
+
+/// A packet that was looked at before its arrival, so that it is in the cache when it comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Upcoming {
+    /// [`NO_SLOT`] if there is none.
+    pub(crate) slot: u32,
+    pub(crate) digest: u64,
+}
+
+impl Upcoming {
+    pub(crate) const NONE: Self = Self { slot: NO_SLOT, digest: 0 };
 }
 
 /// The fate of a frame that the direction has let in.
@@ -88,6 +103,7 @@ impl LinkDirection {
             plain: false,
             to,
             calm: Backlog::default(),
+            upcoming: Upcoming::NONE,
             staged: staged.map(Box::new),
             stats: LinkStats::default(),
             up: true,
@@ -234,7 +250,7 @@ impl LinkDirection {
         self.impairments.refuses((waiting - certain + 1) as f64 / f64::from(self.random_places))
     }
 
-    /// Takes in a frame; `parcel` is [`NO_SLOT`](crate::pool::NO_SLOT) if lost, `copy` if there is none. Returns the
+    /// Takes in a frame; `parcel` is [`NO_SLOT`] if lost, `copy` if there is none. Returns the
     /// direction's new wake-up if it has changed.
     pub(crate) fn enter(&mut self, now: Instant, len: u32, parcel: u32, copy: u32) -> Option<Instant> {
         let changed = match &mut self.staged {
@@ -250,13 +266,17 @@ impl LinkDirection {
         changed
     }
 
-    /// Acts at its wake-up: the frame that arrives now, [`NO_SLOT`](crate::pool::NO_SLOT) if none does or it is lost, its length, and the next
-    /// wake-up.
+    /// Acts at its wake-up: the frame that arrives now, [`NO_SLOT`] if none does or it is lost, its length, and the next
+    /// wake-up with the parcel that then arrives, [`NO_SLOT`] if that is not certain.
     #[inline(always)]
-    pub(crate) fn act(&mut self, now: Instant) -> (u32, u32, Option<Instant>) {
+    pub(crate) fn act(&mut self, now: Instant) -> (u32, u32, Option<(Instant, u32)>) {
         match &mut self.staged {
             None => self.frames.pop(),
-            Some(frames) => frames.act(now, &mut self.serializer, self.delay, &mut self.impairments),
+            Some(frames) => {
+                let (parcel, len, next) =
+                    frames.act(now, &mut self.serializer, self.delay, &mut self.impairments);
+                (parcel, len, next.map(|at| (at, NO_SLOT)))
+            }
         }
     }
 

@@ -126,16 +126,16 @@ impl InOrder {
     }
 
     /// Removes the first frame, whose arrival has come: its parcel, [`NO_SLOT`] if lost, and its length. With it the next
-    /// arrival.
+    /// arrival and its parcel.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> (u32, u32, Option<Instant>) {
+    pub(super) fn pop(&mut self) -> (u32, u32, Option<(Instant, u32)>) {
         let Some(frame) = self.frames.pop_front() else { return (NO_SLOT, 0, None) };
         // Nobody may have looked since it began.
         if self.waiting as usize > self.frames.len() {
             self.waiting -= 1;
             self.waiting_bytes -= u64::from(frame.len);
         }
-        (frame.parcel, frame.len, self.next())
+        (frame.parcel, frame.len, self.frames.front().map(|next| (next.arrival, next.parcel)))
     }
 
     /// The next arrival.

@@ -23,7 +23,7 @@ mod stats;
 pub use config::{
     ConfigError, DirectionConfig, Jitter, JitterShape, LinkChange, LinkConfig, Loss, QueueLimit, RandomDrop,
 };
-pub(crate) use direction::{Admission, LinkDirection};
+pub(crate) use direction::{Admission, LinkDirection, Upcoming};
 pub(crate) use in_order::Entered;
 pub use stats::{Backlog, LinkStats};
 
