@@ -154,7 +154,8 @@ impl Host {
                 return true;
             }
             let events = connection.take_events();
-            self.events.push_back(HostEvent { socket, owner: entry.owner, events });
+            let owner = entry.owner;
+            self.events.push_with(|| HostEvent { socket, owner, events });
         }
         match attention {
             Attention::Any if !entry.queued => {

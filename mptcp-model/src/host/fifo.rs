@@ -20,13 +20,18 @@ impl<T> Fifo<T> {
         self.first.is_none()
     }
 
+    /// Adds what `make` makes, in its place: a copy would wait until each field is stored.
     #[inline(always)]
-    pub(super) fn push_back(&mut self, element: T) {
+    pub(super) fn push_with(&mut self, make: impl FnOnce() -> T) {
         if self.first.is_none() {
-            self.first = Some(element);
+            self.first = Some(make());
         } else {
-            self.push_behind(element);
+            self.push_behind(make());
         }
+    }
+
+    pub(super) fn push_back(&mut self, element: T) {
+        self.push_with(|| element);
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use sim_core::{Duration, Instant};
 use super::machine::{Event, Step};
 use super::receive::ReadMeasure;
 use super::subflow::Bare;
-use super::{Connection, Mode, Role, SocketError, Stage, State};
+use super::{Connection, Happened, Mode, Role, SocketError, Stage, State};
 use crate::crypto::Version;
 use crate::path_manager::{CloseReason, PathEvent, ResetReason};
 use crate::tcp::TcpState;
@@ -213,7 +213,7 @@ impl Connection {
     }
 
     fn data_fin_received(&mut self, index: usize) {
-        self.events.readable = true;
+        self.events.note(Happened::READABLE);
         if self.out_of_tree {
             return self.oot_data_fin_received(index);
         }
@@ -491,8 +491,8 @@ impl Connection {
         self.send.timer = None;
         self.close_timer = None;
         self.announced.clear();
-        self.events.failed = true;
-        self.events.readable = true;
+        self.events.note(Happened::FAILED);
+        self.events.note(Happened::READABLE);
     }
 
     /// Refuse a subflow: a RST with MP_TCPRST `reason`. Always false: the subflow is gone.

@@ -9,7 +9,7 @@
 use sim_core::{Duration, Instant};
 
 use super::machine::{Step, Turn};
-use super::{Connection, Stage};
+use super::{Connection, Happened, Stage};
 use crate::path_manager::CloseReason;
 use crate::tcp::{Arrival, Flow, Mapping, Plan, TcpState};
 use crate::wire::mptcp::reset_reason;
@@ -183,7 +183,7 @@ impl Connection {
         self.fall_back();
         for arrival in &held {
             self.deliver_plain(0, arrival);
-            self.events.readable = true;
+            self.events.note(Happened::READABLE);
         }
     }
 

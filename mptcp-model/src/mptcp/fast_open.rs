@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::machine::Event;
-use super::{Connection, Mode};
+use super::{Connection, Happened, Mode};
 use crate::tcp::receive_truesize_of;
 use crate::wire::TcpSegment;
 
@@ -44,8 +44,10 @@ impl Connection {
             self.recv.unread += u64::from(len);
         }
         self.advance(Event::Opened);
-        self.events.connected = true;
-        self.events.readable = len > 0;
+        self.events.note(Happened::CONNECTED);
+        if len > 0 {
+            self.events.note(Happened::READABLE);
+        }
     }
 
     /// A cookie of the peer, with the largest segment that it announced, once.

@@ -4,7 +4,7 @@
 use sim_core::Instant;
 
 use super::machine::{Event, Step, Turn};
-use super::{Connection, Mode, Role, Stage, State};
+use super::{Connection, Happened, Mode, Role, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::PathEvent;
 use crate::tcp::{Flow, SynOptions};
@@ -97,9 +97,9 @@ impl Connection {
         self.rebuild_views();
         if alive && self.subflows[index].role == Role::Initial {
             if self.advance(Event::Opened) {
-                self.events.connected = true;
+                self.events.note(Happened::CONNECTED);
             }
-            self.events.writable = true;
+            self.events.note(Happened::WRITABLE);
             let flow = &self.subflows[index].flow;
             self.send.window_end = flow.snd_wnd;
             if self.out_of_tree && self.mode == Mode::Multipath {

@@ -5,7 +5,7 @@ use sim_core::Instant;
 
 use super::machine::Event;
 use super::subflow::RxMap;
-use super::{Connection, Mode, Role, Stage, State};
+use super::{Connection, Happened, Mode, Role, Stage, State};
 use crate::crypto;
 use crate::path_manager::CloseReason;
 use crate::tcp::input::Surroundings;
@@ -279,7 +279,7 @@ impl Connection {
             self.deliver_arrival(now, index, &arrival);
         }
         if self.recv.unread > before {
-            self.events.readable = true;
+            self.events.note(Happened::READABLE);
         }
         if self.mode == Mode::Multipath {
             self.check_data_fin(index);
@@ -459,7 +459,7 @@ impl Connection {
     fn plain_progress(&mut self, fin: bool) {
         if fin {
             self.recv.fin_done = true;
-            self.events.readable = true;
+            self.events.note(Happened::READABLE);
             if self.state == State::Established {
                 self.advance(Event::FinReceived);
             }

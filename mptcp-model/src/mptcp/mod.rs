@@ -231,8 +231,37 @@ impl SocketEvents {
     #[must_use]
     #[inline]
     pub const fn any(self) -> bool {
-        let Self { connected, readable, writable, failed } = self;
-        u32::from_ne_bytes([connected as u8, readable as u8, writable as u8, failed as u8]) != 0
+        self.connected | self.readable | self.writable | self.failed
+    }
+}
+
+/// Events that were not yet taken, in one octet: a wider word could not be read just after one of its octets is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Happened(u8);
+
+impl Happened {
+    pub(crate) const CONNECTED: u8 = 1;
+    pub(crate) const READABLE: u8 = 2;
+    pub(crate) const WRITABLE: u8 = 4;
+    pub(crate) const FAILED: u8 = 8;
+
+    #[inline]
+    pub(crate) const fn note(&mut self, event: u8) {
+        self.0 |= event;
+    }
+
+    const fn has(self, events: u8) -> bool {
+        self.0 & events != 0
+    }
+
+    #[inline]
+    const fn all(self) -> SocketEvents {
+        SocketEvents {
+            connected: self.has(Self::CONNECTED),
+            readable: self.has(Self::READABLE),
+            writable: self.has(Self::WRITABLE),
+            failed: self.has(Self::FAILED),
+        }
     }
 }
 
@@ -318,7 +347,7 @@ pub(crate) struct Announcement {
 pub struct Connection {
     // What every packet touches comes first.
     pub(crate) subflows: Vec<Subflow>,
-    pub(crate) events: SocketEvents,
+    pub(crate) events: Happened,
     pub(crate) side: Side,
     pub(crate) mode: Mode,
     pub(crate) state: State,
@@ -436,7 +465,7 @@ impl Connection {
             work_due: false,
             oot_send: oot_send::OotSend::default(),
             left: Vec::new(),
-            events: SocketEvents::default(),
+            events: Happened::default(),
             error: None,
             soft_error: None,
             orphaned: false,
@@ -681,17 +710,17 @@ impl Connection {
 
     /// Take what happened since the last call.
     pub fn take_events(&mut self) -> SocketEvents {
-        std::mem::take(&mut self.events)
+        std::mem::take(&mut self.events).all()
     }
 
     /// Whether something happened since the events were taken.
     pub(crate) const fn has_events(&self) -> bool {
-        self.events.any()
+        self.events.has(u8::MAX)
     }
 
     /// Whether all that happened concerns the application alone.
     pub(crate) const fn has_usual_events(&self) -> bool {
-        !self.events.connected && !self.events.failed && self.blackholed.is_none()
+        !self.events.has(Happened::CONNECTED | Happened::FAILED) && self.blackholed.is_none()
     }
 
     /// The error that ended the connection.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sim_core::{Duration, Instant};
 
-use super::{Announcement, Connection, Mode, Role, SocketError, Stage, State};
+use super::{Announcement, Connection, Happened, Mode, Role, SocketError, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
 use crate::tcp::{Flow, TcpState};
@@ -176,7 +176,7 @@ impl Connection {
             if self.mode != Mode::Multipath && subflow.flow.config.tells_soft_errors {
                 let count = self.soft_error.map_or(0, |(count, _)| count);
                 self.soft_error = Some((count.wrapping_add(1), SocketError::from(reason)));
-                self.events.readable = true;
+                self.events.note(Happened::READABLE);
             }
         }
     }

@@ -5,7 +5,7 @@
 use sim_core::Instant;
 
 use super::subflow::RxMap;
-use super::{Attention, Connection, Mode, Stage};
+use super::{Attention, Connection, Happened, Mode, Stage};
 use crate::tcp::input::Surroundings;
 use crate::tcp::{ReceiveSpace, receive_truesize};
 use crate::wire::options::UsualOptions;
@@ -65,7 +65,9 @@ impl Connection {
             self.take_plain(index, start, &segment.payload, truesize);
             self.note_writable();
         }
-        self.events.readable |= self.recv.unread > unread;
+        if self.recv.unread > unread {
+            self.events.note(Happened::READABLE);
+        }
         let subflow = &mut self.subflows[index];
         if !subflow.flow.recv.ack_now {
             subflow.check_ack(now, &self.recv, multipath, self.out_of_tree);

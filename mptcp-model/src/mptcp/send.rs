@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use super::oot_send::{Due, SEGMENT_OVERHEAD};
-use super::{Connection, Mode, Stage, State, Subflow};
+use super::{Connection, Happened, Mode, Stage, State, Subflow};
 use crate::scheduler::{Request, SchedulerView};
 use crate::tcp::{Mapping, Plan, Push};
 
@@ -482,7 +482,7 @@ impl Connection {
         };
         if buffer.saturating_sub(memory) >= memory >> 1 && self.is_low_enough(1) {
             self.set_starved(false);
-            self.events.writable = true;
+            self.events.note(Happened::WRITABLE);
         }
     }
 

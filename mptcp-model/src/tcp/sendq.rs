@@ -134,6 +134,7 @@ impl SendQueue {
     }
 
     /// Accept `len` octets as a chunk of their own.
+    #[inline(always)]
     pub(crate) fn append(&mut self, len: u32, map: Mapping) {
         self.unsent.push_back(Chunk { start: self.write_end, len, map, push: false });
         self.write_end += u64::from(len);

@@ -5,6 +5,7 @@ use super::sendq::{Chunk, Mapping};
 
 impl Flow {
     /// Accept `len` octets of data under `map` as a chunk of their own.
+    #[inline(always)]
     pub fn append(&mut self, len: u32, map: Mapping) {
         self.note_application_limit();
         self.push_small = false;
