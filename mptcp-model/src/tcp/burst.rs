@@ -5,7 +5,7 @@ use sim_core::{Duration, Instant};
 
 use super::chrono::Limit;
 use super::mtu_probe::Verdict;
-use super::sendq::{Chunk, Mapping, SegFlags, TxSeg};
+use super::sendq::{Mapping, SegFlags, TxSeg};
 use super::{Flow, Forced, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::wire::TcpFlags;
@@ -54,9 +54,9 @@ impl Flow {
         if self.burst_end > self.snd_nxt {
             return Polled::Burst;
         }
-        let Some(&chunk) = self.queue.unsent.front() else {
+        if self.queue.unsent.is_empty() {
             return self.begin_fin(now, push, plan);
-        };
+        }
         if self.mtu_probe.is_some() && matches!(push, Push::Pending | Push::Forced) {
             match self.probe_mtu(now) {
                 Verdict::Probe(probe) => {
@@ -67,7 +67,7 @@ impl Flow {
                 Verdict::Usual => {}
             }
         }
-        if self.begin_burst(now, mss, push, &chunk) { Polled::Burst } else { Polled::Nothing }
+        if self.begin_burst(now, mss, push) { Polled::Burst } else { Polled::Nothing }
     }
 
     /// The FIN, if it may leave alone.
@@ -87,7 +87,7 @@ impl Flow {
 
     /// Decide how much of the next chunk leaves at once; false if nothing does.
     #[inline(always)]
-    fn begin_burst(&mut self, now: Instant, mss: u32, push: Push, chunk: &Chunk) -> bool {
+    fn begin_burst(&mut self, now: Instant, mss: u32, push: Push) -> bool {
         let probe = push == Push::Probe;
         // A FIN or a full chunk lets small segments go.
         let nagle = push == Push::Pending && !self.fin_wanted;
@@ -109,33 +109,34 @@ impl Flow {
         let goal = self.burst_segments(mss);
         let most = if probe | self.ecn.urgent { 1 } else { goal.min(quota) };
         let wanted = most.saturating_mul(mss);
-        let mut chunk = *chunk;
-        if chunk.len < wanted && !self.chunks_apart && chunk.map.len == 0 && self.queue.unsent.len() > 1 {
-            chunk = self.grow_first_chunk(&chunk, wanted);
+        let Some(chunk) = self.queue.unsent.front() else { return false };
+        let (start, mut len) = (chunk.start, chunk.len);
+        if len < wanted && !self.chunks_apart && chunk.map.len == 0 && self.queue.unsent.len() > 1 {
+            len = self.grow_first_chunk(wanted);
         }
         let window_end = self.snd_una + self.snd_wnd;
         let is_last = self.queue.unsent.len() == 1;
         // A FIN that goes along needs room too.
-        let fin = u64::from(is_last & self.fin_wanted & (chunk.len <= mss));
-        if chunk.start + u64::from(chunk.len.min(mss)) + fin > window_end {
+        let fin = u64::from(is_last & self.fin_wanted & (len <= mss));
+        if start + u64::from(len.min(mss)) + fin > window_end {
             self.window_limited = true;
             self.chrono.start(now, Limit::Window);
             self.blocked_by_window(now);
             return false;
         }
-        let limit = if chunk.len <= mss {
-            if nagle && is_last && self.nagle_holds(chunk.len < mss) {
+        let limit = if len <= mss {
+            if nagle && is_last && len < mss && self.nagle_holds() {
                 self.blocked_by_window(now);
                 return false;
             }
-            chunk.len
+            len
         } else {
             if matches!(push, Push::Pending | Push::Forced)
-                && self.defers(now, &chunk, is_last, goal.max(most), quota)
+                && self.defers(now, (start, len), is_last, goal.max(most), quota)
             {
                 return false;
             }
-            self.split_point(&chunk, nagle, is_last, most, mss, window_end)
+            self.split_point((start, len), nagle, is_last, most, mss, window_end)
         };
         if limit == 0 {
             return false;
@@ -144,29 +145,31 @@ impl Flow {
             self.cc.on_transmit_start(&mut self.window, now, now.saturating_since(self.last_send));
         }
         self.bursts += u32::from(self.space_check_due);
-        self.burst_start = chunk.start;
-        self.burst_end = chunk.start + u64::from(limit);
+        self.burst_start = start;
+        self.burst_end = start + u64::from(limit);
         // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
-        self.burst_push = limit > mss || (limit == chunk.len && chunk.push);
+        self.burst_push =
+            limit > mss || (limit == len && self.queue.unsent.front().is_some_and(|chunk| chunk.push));
         if self.watch.is_some() {
             self.note_burst(now, mss);
         }
         true
     }
 
-    /// The first chunk, with what a full burst lacks taken from the second (`tcp_grow_skb`, Linux 6.9). Data with
-    /// mappings stays apart.
+    /// What a full burst lacks is taken from the second chunk (`tcp_grow_skb`, Linux 6.9). Data with mappings stays apart.
+    /// Returns the octets of the first chunk.
     #[inline(never)]
-    fn grow_first_chunk(&mut self, chunk: &Chunk, wanted: u32) -> Chunk {
+    fn grow_first_chunk(&mut self, wanted: u32) -> u32 {
         let unsent = &mut self.queue.unsent;
+        let (start, len) = (unsent[0].start, unsent[0].len);
         if !self.config.grows_bursts {
-            return *chunk;
+            return len;
         }
-        let moved = (wanted - chunk.len).min(unsent[1].len);
+        let moved = (wanted - len).min(unsent[1].len);
         if let Some(watch) = &mut self.watch {
-            let (start, end) = (chunk.start, unsent[1].start + u64::from(unsent[1].len));
+            let end = unsent[1].start + u64::from(unsent[1].len);
             if watch.separates(start, unsent[1].start, end) {
-                return *chunk;
+                return len;
             }
             if moved == unsent[1].len {
                 watch.merge_keys(start, end);
@@ -182,39 +185,39 @@ impl Flow {
         let first = &mut unsent[0];
         first.len += moved;
         first.push |= next == 0 && next_push;
-        *first
+        first.len
     }
 
-    /// How much of a chunk to hand down (`tcp_mss_split_point`).
+    /// How much to hand down of a chunk that begins at `start` and has `len` octets (`tcp_mss_split_point`).
     fn split_point(
         &self,
-        chunk: &Chunk,
+        (start, len): (u64, u32),
         nagle: bool,
         is_last: bool,
         segments: u32,
         mss: u32,
         window_end: u64,
     ) -> u32 {
-        let window = (window_end - chunk.start).min(u64::from(u32::MAX)) as u32;
+        let window = (window_end - start).min(u64::from(u32::MAX)) as u32;
         let most = mss.saturating_mul(segments);
-        let needed = chunk.len.min(window);
+        let needed = len.min(window);
         if most <= needed {
             return most;
         }
-        let partial = needed % mss;
         // What ends a chunk that others follow goes along.
-        let nagle = nagle && (is_last || needed < chunk.len);
-        if nagle && self.nagle_holds(partial != 0) && needed > partial {
-            return needed - partial;
+        if nagle && (is_last || needed < len) && self.nagle_holds() {
+            let partial = needed % mss;
+            if needed > partial {
+                return needed - partial;
+            }
         }
         needed
     }
 
     /// Nagle as modified by Minshall: a small segment waits for an earlier small one. A corked one waits for
     /// more data, until the persist timer sends it.
-    fn nagle_holds(&self, partial: bool) -> bool {
-        partial
-            && !self.subordinate
+    fn nagle_holds(&self) -> bool {
+        !self.subordinate
             && !self.push_small
             && !self.ecn.urgent
             && (self.config.cork
@@ -226,21 +229,28 @@ impl Flow {
 
     /// Wait for a larger burst (`tcp_tso_should_defer`)?
     #[inline(always)]
-    fn defers(&mut self, now: Instant, chunk: &Chunk, is_last: bool, most: u32, quota: u32) -> bool {
+    fn defers(
+        &mut self,
+        now: Instant,
+        (start, len): (u64, u32),
+        is_last: bool,
+        most: u32,
+        quota: u32,
+    ) -> bool {
         if self.ca_state >= CaState::Recovery {
             return false;
         }
         if now.saturating_since(self.last_send.max(self.pace_until)) >= Duration::from_millis(1) {
             return false;
         }
-        let send_window = self.snd_una + self.snd_wnd - chunk.start;
+        let send_window = self.snd_una + self.snd_wnd - start;
         let mss = self.mss_cache();
         let cong_window = u64::from(quota) * u64::from(mss);
         let limit = send_window.min(cong_window);
         if limit >= u64::from(most) * u64::from(mss) {
             return false;
         }
-        if !is_last && limit >= u64::from(chunk.len) {
+        if !is_last && limit >= u64::from(len) {
             return false;
         }
         let third = self.snd_wnd.min(u64::from(self.window.cwnd) * u64::from(mss)) / 3;
@@ -254,17 +264,17 @@ impl Flow {
             return false;
         }
         if cong_window < send_window {
-            if cong_window <= u64::from(chunk.len) {
+            if cong_window <= u64::from(len) {
                 self.is_cwnd_limited = true;
                 self.cwnd_limited(now);
             }
-        } else if send_window <= u64::from(chunk.len) {
+        } else if send_window <= u64::from(len) {
             self.window_limited = true;
             self.chrono.start(now, Limit::Window);
             return true;
         }
         // A FIN or an end of record will not be followed by more.
-        let end = chunk.start + u64::from(chunk.len);
+        let end = start + u64::from(len);
         let ends_record = self.watch.as_ref().is_some_and(|watch| watch.ends_record(end));
         !(ends_record || is_last && self.fin_wanted)
     }

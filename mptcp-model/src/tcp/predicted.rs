@@ -195,7 +195,7 @@ impl Flow {
             cwnd_limited: self.was_cwnd_limited(),
             state: CaState::Open,
             snd_nxt: self.snd_nxt,
-            snd_una: self.snd_una,
+            snd_una: ack,
         };
         self.cc.on_rtt_sample(&mut self.window, &event, rtt);
         self.cc.on_ack(&mut self.window, &event, around.me, around.paths);

@@ -47,7 +47,7 @@ impl Arrival {
     }
 }
 
-const MAX_QUICKACKS: u32 = 16;
+const MAX_QUICKACKS: u8 = 16;
 
 /// Receiver state.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ pub(crate) struct Receiver {
     ato: Duration,
     /// Share of memory that is payload, in 1/256 (`scaling_ratio`).
     pub(crate) scaling_ratio: u32,
-    quick: u32,
+    quick: u8,
     /// Receive buffer in bytes of memory (`sk_rcvbuf`).
     pub(crate) rcvbuf: u64,
     pub(crate) unread: u64,

@@ -40,12 +40,12 @@ impl Receiver {
         self.last_data
     }
 
-    pub(super) fn quickacks_wanted(&mut self, most: u32) {
-        let count = (self.rcv_wnd / (2 * u64::from(self.rcv_mss))).max(2).min(u64::from(most)) as u32;
+    pub(super) fn quickacks_wanted(&mut self, most: u8) {
+        let count = (self.rcv_wnd / (2 * u64::from(self.rcv_mss))).max(2).min(u64::from(most)) as u8;
         self.quick = self.quick.max(count);
     }
 
-    pub(crate) fn enter_quickack(&mut self, most: u32) {
+    pub(crate) fn enter_quickack(&mut self, most: u8) {
         // The first data asks for all there may be, whatever else it means.
         self.quickacks_wanted(if self.ato.is_zero() { MAX_QUICKACKS } else { most });
         self.pingpong = false;
