@@ -300,6 +300,7 @@ pub struct Integrity {
 
 impl Integrity {
     /// Check `payload`, delivered at position `at`.
+    #[inline]
     pub(crate) fn check(&mut self, at: u64, payload: &Payload) {
         match payload {
             Payload::Empty => {}

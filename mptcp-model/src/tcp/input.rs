@@ -59,8 +59,8 @@ impl Flow {
         recv.rcv_nxt = 1;
         recv.rcv_wup = 1;
         // A size of nothing says nothing.
-        self.peer_mss = options.mss.filter(|mss| *mss > 0).unwrap_or(536).min(self.path_mss);
-        let space = recv.window_clamp;
+        self.set_peer_mss(options.mss.filter(|mss| *mss > 0).unwrap_or(536).min(self.path_mss));
+        let space = self.recv.window_clamp;
         if self.mtu_probe.is_some() && !passive {
             self.begin_mtu_search();
             self.sync_mss();

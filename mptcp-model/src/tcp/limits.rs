@@ -75,7 +75,7 @@ impl Flow {
         const HEADER: u64 = 256;
         const SHARED_INFO: u64 = 320;
         const SK_BUFF: u64 = 256;
-        let data = u64::from(self.peer_mss.min(self.params.mss)) + HEADER + SHARED_INFO;
+        let data = u64::from(self.segment_mss) + HEADER + SHARED_INFO;
         let per_segment = data.next_power_of_two() + SK_BUFF;
         let segments = self.window.cwnd.max(10).max(self.reordering + 1);
         // `bbr_sndbuf_expand`: a window of two products in flight, and a half more on its way there.

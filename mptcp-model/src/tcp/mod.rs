@@ -320,6 +320,8 @@ pub struct Flow {
     fins_cross: bool,
     pub(crate) tlp_retrans: bool,
     pub(crate) peer_mss: u16,
+    /// What both ends take: segments with their options are no larger.
+    pub(crate) segment_mss: u16,
     /// Segment size that the path lets through, as far as known (RFC 1191).
     pub(crate) path_mss: u16,
     /// That of the first link.
@@ -452,6 +454,7 @@ impl Flow {
         let samples = controls || config.rate_samples || config.mtu_probing.is_some();
         Self {
             peer_mss: config.user_mss.unwrap_or(536),
+            segment_mss: config.user_mss.unwrap_or(536).min(params.mss),
             path_mss: u16::MAX,
             link_mss,
             sack_ok: config.sack,
@@ -675,10 +678,16 @@ impl Flow {
         count
     }
 
+    /// The peer takes segments of `mss` octets, as far as known.
+    pub(crate) fn set_peer_mss(&mut self, mss: u16) {
+        self.peer_mss = mss;
+        self.segment_mss = mss.min(self.params.mss);
+    }
+
     /// Maximum payload of a segment without options but timestamps.
     pub(crate) fn mss_cache(&self) -> u32 {
         let timestamps = if self.ts_ok { 12 } else { 0 };
-        u32::from(self.peer_mss.min(self.params.mss)).saturating_sub(timestamps)
+        u32::from(self.segment_mss).saturating_sub(timestamps)
     }
 
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
@@ -687,7 +696,7 @@ impl Flow {
     pub fn mss_now(&self, option_octets: u32) -> u32 {
         /// `tcp_min_snd_mss`
         const LEAST: u32 = 48;
-        let mss = u32::from(self.peer_mss.min(self.params.mss)).max(LEAST);
+        let mss = u32::from(self.segment_mss).max(LEAST);
         let options = option_octets + if self.ts_ok { 12 } else { 0 };
         let blocks = if self.sack_ok && self.recv.has_sacks() { self.sack_octets(options) } else { 0 };
         mss.saturating_sub(options + blocks).max(8)
@@ -748,7 +757,7 @@ impl Flow {
     pub(crate) fn write_window_view(&self, view: &mut PathView) {
         view.cwnd = self.window.cwnd;
         view.ssthresh = self.window.ssthresh;
-        view.mss = u32::from(self.peer_mss.min(self.params.mss));
+        view.mss = u32::from(self.segment_mss);
         view.state = self.ca_state;
     }
 

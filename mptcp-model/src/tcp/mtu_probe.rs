@@ -100,7 +100,8 @@ impl Flow {
         let headers = self.base_headers();
         let Some(search) = self.mtu_probe.as_ref().filter(|search| search.enabled) else { return };
         let passes = search.low.saturating_sub(headers).max(LEAST);
-        self.peer_mss = search.clamp.min(self.path_mss).min(passes);
+        let most = search.clamp.min(self.path_mss).min(passes);
+        self.set_peer_mss(most);
     }
 
     /// Whether a probe is due before new data (`tcp_mtu_probe`).
@@ -128,7 +129,7 @@ impl Flow {
             return Verdict::Usual;
         }
         let size = u64::from(middle - headers - options);
-        let mss = self.peer_mss.min(self.params.mss) - options;
+        let mss = self.segment_mss - options;
         let needed = size + u64::from(self.reordering + 1) * u64::from(mss);
         if self.queue.write_end - self.snd_nxt < needed || self.snd_wnd < needed {
             return Verdict::Usual;
@@ -201,7 +202,7 @@ impl Flow {
     #[cold]
     pub(super) fn check_probe_success(&mut self, now: Instant) {
         let (headers, options) = (self.base_headers(), self.timestamp_octets());
-        let mss = self.peer_mss.min(self.params.mss) - options;
+        let mss = self.segment_mss - options;
         let una = self.snd_una;
         let Some(search) = &mut self.mtu_probe else { return };
         let Some((size, ..)) = search.probe.filter(|(.., end)| *end <= una) else { return };
@@ -234,7 +235,7 @@ impl Flow {
     /// The search is over; after a while it begins anew (`tcp_mtu_check_reprobe`).
     fn search_again(&mut self, now: Instant) {
         let headers = self.base_headers();
-        let mss = self.peer_mss.min(self.params.mss);
+        let mss = self.segment_mss;
         let Some(search) = &mut self.mtu_probe else { return };
         if now.saturating_since(search.began) < search.settings.interval {
             return;

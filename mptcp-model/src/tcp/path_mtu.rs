@@ -30,7 +30,7 @@ impl Flow {
             return;
         }
         self.path_mss = mss;
-        self.peer_mss = self.peer_mss.min(mss);
+        self.set_peer_mss(self.peer_mss.min(mss));
         let headers = if self.params.local.is_ipv4() { 40 } else { 60 };
         if let Some(search) = &mut self.mtu_probe {
             search.limit(mss + headers);

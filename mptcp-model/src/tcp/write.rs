@@ -18,7 +18,7 @@ impl Flow {
     fn note_application_limit(&mut self) {
         let Some(rate) = &mut self.rate else { return };
         let waiting = self.queue.write_end - self.snd_nxt.min(self.queue.write_end);
-        let mss = u64::from(self.peer_mss.min(self.params.mss));
+        let mss = u64::from(self.segment_mss);
         if waiting < mss
             && self.queue.in_flight() < self.window.cwnd
             && self.queue.lost_out <= self.queue.retrans_out
