@@ -45,8 +45,9 @@ impl TailRoom {
     }
 }
 
-/// Memory the kernel charges for the frame of a segment with so many octets of options and payload: the frame with its headers (those of IPv4) and room before
-/// them, rounded up, and what describes it. Gives the 2176 octets measured for full frames of a network device.
+/// Memory the kernel charges for the frame of a segment with so many octets of options and payload: the frame with its
+/// headers (those of IPv4) and room before them, rounded up, and what describes it. Gives the 2176 octets measured for full
+/// frames of a network device.
 #[inline]
 pub(crate) fn truesize(memory: FrameMemory, options: u32, payload: u32) -> u32 {
     const ETHERNET: u32 = 14;
