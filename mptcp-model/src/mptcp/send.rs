@@ -269,32 +269,39 @@ impl Connection {
 
     #[inline(never)]
     fn distribute(&mut self, now: Instant) {
-        let mut held = std::mem::take(&mut self.scheduler_views);
-        let extra = self.dss_room();
-        let mut count = 0;
-        for (index, subflow) in self.subflows.iter().enumerate() {
-            if !subflow.stale && subflow.is_active() {
-                if count == held.len() {
-                    held.push(SchedulerView::default());
-                }
-                subflow.write_view(&mut held[count], index, extra);
-                count += 1;
-            }
-        }
-        if let Some(index) = self.distribute_among(&mut held[..count]) {
+        self.write_views();
+        if let Some(index) = self.distribute_among() {
             self.subflows[index].flow.mark_push();
             if self.send.timer.is_none() {
                 self.reset_send_timer(now);
             }
         }
-        self.scheduler_views = held;
-        self.check_data_fin_send(now);
+        if self.send.fin_queued {
+            self.check_data_fin_send(now);
+        }
+    }
+
+    /// Writes what the scheduler may know of the subflows that can carry data.
+    #[inline(always)]
+    fn write_views(&mut self) {
+        let extra = self.dss_octets();
+        let views = &mut self.scheduler_views;
+        let mut count = 0;
+        for (index, subflow) in self.subflows.iter().enumerate() {
+            if !subflow.stale && subflow.is_active() {
+                if count == views.len() {
+                    views.push(SchedulerView::default());
+                }
+                subflow.write_view(&mut views[count], index, extra);
+                count += 1;
+            }
+        }
+        views.truncate(count);
     }
 
     /// Hands pending data to subflows until the scheduler picks none. Returns the last one.
     #[inline(always)]
-    fn distribute_among(&mut self, views: &mut [SchedulerView]) -> Option<usize> {
-        let copies = self.scheduler.copies();
+    fn distribute_among(&mut self) -> Option<usize> {
         let mut pushed: Option<usize> = None;
         let mut request = Request::default();
         while let Some(fragment) = self.send.fragments.get(self.send.pending) {
@@ -302,7 +309,7 @@ impl Connection {
             let next = fragment.start + u64::from(fragment.sent);
             request.window = self.send.window_end.saturating_sub(next);
             request.connection_window = request.window;
-            let Some(pick) = self.scheduler.pick(&request, views) else { break };
+            let Some(pick) = self.scheduler.pick(&request, &self.scheduler_views) else { break };
             let index = pick.index;
             self.send.burst = i64::from(pick.burst);
             if let Some(before) = pushed
@@ -310,19 +317,22 @@ impl Connection {
             {
                 self.subflows[before].flow.mark_push();
             }
-            let Some(view) = views.iter_mut().find(|view| view.index == index) else { break };
-            let copied = self.push_to(index, view.mss, pick.exact);
+            let Some(view) = self.scheduler_views.iter().position(|view| view.index == index) else { break };
+            let copied = self.push_to(index, self.scheduler_views[view].mss, pick.exact);
             if copied == 0 {
                 break;
             }
             pushed = Some(index);
-            if copies {
+            if pick.fills && self.send.burst <= 0 {
+                break;
+            }
+            if self.scheduler.copies() {
                 self.copy_to_others(index, next, copied);
-                for view in views.iter_mut() {
+                for view in &mut self.scheduler_views {
                     self.subflows[view.index].update_room(view);
                 }
             } else {
-                self.subflows[index].update_room(view);
+                self.subflows[index].update_room(&mut self.scheduler_views[view]);
             }
         }
         pushed

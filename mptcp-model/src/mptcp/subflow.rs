@@ -232,11 +232,14 @@ impl Subflow {
         if len == 0 {
             return 0;
         }
-        let tail = flow.tail_map().filter(|_| room > 0);
-        let sum = summed.map_or(0, |content| {
-            let (start, total) = tail.map_or((data, len), |map| (map.data, map.len + len));
-            content.payload(start, total).sum()
-        });
+        let sum = match summed {
+            None => 0,
+            Some(content) => {
+                let tail = flow.tail_map().filter(|_| room > 0);
+                let (start, total) = tail.map_or((data, len), |map| (map.data, map.len + len));
+                content.payload(start, total).sum()
+            }
+        };
         if room > 0 {
             flow.extend_tail(len, sum);
         } else {

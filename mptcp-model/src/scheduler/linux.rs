@@ -51,7 +51,7 @@ impl Scheduler for LinuxDefault {
                 + u128::from(path.pacing_rate) * u128::from(burst);
             *pace = (sum / u128::from(burst + path.queued)) as u64;
         }
-        Some(Pick { index: path.index, burst: burst as u32, exact: false })
+        Some(Pick { index: path.index, burst: burst as u32, exact: false, fills: false })
     }
 }
 

@@ -78,18 +78,20 @@ pub(super) fn faster_than<'a>(best: &SchedulerView, paths: &'a [SchedulerView]) 
 /// One segment on `path`.
 pub(super) fn one_segment(path: &SchedulerView, request: &Request) -> Pick {
     let burst = u64::from(path.mss).min(request.window) as u32;
-    Pick { index: path.index, burst, exact: true }
+    Pick { index: path.index, burst, exact: true, fills: false }
 }
 
 /// Segments on `path` as long as it stays the choice, which is until its window is full; one, where its buffer may be full
 /// before.
-fn segments(path: &SchedulerView, request: &Request) -> Pick {
+fn segments(path: &SchedulerView, paths: &[SchedulerView], request: &Request) -> Pick {
     /// More than the buffers of a segment take besides its octets.
     const OVERHEAD: u64 = 4096;
     let (room, mss) = (u64::from(path.cwnd_room), u64::from(path.mss));
-    let count = if path.memory_room > room * (mss + OVERHEAD) { room } else { 1 };
-    let burst = (count * mss).min(request.window).min(u64::from(u32::MAX)) as u32;
-    Pick { index: path.index, burst, exact: true }
+    let all = path.memory_room > room * (mss + OVERHEAD);
+    let wanted = if all { room * mss } else { mss };
+    let burst = wanted.min(request.window).min(u64::from(u32::MAX));
+    let fills = all && burst == wanted && !paths.iter().any(|other| other.has_room() && other.index != path.index);
+    Pick { index: path.index, burst: burst as u32, exact: true, fills }
 }
 
 impl Scheduler for LowestRtt {
@@ -98,7 +100,7 @@ impl Scheduler for LowestRtt {
     }
 
     fn pick(&mut self, request: &Request, paths: &[SchedulerView]) -> Option<Pick> {
-        lowest_rtt(paths).map(|path| segments(path, request))
+        lowest_rtt(paths).map(|path| segments(path, paths, request))
     }
 
     fn is_opportunistic(&self) -> bool {

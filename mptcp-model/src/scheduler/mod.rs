@@ -106,6 +106,8 @@ pub struct Pick {
     pub burst: u32,
     /// Hand down at most `burst`, to the byte.
     pub exact: bool,
+    /// With all of `burst` handed down, no subflow has room: nobody need ask again.
+    pub fills: bool,
 }
 
 /// How much of the room of a congestion window one push of the out-of-tree kernel fills, as measured on v0.96.

@@ -48,7 +48,7 @@ impl Scheduler for RoundRobin {
         if burst > 0 && !again {
             self.note(next.index, true);
         }
-        Some(Pick { index: next.index, burst, exact: true })
+        Some(Pick { index: next.index, burst, exact: true, fills: false })
     }
 
     fn fill(&self) -> Fill {
