@@ -428,8 +428,7 @@ impl Connection {
         }
     }
 
-    #[inline(always)]
-    pub(super) fn deliver_at(&mut self, position: u64, len: u32, payload: &Payload, truesize: u32) {
+    fn deliver_at(&mut self, position: u64, len: u32, payload: &Payload, truesize: u32) {
         let len = u64::from(len);
         if self.recv.fin_at.is_some_and(|fin| position + len > fin) {
             // MAL-27: nothing follows the DATA_FIN.
@@ -445,13 +444,7 @@ impl Connection {
             self.stats.out_of_window_bytes += len;
             return;
         }
-        // Of two contents for one position the first counts (MAL-23).
-        let known = self.recv.next.saturating_sub(position);
-        if known == 0 {
-            self.integrity.check(position, payload);
-        } else if known < len {
-            self.integrity.check(self.recv.next, &payload.slice(known as u32, (len - known) as u32));
-        }
+        self.integrity.check_new(position, payload, self.recv.next);
         self.recv.insert(position, len, u64::from(truesize));
     }
 

@@ -6,10 +6,9 @@ use sim_core::Instant;
 
 use super::subflow::RxMap;
 use super::{Attention, Connection, Happened, Mode, Stage};
-use crate::tcp::input::Surroundings;
-use crate::tcp::{ReceiveSpace, receive_truesize};
+use crate::tcp::ReceiveSpace;
+use crate::wire::TcpSegment;
 use crate::wire::options::UsualOptions;
-use crate::wire::{DataNumber, DssMapping, TcpSegment};
 
 impl Connection {
     /// Handles a segment that is one of the usual two, without CE in its IP header. What is now due depends on the
@@ -21,15 +20,18 @@ impl Connection {
         index: usize,
         segment: &TcpSegment,
     ) -> Option<Attention> {
-        match segment.payload.len() {
-            0 => self.handle_predicted_ack(now, index, segment),
-            len => self.handle_predicted_data(now, index, segment, len),
+        match (segment.payload.len(), self.mode) {
+            (0, _) => self.handle_predicted_ack(now, index, segment),
+            (len, Mode::Multipath) => self.handle_mapped_data(now, index, segment, len),
+            (len, Mode::Plain) => self.handle_plain_data(now, index, segment, len),
+            (_, Mode::Offered) => None,
         }
     }
 
-    /// Handles data of `len` octets, if it is predicted; `None`, and nothing done, if it is not.
+    /// Handles data of `len` octets of a connection that sends nothing itself, if it is predicted: under a mapping that
+    /// it brings or that is in force, with no news in its DATA_ACK.
     #[inline(never)]
-    fn handle_predicted_data(
+    fn handle_mapped_data(
         &mut self,
         now: Instant,
         index: usize,
@@ -37,53 +39,96 @@ impl Connection {
         len: u32,
     ) -> Option<Attention> {
         let options = segment.options.usual(true)?;
-        if !self.predicts(index, &options) {
+        if !self.predicts(index, &options) || !self.awaits_data_only(&options) {
             return None;
         }
-        let (multipath, unread) = (self.mode == Mode::Multipath, self.recv.unread);
-        let flow = &mut self.subflows[index].flow;
-        if !flow.predicts_data(segment, &options, len) {
-            return None;
-        }
-        let truesize = receive_truesize(flow.config.frame_memory, options.len.into(), len);
-        let space = match (flow.recv.fixed_ratio, multipath) {
-            (true, true) => self.recv.space(),
-            (true, false) => flow.recv.space(),
-            // Nobody asks.
-            (false, _) => ReceiveSpace::NONE,
-        };
-        let start = flow.take_predicted_data(now, segment, &options, len, truesize, space);
-        if multipath {
-            let granted = flow.granted_window();
-            self.take_predicted_data_ack(now, &options, granted);
-            if let Some(position) = self.predicted_position(index, start, len, &options) {
-                self.deliver_at(position, len, &segment.payload, truesize);
-            } else {
-                self.deliver_unpredicted(now, index, start, segment, truesize);
-            }
+        let Self { subflows, send, recv, .. } = self;
+        let subflow = &mut subflows[index];
+        let flow = &mut subflow.flow;
+        let start = flow.recv.rcv_nxt;
+        let known = subflow.rx_map.covers(start, len, &options);
+        let position = if known {
+            subflow.rx_map.data + (start - subflow.rx_map.start)
         } else {
-            self.take_plain(index, start, &segment.payload, truesize);
-            self.note_writable();
+            new_position(start, len, &options, self.keys.remote_base)?
+        };
+        let is_beyond = position > recv.next && position + u64::from(len) > recv.window_end;
+        if is_beyond {
+            return None;
         }
-        if self.recv.unread > unread {
+        // Nobody else asks.
+        let space = if flow.recv.fixed_ratio { recv.space() } else { ReceiveSpace::NONE };
+        let truesize = flow.take_predicted_data(now, segment, len, space)?;
+        send.window_end = send.window_end.max(send.una + flow.granted_window());
+        if !known {
+            subflow.rx_map = RxMap {
+                start,
+                len: u64::from(options.map_len),
+                data: position,
+                checksum: None,
+                wire_len: options.map_len,
+            };
+            self.use_long_ack = true;
+        }
+        self.integrity.check_new(position, &segment.payload, recv.next);
+        let unread = recv.unread;
+        recv.insert(position, len.into(), truesize.into());
+        if recv.unread > unread {
             self.events.note(Happened::READABLE);
         }
-        let subflow = &mut self.subflows[index];
-        if !subflow.flow.recv.ack_now {
-            subflow.check_ack(now, &self.recv, multipath, self.out_of_tree);
+        if !flow.recv.ack_now {
+            subflow.check_ack(now, recv, true, false);
         }
-        if self.send.has_pending() | self.send.fin_queued {
-            self.push_pending(now);
-        }
-        let flow = &self.subflows[index].flow;
-        if !flow.recv.ack_now && self.has_nothing_to_send() {
-            return Some(Attention::Deadline(flow.next_deadline()));
-        }
-        self.run_path_manager(now);
-        Some(Attention::Any)
+        let (rests, deadline) = (!subflow.flow.recv.ack_now, subflow.flow.recv.next_deadline());
+        Some(self.attention(now, rests, deadline))
     }
 
-    /// The same for an acknowledgment without data.
+    /// The same for data of a connection without MPTCP.
+    #[inline(never)]
+    fn handle_plain_data(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &TcpSegment,
+        len: u32,
+    ) -> Option<Attention> {
+        let options = segment.options.usual(true)?;
+        let flow = &mut self.subflows[index].flow;
+        if options.has_dss() || self.orphaned {
+            return None;
+        }
+        let space = if flow.recv.fixed_ratio { flow.recv.space() } else { ReceiveSpace::NONE };
+        let start = flow.recv.rcv_nxt;
+        let truesize = flow.take_predicted_data(now, segment, len, space)?;
+        self.take_plain(index, start, &segment.payload, truesize);
+        self.note_writable();
+        self.events.note(Happened::READABLE);
+        let subflow = &mut self.subflows[index];
+        if !subflow.flow.recv.ack_now {
+            subflow.check_ack(now, &self.recv, false, self.out_of_tree);
+        }
+        if self.send.fin_queued {
+            self.push_pending(now);
+            self.run_path_manager(now);
+            return Some(Attention::Any);
+        }
+        let flow = &self.subflows[index].flow;
+        let (rests, deadline) = (flow.is_at_rest(), flow.recv.next_deadline());
+        Some(self.attention(now, rests, deadline))
+    }
+
+    /// What is due when data arrived: nothing at present on a flow that rests. It may have set the `deadline` of its
+    /// acknowledgment; whatever else it waits for, it waited for before.
+    #[inline(always)]
+    fn attention(&mut self, now: Instant, rests: bool, deadline: Instant) -> Attention {
+        if rests && self.path_events.is_empty() {
+            return Attention::Deadline(deadline);
+        }
+        self.run_path_manager(now);
+        Attention::Any
+    }
+
+    /// Handles an acknowledgment without data, if it is predicted; `None`, and nothing done, if it is not.
     #[inline(never)]
     fn handle_predicted_ack(
         &mut self,
@@ -92,10 +137,32 @@ impl Connection {
         segment: &TcpSegment,
     ) -> Option<Attention> {
         let options = segment.options.usual(false)?;
-        if !self.predicts(index, &options) || !self.subflows[index].flow.predicts_ack(segment, &options) {
+        if !self.predicts(index, &options) {
             return None;
         }
-        self.take_predicted_ack(now, index, segment, &options);
+        let multipath = self.mode == Mode::Multipath;
+        let subflow = &mut self.subflows[index];
+        let flow = &mut subflow.flow;
+        let me = subflow.view.unwrap_or(0);
+        if subflow.view.is_some() {
+            flow.write_window_view(&mut self.views[me]);
+        }
+        let asks = multipath || !flow.is_predicted(segment);
+        if !flow.take_predicted_ack(now, segment, me, &self.views) {
+            return None;
+        }
+        let asks = asks && flow.recv.may_delay_ack();
+        if multipath {
+            let granted = flow.granted_window();
+            self.take_predicted_data_ack(now, &options, granted);
+        } else {
+            self.note_writable();
+        }
+        if asks {
+            self.acknowledge_if_due(now, index);
+        }
+        self.push_pending(now);
+        self.refresh_view(index);
         self.run_path_manager(now);
         Some(Attention::Any)
     }
@@ -116,46 +183,14 @@ impl Connection {
         }
     }
 
-    /// Whether this side waits neither for a window nor for the end of the connection.
-    #[inline]
-    fn has_nothing_to_send(&self) -> bool {
-        let idle = match self.mode {
-            Mode::Multipath => self.send.una == self.send.nxt && !self.send.has_pending(),
-            _ => self.subflows[0].is_at_rest(),
-        };
-        idle && !self.send.fin_queued && self.path_events.is_empty()
-    }
-
+    /// Whether this side has nothing to send and nothing that waits for an acknowledgment, and a segment with these
+    /// options acknowledges no more of it.
     #[inline(always)]
-    fn take_predicted_ack(
-        &mut self,
-        now: Instant,
-        index: usize,
-        segment: &TcpSegment,
-        options: &UsualOptions,
-    ) {
-        let subflow = &self.subflows[index];
-        let me = subflow.view.unwrap_or(0);
-        if subflow.view.is_some() {
-            subflow.flow.write_window_view(&mut self.views[me]);
-        }
-        let around = Surroundings { now, me, paths: &self.views, space: ReceiveSpace::NONE, map: None };
-        let multipath = self.mode == Mode::Multipath;
-        let flow = &mut self.subflows[index].flow;
-        let asks = multipath || !flow.is_predicted(segment);
-        flow.take_predicted_ack(&around, segment, options);
-        let asks = asks && flow.recv.may_delay_ack();
-        if multipath {
-            let granted = flow.granted_window();
-            self.take_predicted_data_ack(now, options, granted);
-        } else {
-            self.note_writable();
-        }
-        if asks {
-            self.acknowledge_if_due(now, index);
-        }
-        self.push_pending(now);
-        self.refresh_view(index);
+    fn awaits_data_only(&self, options: &UsualOptions) -> bool {
+        let send = &self.send;
+        send.una == send.nxt
+            && !(send.has_pending() | send.fin_queued | send.reinject_later)
+            && !options.acks_other(self.keys.local_base.wrapping_add(send.una))
     }
 
     /// The DATA_ACK of a segment on a subflow with this window.
@@ -168,62 +203,15 @@ impl Connection {
             self.send.window_end = self.send.window_end.max(self.send.una + window);
         }
     }
+}
 
-    /// Position of data in order on its subflow, by the mapping it brings or the one in force, if that is plain.
-    #[inline(always)]
-    fn predicted_position(
-        &mut self,
-        index: usize,
-        start: u64,
-        len: u32,
-        options: &UsualOptions,
-    ) -> Option<u64> {
-        let octets = u64::from(len);
-        let map = &mut self.subflows[index].rx_map;
-        let known = options.map_len == 0
-            || (map.start as u32 == options.ssn && map.wire_len == options.map_len && map.len > 0);
-        let offset = start.wrapping_sub(map.start);
-        if known && start >= map.start && offset + octets <= map.len && map.checksum.is_none() {
-            return Some(map.data + offset);
-        }
-        let position = options.dsn.wrapping_sub(self.keys.remote_base);
-        let begins = options.ssn == start as u32
-            && options.ssn != 0
-            && octets <= u64::from(options.map_len)
-            && position < 1 << 63;
-        if !begins {
-            return None;
-        }
-        // A mapping that begins with this segment.
-        *map = RxMap {
-            start,
-            len: u64::from(options.map_len),
-            data: position,
-            checksum: None,
-            wire_len: options.map_len,
-        };
-        self.use_long_ack = true;
-        Some(position)
-    }
-
-    /// Data on its subflow that its mapping does not explain at once.
-    #[cold]
-    fn deliver_unpredicted(
-        &mut self,
-        now: Instant,
-        index: usize,
-        start: u64,
-        segment: &TcpSegment,
-        truesize: u32,
-    ) {
-        let brought = segment.options.usual(true).filter(|options| options.map_len > 0);
-        let map = brought.map(|options| DssMapping {
-            dsn: DataNumber::Long(options.dsn),
-            ssn: options.ssn,
-            len: options.map_len,
-            checksum: None,
-        });
-        let arrival = crate::tcp::Arrival { start, payload: segment.payload.clone(), map, truesize };
-        self.deliver_mapped(now, index, &arrival);
-    }
+/// Position of data in order on its subflow that begins a mapping.
+#[inline(always)]
+fn new_position(start: u64, len: u32, options: &UsualOptions, remote_base: u64) -> Option<u64> {
+    let position = options.dsn.wrapping_sub(remote_base);
+    let begins = options.ssn == start as u32
+        && options.ssn != 0
+        && len <= u32::from(options.map_len)
+        && position < 1 << 63;
+    begins.then_some(position)
 }

@@ -299,8 +299,21 @@ pub struct Integrity {
 }
 
 impl Integrity {
+    /// Check what is new of `payload`, delivered at position `at` when `next` was the next one expected: of two contents
+    /// for one position the first counts (MAL-23).
+    #[inline(always)]
+    pub(super) fn check_new(&mut self, at: u64, payload: &Payload, next: u64) {
+        if at >= next {
+            return self.check(at, payload);
+        }
+        let (known, len) = (next - at, u64::from(payload.len()));
+        if known < len {
+            self.check(next, &payload.slice(known as u32, (len - known) as u32));
+        }
+    }
+
     /// Check `payload`, delivered at position `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&mut self, at: u64, payload: &Payload) {
         match payload {
             Payload::Empty => {}

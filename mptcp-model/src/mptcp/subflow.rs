@@ -9,6 +9,7 @@ use super::receive::{MERGED_FRAMES, MERGED_GAIN, StreamReceiver};
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
 use crate::tcp::{Arrival, Flow, Mapping, Receiver};
+use crate::wire::options::UsualOptions;
 use crate::wire::{IpHeader, MpOption};
 
 /// How a subflow came to be.
@@ -57,6 +58,19 @@ pub(crate) struct RxMap {
     pub(crate) checksum: Option<u16>,
     /// Length as on the wire, for the checksum.
     pub(crate) wire_len: u16,
+}
+
+impl RxMap {
+    /// Whether it holds for `len` octets from `start` on, which come with these options, and needs no checksum.
+    #[inline(always)]
+    pub(super) fn covers(&self, start: u64, len: u32, options: &UsualOptions) -> bool {
+        let in_force = options.map_len == 0
+            || (self.start as u32 == options.ssn && self.wire_len == options.map_len && self.len > 0);
+        in_force
+            && start >= self.start
+            && start - self.start + u64::from(len) <= self.len
+            && self.checksum.is_none()
+    }
 }
 
 /// One subflow.

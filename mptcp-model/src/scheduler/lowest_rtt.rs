@@ -90,7 +90,8 @@ fn segments(path: &SchedulerView, paths: &[SchedulerView], request: &Request) ->
     let all = path.memory_room > room * (mss + OVERHEAD);
     let wanted = if all { room * mss } else { mss };
     let burst = wanted.min(request.window).min(u64::from(u32::MAX));
-    let fills = all && burst == wanted && !paths.iter().any(|other| other.has_room() && other.index != path.index);
+    let fills =
+        all && burst == wanted && !paths.iter().any(|other| other.has_room() && other.index != path.index);
     Pick { index: path.index, burst: burst as u32, exact: true, fills }
 }
 

@@ -43,9 +43,7 @@ pub use self::info::FlowInfo;
 use self::rate::RateSampler;
 pub(crate) use self::receive::Receiver;
 pub use self::receive::{Arrival, ReceiveSpace};
-pub(crate) use self::receive::{
-    TailRoom, fixed_ratio_buffer, truesize as receive_truesize, truesize_of as receive_truesize_of,
-};
+pub(crate) use self::receive::{TailRoom, fixed_ratio_buffer, truesize_of as receive_truesize_of};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;
 use self::sendq::SendQueue;

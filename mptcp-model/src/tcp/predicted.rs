@@ -5,22 +5,20 @@
 
 use sim_core::Instant;
 
-use super::input::Surroundings;
-use super::receive::{ReceiveSpace, truesize_of};
+use super::receive::{ReceiveSpace, truesize, truesize_of};
 use super::{Flow, TcpState};
-use crate::congestion::{AckEvent, CaState};
-use crate::wire::options::UsualOptions;
+use crate::congestion::{AckEvent, CaState, PathView};
 use crate::wire::{Seq, TcpFlags, TcpSegment};
 
 impl Flow {
     /// Whether the segment is next, acceptable, and of a peer in the middle of the conversation.
     #[inline(always)]
-    fn is_next(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
+    fn is_next(&self, segment: &TcpSegment, val: u32) -> bool {
         self.config.header_prediction
             && self.ts_ok
             && !self.ecn.by_marks
             && self.continues(segment)
-            && options.val.wrapping_sub(self.recv.ts_recent).cast_signed() >= 0
+            && val.wrapping_sub(self.recv.ts_recent).cast_signed() >= 0
     }
 
     /// Whether the segment is an ordinary one and the next of an established flow.
@@ -35,8 +33,8 @@ impl Flow {
 
     /// Whether `len` octets of data are the next, within the window, for a flow that has nothing outstanding.
     #[inline(always)]
-    pub(crate) fn predicts_data(&self, segment: &TcpSegment, options: &UsualOptions, len: u32) -> bool {
-        self.is_next(segment, options)
+    fn predicts_data(&self, segment: &TcpSegment, val: u32, len: u32) -> bool {
+        self.is_next(segment, val)
             && u64::from(len) <= self.recv.receive_window()
             && !self.recv.has_holes()
             && segment.ack == self.snd_seq(self.snd_una)
@@ -46,18 +44,21 @@ impl Flow {
             && !self.fin_sent
     }
 
-    /// The data of a segment for which [`predicts_data`](Self::predicts_data) holds. Returns the offset of
-    /// its first octet; the octets are the owner's to deliver.
-    #[inline(always)]
+    /// Takes the `len` octets of data of a segment with usual options, which are the owner's to deliver to a buffer with
+    /// this `space`. Returns the memory they take; `None`, and nothing done, if they are not predicted.
+    #[inline(never)]
     pub(crate) fn take_predicted_data(
         &mut self,
         now: Instant,
         segment: &TcpSegment,
-        options: &UsualOptions,
         len: u32,
-        truesize: u32,
         space: ReceiveSpace,
-    ) -> u64 {
+    ) -> Option<u32> {
+        let (val, ecr) = segment.options.usual_timestamps();
+        if !self.predicts_data(segment, val, len) {
+            return None;
+        }
+        let truesize = truesize(self.config.frame_memory, segment.options.len() as u32, len);
         self.stats.segs_in += 1;
         self.stats.data_segs_in += 1;
         self.stats.bytes_received += u64::from(len);
@@ -68,13 +69,13 @@ impl Flow {
         let recv = &mut self.recv;
         let start = recv.rcv_nxt;
         if start == recv.rcv_wup {
-            recv.ts_recent = options.val;
+            recv.ts_recent = val;
         }
-        recv.measure_rtt(clock, options.ecr.wrapping_sub(self.params.ts_offset), len);
+        recv.measure_rtt(clock, ecr.wrapping_sub(self.params.ts_offset), len);
         self.snd_wl1 = self.snd_wl1.max(start);
         recv.rcv_nxt += u64::from(len);
         recv.note_in_order(now, len, truesize, segment.flags.psh(), rto, space);
-        start
+        Some(truesize)
     }
 
     /// Whether the header prediction of Linux takes this segment: after a bare acknowledgment it does not ask whether an
@@ -102,13 +103,12 @@ impl Flow {
         if self.wnd_shared { 0 } else { self.snd_wnd }
     }
 
-    /// Whether this, which carries no data, acknowledges new data, and nothing outstanding was ever lost, selectively
-    /// acknowledged or sent twice.
+    /// Whether this, which carries no data, acknowledges new data up to `ack`, and nothing outstanding was ever lost,
+    /// selectively acknowledged or sent twice.
     #[inline(always)]
-    pub(crate) fn predicts_ack(&self, segment: &TcpSegment, options: &UsualOptions) -> bool {
-        let ack = segment.ack.to_offset(self.params.iss, self.snd_una);
+    fn predicts_ack(&self, segment: &TcpSegment, val: u32, ack: i64) -> bool {
         let queue = &self.queue;
-        self.is_next(segment, options)
+        self.is_next(segment, val)
             && ack > self.snd_una as i64
             && ack <= self.snd_nxt as i64
             && self.ca_state == CaState::Open
@@ -122,16 +122,22 @@ impl Flow {
             && queue.sent.front().is_some_and(|first| first.end() <= ack as u64)
     }
 
-    /// The acknowledgment of a segment for which [`predicts_ack`](Self::predicts_ack) holds.
-    #[inline(always)]
+    /// Takes the acknowledgment of a segment without data and with usual options; false, and nothing done, if it is not
+    /// predicted. The flow is number `me` of `paths`.
+    #[inline(never)]
     pub(crate) fn take_predicted_ack(
         &mut self,
-        around: &Surroundings<'_>,
+        now: Instant,
         segment: &TcpSegment,
-        options: &UsualOptions,
-    ) {
-        let now = around.now;
-        let ack = segment.ack.to_offset(self.params.iss, self.snd_una) as u64;
+        me: usize,
+        paths: &[PathView],
+    ) -> bool {
+        let (val, _) = segment.options.usual_timestamps();
+        let ack = segment.ack.to_offset(self.params.iss, self.snd_una);
+        if !self.predicts_ack(segment, val, ack) {
+            return false;
+        }
+        let ack = ack as u64;
         let start = self.recv.rcv_nxt;
         let prior_in_flight = self.queue.packets_out();
         self.push_due = true;
@@ -139,7 +145,7 @@ impl Flow {
         self.received_at = now;
         self.last_ack_received = now;
         if start == self.recv.rcv_wup {
-            self.recv.ts_recent = options.val;
+            self.recv.ts_recent = val;
         }
         self.snd_wl1 = start;
         let window = u64::from(segment.window) << self.snd_wscale;
@@ -150,7 +156,7 @@ impl Flow {
         self.retries = 0;
 
         // The first segment is acknowledged as a whole.
-        let Some(first) = self.queue.pop_sent() else { return };
+        let Some(first) = self.queue.pop_sent() else { return true };
         let (mut last, mut delivered, mut bytes) = (first, 1, u64::from(first.payload()));
         while let Some(front) = self.queue.sent.front_mut() {
             if front.end() > ack {
@@ -198,10 +204,11 @@ impl Flow {
             snd_una: ack,
         };
         self.cc.on_rtt_sample(&mut self.window, &event, rtt);
-        self.cc.on_ack(&mut self.window, &event, around.me, around.paths);
+        self.cc.on_ack(&mut self.window, &event, me, paths);
         self.cwnd_stamp = now;
         self.update_pacing_rate();
         self.window_opened();
         self.space_check_due = true;
+        true
     }
 }

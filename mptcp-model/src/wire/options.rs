@@ -264,6 +264,12 @@ impl TcpOptions {
         parsed
     }
 
+    /// Value and echo of the timestamps that usual options begin with.
+    #[inline(always)]
+    pub(crate) fn usual_timestamps(&self) -> (u32, u32) {
+        (field::be32(&self.octets, 4), field::be32(&self.octets, 8))
+    }
+
     /// Reads options of the usual layout, that of a segment with data if `maps`; `None` for all others.
     #[inline(always)]
     pub(crate) fn usual(&self, maps: bool) -> Option<UsualOptions> {
@@ -279,7 +285,7 @@ impl TcpOptions {
         if field::be32(o, 0) != TIMESTAMPS {
             return None;
         }
-        let (val, ecr, len) = (field::be32(o, 4), field::be32(o, 8), self.len);
+        let ((val, ecr), len) = (self.usual_timestamps(), self.len);
         let plain = UsualOptions { val, ecr, len, data_ack: 0, long_ack: false, dsn: 0, ssn: 0, map_len: 0 };
         let short = || u64::from(field::be32(o, 16));
         let long = || field::be64(o, 16);

@@ -48,7 +48,7 @@ impl TailRoom {
 /// Memory the kernel charges for the frame of a segment with so many octets of options and payload: the frame with its
 /// headers (those of IPv4) and room before them, rounded up, and what describes it. Gives the 2176 octets measured for full
 /// frames of a network device.
-#[inline]
+#[inline(always)]
 pub(crate) fn truesize(memory: FrameMemory, options: u32, payload: u32) -> u32 {
     const ETHERNET: u32 = 14;
     // The least head of a buffer (`skb_small_head_cache`).
@@ -138,7 +138,7 @@ impl Receiver {
 
     /// Grow the bound of the window by two segments for each one received, while the buffer allows
     /// (`tcp_grow_window`).
-    #[inline]
+    #[inline(always)]
     pub(super) fn grow_window(&mut self, len: u32, truesize: u32, space: ReceiveSpace) {
         if self.ssthresh >= self.window_clamp {
             return;
@@ -177,6 +177,7 @@ impl Receiver {
     }
 
     /// RTT of the receiver, from the timestamps echoed (`tcp_rcv_rtt_measure_ts`).
+    #[inline(always)]
     pub(crate) fn measure_rtt(&mut self, now_ms: u32, tsecr: u32, len: u32) {
         if tsecr == 0 || tsecr == self.rtt_tsecr {
             return;
@@ -199,6 +200,7 @@ impl Receiver {
     }
 
     /// A window takes no less than a round trip to arrive (`tcp_rcv_rtt_measure`).
+    #[inline(always)]
     pub(super) fn measure_window(&mut self, now: Instant) {
         if let Some((end, start)) = self.rtt_window {
             if self.rcv_nxt < end {
