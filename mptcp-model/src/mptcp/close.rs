@@ -9,7 +9,7 @@ use super::subflow::Bare;
 use super::{Connection, Happened, Mode, Role, SocketError, Stage, State};
 use crate::crypto::Version;
 use crate::path_manager::{CloseReason, PathEvent, ResetReason};
-use crate::tcp::TcpState;
+use crate::tcp::{OutputDue, TcpState};
 use crate::wire::mptcp::{TCPRST_TRANSIENT, reset_reason};
 use crate::wire::options::ParsedOptions;
 use crate::wire::{MpOption, TcpSegment};
@@ -136,7 +136,7 @@ impl Connection {
         for subflow in &mut self.subflows {
             let listens = subflow.stage != Stage::Gone && !subflow.retired;
             if listens && subflow.flow.is_synchronized() {
-                subflow.flow.bare_ack_due = true;
+                subflow.flow.due.add(OutputDue::BARE_ACK);
             }
         }
     }
@@ -183,11 +183,11 @@ impl Connection {
             // What follows the FINs and the resets of all subflows.
             let flow = &mut subflow.flow;
             if flow.fin_sent && std::mem::take(&mut flow.ack_after_fin) {
-                flow.bare_ack_due = true;
+                flow.due.add(OutputDue::BARE_ACK);
             }
             if subflow.bare_reset == Bare::Follows {
                 subflow.bare_reset = Bare::Due;
-                subflow.flow.reset_due = true;
+                subflow.flow.due.add(OutputDue::RESET);
             }
         }
         if self.mode != Mode::Multipath {
@@ -378,7 +378,7 @@ impl Connection {
         if unanswered {
             let initial = &mut self.subflows[0];
             initial.fastclose = true;
-            initial.flow.reset_due = true;
+            initial.flow.due.add(OutputDue::RESET);
             initial.flow.reset_seq = 0;
         }
     }
@@ -500,7 +500,7 @@ impl Connection {
         let subflow = &mut self.subflows[index];
         subflow.reset_reason = Some(reason);
         subflow.flow.abort();
-        subflow.flow.reset_due = true;
+        subflow.flow.due.add(OutputDue::RESET);
         self.subflow_ended(now, index, CloseReason::Protocol);
         false
     }
@@ -558,13 +558,13 @@ impl Connection {
         subflow.step(Step::Ended);
         subflow.answer_timer = None;
         let error = SocketError::from(reason);
-        let reset_due = subflow.flow.reset_due;
+        let reset_due = subflow.flow.due.has(OutputDue::RESET);
         if self.out_of_tree {
             self.reinject_from(now, index);
         }
         let subflow = &mut self.subflows[index];
         subflow.flow.finish(reason);
-        subflow.flow.reset_due = reset_due;
+        subflow.flow.due.set(OutputDue::RESET, reset_due);
         self.rebuild_views();
         if self.mode != Mode::Multipath {
             if view.local_id == 0 && self.subflows[index].role == Role::Initial {

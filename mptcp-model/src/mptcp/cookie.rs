@@ -7,6 +7,7 @@ use sim_core::Instant;
 
 use super::{Connection, Draws, Mode, SocketOptions, State};
 use crate::crypto;
+use crate::tcp::OutputDue;
 use crate::wire::{MpOption, TcpSegment};
 
 /// What is kept of a SYN with MP_JOIN until its third ACK (`struct join_entry`).
@@ -77,7 +78,7 @@ impl Connection {
 
     fn answered_before(&mut self, index: usize) {
         let flow = &mut self.subflows[index].flow;
-        flow.handshake_due = false;
+        flow.due.clear(OutputDue::HANDSHAKE);
         flow.snd_nxt = 1;
         flow.burst_end = 1;
     }

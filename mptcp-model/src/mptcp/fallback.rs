@@ -11,7 +11,7 @@ use sim_core::{Duration, Instant};
 use super::machine::{Step, Turn};
 use super::{Connection, Happened, Stage};
 use crate::path_manager::CloseReason;
-use crate::tcp::{Arrival, Flow, Mapping, Plan, TcpState};
+use crate::tcp::{Arrival, Flow, Mapping, OutputDue, Plan, TcpState};
 use crate::wire::mptcp::reset_reason;
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption};
 
@@ -114,7 +114,7 @@ impl Connection {
         let until = initial.flow.snd_nxt;
         self.infinite = Some(InfiniteMapping { data, start: data + 1, until, once: once.then_some(None) });
         initial.step(Step::Announce);
-        initial.flow.bare_ack_due = !once;
+        initial.flow.due.set(OutputDue::BARE_ACK, !once);
     }
 
     /// The DSS of a segment of a connection that fell back: the infinite mapping while it is unacknowledged.

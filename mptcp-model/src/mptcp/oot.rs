@@ -7,7 +7,7 @@ use sim_core::Instant;
 use super::machine::Event;
 use super::{Connection, Mode, Stage, State};
 use crate::path_manager::CloseReason;
-use crate::tcp::{Plan, PlanKind, TcpState};
+use crate::tcp::{OutputDue, Plan, PlanKind, TcpState};
 use crate::wire::MpOption;
 
 /// Repetitions of MP_FASTCLOSE (TIME-14).
@@ -63,7 +63,7 @@ impl Connection {
             flow.close_send();
         } else {
             closing.ack_due = true;
-            flow.bare_ack_due = true;
+            flow.due.add(OutputDue::BARE_ACK);
         }
     }
 
@@ -89,7 +89,7 @@ impl Connection {
         let flow = &mut self.subflows[index].flow;
         self.closing.peer_combined =
             !matches!(flow.state(), TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2);
-        flow.bare_ack_due = true;
+        flow.due.add(OutputDue::BARE_ACK);
         // A socket the application still has acknowledges the FIN besides.
         flow.ack_besides = self.closing.peer_combined && self.state == State::FinWait2 && !self.orphaned;
         match self.state {
@@ -169,7 +169,7 @@ impl Connection {
         subflow.answer_tries += 1;
         if subflow.answer_tries > FASTCLOSE_TRIES {
             subflow.flow.abort();
-            subflow.flow.reset_due = true;
+            subflow.flow.due.add(OutputDue::RESET);
             self.subflow_ended(now, index, CloseReason::TimedOut);
             return;
         }

@@ -9,7 +9,7 @@ use sim_core::{Duration, Instant};
 use super::{Announcement, Connection, Happened, Mode, Role, SocketError, Stage, State};
 use crate::crypto::{self, Version};
 use crate::path_manager::{CloseReason, ConnectionView, PathAction, PathEvent, SubflowId, SubflowView};
-use crate::tcp::{Flow, TcpState};
+use crate::tcp::{Flow, OutputDue, TcpState};
 use crate::wire::{AddressIds, MpOption, Seq, TcpSegment};
 
 /// Ids in a REMOVE_ADDR (`MPTCP_RM_IDS_MAX`).
@@ -290,7 +290,7 @@ impl Connection {
             self.subflow_ended(now, index, CloseReason::Normal);
         } else if subflow.flow.is_synchronized() {
             // An ACK goes before the FIN (`mptcp_subflow_shutdown`).
-            subflow.flow.bare_ack_due = true;
+            subflow.flow.due.add(OutputDue::BARE_ACK);
             subflow.flow.close_send();
             // Nobody reads from it any more: new data meets a reset.
             subflow.flow.orphaned = true;

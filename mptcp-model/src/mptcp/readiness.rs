@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Connection, Mode, SocketError, State};
 use crate::config::TcpConfig;
 use crate::path_manager::SubflowId;
-use crate::tcp::TcpState;
+use crate::tcp::{OutputDue, TcpState};
 use crate::wire::{IpHeader, TcpSegment};
 
 /// What calls would do now.
@@ -104,7 +104,7 @@ impl Connection {
         change(Arc::make_mut(&mut self.options.tcp));
         for subflow in &mut self.subflows {
             subflow.flow.config = Arc::clone(&self.options.tcp);
-            subflow.flow.push_due = true;
+            subflow.flow.due.add(OutputDue::PUSH);
             mark(&mut subflow.header, &self.options.tcp);
         }
     }
@@ -180,7 +180,7 @@ impl Connection {
     pub(crate) fn change_subflow(&mut self, id: SubflowId, change: impl FnOnce(&mut TcpConfig)) {
         if let Some(subflow) = self.subflows.get_mut(id.0 as usize) {
             change(Arc::make_mut(&mut subflow.flow.config));
-            subflow.flow.push_due = true;
+            subflow.flow.due.add(OutputDue::PUSH);
         }
     }
 

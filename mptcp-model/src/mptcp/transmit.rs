@@ -4,7 +4,7 @@
 use sim_core::Instant;
 
 use super::{Connection, Content, Mode, Stage};
-use crate::tcp::{Plan, PlanKind, Polled, Push};
+use crate::tcp::{OutputDue, Plan, PlanKind, Polled, Push};
 use crate::wire::{DataNumber, Dss, DssMapping, MpOption, Packet, Payload, Seq, TcpFlags, TcpOptions};
 
 /// What the window that leaves with a segment of MPTCP has to do with others, as Linux 6.18 shows it.
@@ -102,7 +102,7 @@ impl Connection {
             }
             polled = self.poll_subflow(index, now, mss, &mut plan);
         }
-        std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
+        self.subflows[index].flow.due.take(OutputDue::GREW)
     }
 
     /// Whether packets left while an event was looked at.
@@ -161,7 +161,7 @@ impl Connection {
     #[inline]
     fn poll_subflow(&mut self, index: usize, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
         let subflow = &mut self.subflows[index];
-        if subflow.stage == Stage::Gone && !subflow.flow.reset_due {
+        if subflow.stage == Stage::Gone && !subflow.flow.due.has(OutputDue::RESET) {
             return Polled::Nothing;
         }
         if !subflow.signals.is_empty() && subflow.flow.is_synchronized() {

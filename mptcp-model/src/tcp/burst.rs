@@ -6,7 +6,7 @@ use sim_core::{Duration, Instant};
 use super::chrono::Limit;
 use super::mtu_probe::Verdict;
 use super::sendq::{Mapping, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
+use super::{Flow, Forced, OutputDue, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::wire::TcpFlags;
 
@@ -144,7 +144,7 @@ impl Flow {
         if resumes {
             self.cc.on_transmit_start(&mut self.window, now, now.saturating_since(self.last_send));
         }
-        self.bursts += u32::from(self.space_check_due);
+        self.bursts += u32::from(self.due.has(OutputDue::SPACE));
         self.burst_start = start;
         self.burst_end = start + u64::from(limit);
         // Offloaded bursts of several segments end with PSH (`__tcp_transmit_skb`).
@@ -380,7 +380,7 @@ impl Flow {
             self.prr_out += 1;
         }
         self.queue.sent.push_back(seg);
-        self.validate_due = true;
+        self.due.add(OutputDue::VALIDATE);
         if seg.flags.has(SegFlags::MORE) && !was_idle {
             // The last of the burst sets the timer as this one would.
             return;

@@ -4,7 +4,7 @@
 use sim_core::{Duration, Instant};
 
 use super::receive::{Arrival, ReceiveSpace};
-use super::{Flow, SynOptions, TcpState, XmitTimer};
+use super::{Flow, OutputDue, SynOptions, TcpState, XmitTimer};
 use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 use crate::wire::DssMapping;
@@ -160,7 +160,9 @@ impl Flow {
             TcpState::SynSent => self.handle_in_syn_sent(around.now, segment, options),
             _ => self.handle_synchronized(around, segment, options),
         };
-        self.push_due |= outcome.acceptable;
+        if outcome.acceptable {
+            self.due.add(OutputDue::PUSH);
+        }
         outcome
     }
 
@@ -198,7 +200,7 @@ impl Flow {
             // lacks.
             (self.rcv_wscale, self.recv.window_clamp) = offered;
             self.state = TcpState::SynReceived;
-            self.handshake_due = true;
+            self.due.add(OutputDue::HANDSHAKE);
             if self.fast_open.octets == 0 {
                 // The SYN/ACK stands for the SYN, and is not its repetition.
                 self.queue.sent.clear();
@@ -308,7 +310,7 @@ impl Flow {
         if !(self.is_in_window(start, end) || flags.rst() && self.resets_behind_fin(start)) {
             if !flags.rst() {
                 if flags.syn() && self.state == TcpState::SynReceived {
-                    self.handshake_due = true;
+                    self.due.add(OutputDue::HANDSHAKE);
                 } else if self.state == TcpState::TimeWait {
                     self.state_timer = Some(now + self.config.time_wait);
                     self.recv.ack_immediately();
@@ -342,7 +344,7 @@ impl Flow {
             && segment.ack.to_offset(self.params.iss, self.snd_nxt) == self.snd_nxt as i64;
         if flags.syn() && !crossed {
             if self.state == TcpState::SynReceived && start == 0 {
-                self.handshake_due = true;
+                self.due.add(OutputDue::HANDSHAKE);
             } else {
                 self.answer_invalid(now, false);
             }
@@ -503,7 +505,7 @@ impl Flow {
         if self.state == TcpState::Established && self.fin_wanted {
             // Our own FIN, which only waits for its turn, has closed this end: both do so at once.
             self.fins_cross = true;
-            self.bare_ack_due = true;
+            self.due.add(OutputDue::BARE_ACK);
         } else if self.state == TcpState::Established {
             // The application may close as well: its FIN takes the ACK along (`tcp_fin`).
             self.recv.expect_answer();

@@ -5,7 +5,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Flow, Forced, TcpState};
+use super::{Flow, Forced, OutputDue, TcpState};
 use crate::path_manager::CloseReason;
 
 /// A timer that is due expires on the next tick.
@@ -56,7 +56,7 @@ impl Flow {
             if given_up {
                 let seq = self.snd_nxt;
                 self.finish(CloseReason::TimedOut);
-                self.reset_due = true;
+                self.due.add(OutputDue::RESET);
                 self.reset_seq = seq;
                 return true;
             }

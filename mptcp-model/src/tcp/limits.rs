@@ -3,7 +3,7 @@
 
 use sim_core::Instant;
 
-use super::{Flow, XmitTimer};
+use super::{Flow, OutputDue, XmitTimer};
 
 impl Flow {
     /// `tcp_is_cwnd_limited`.
@@ -97,7 +97,7 @@ impl Flow {
             let wanted = self.wanted_sndbuf().min(most);
             if wanted > self.sndbuf {
                 self.sndbuf = wanted;
-                self.sndbuf_grew = true;
+                self.due.add(OutputDue::GREW);
             }
         }
     }

@@ -10,6 +10,7 @@
 mod burst;
 pub(crate) mod chrono;
 mod collapse;
+mod due;
 mod ecn;
 pub(crate) mod fast_open;
 mod info;
@@ -39,6 +40,7 @@ use std::net::SocketAddr;
 
 use sim_core::{Duration, Instant};
 
+pub(crate) use self::due::OutputDue;
 pub use self::info::FlowInfo;
 use self::rate::RateSampler;
 pub(crate) use self::receive::Receiver;
@@ -147,16 +149,6 @@ pub(crate) enum XmitTimer {
     LossProbe,
     Reorder,
     Persist,
-}
-
-/// What the last acknowledgment asks for (`tcp_xmit_recovery`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rexmit {
-    None,
-    /// What is lost.
-    Lost,
-    /// New data, by which F-RTO finds out whether anything is.
-    New,
 }
 
 /// On whose behalf new data leaves.
@@ -274,40 +266,30 @@ pub struct Flow {
     /// The owner decides when a small segment waits, and an idle flow keeps its window (subflows of the
     /// out-of-tree kernel).
     pub(crate) subordinate: bool,
-    /// Segments asked for that are not data: SYN, reset.
-    pub(crate) handshake_due: bool,
-    pub(crate) reset_due: bool,
-    /// A segment without data is due, before any data.
-    pub(crate) bare_ack_due: bool,
+    pub(crate) due: OutputDue,
     /// A bare ACK follows the FIN, as upstream Linux sends it on an active close.
     pub(crate) ack_after_fin: bool,
     /// One more ACK follows the one that is due.
     pub(crate) ack_besides: bool,
     /// The reset answers an acknowledgment and carries none.
     pub(crate) reset_bare: bool,
-    /// Something happened since the queue was last looked at that may let data or the FIN leave.
-    pub(crate) push_due: bool,
     /// What is queued leaves even if it fills no segment (`TCP_NAGLE_PUSH`).
     pub(crate) push_small: bool,
     pub(crate) fin_wanted: bool,
     pub(crate) fin_sent: bool,
-    pub(crate) space_check_due: bool,
     /// The owner waits for room in the send buffer.
     pub(crate) wants_space: bool,
     /// `snd_wnd` is not what the peer said last on this flow, but what it granted the connection.
     pub(crate) wnd_shared: bool,
-    pub(crate) sndbuf_grew: bool,
     /// Chunks of data without mappings stay apart as well: MPTCP handed them down.
     pub(crate) chunks_apart: bool,
     /// The send window held data back when it was tried last.
     window_limited: bool,
     pub(crate) frto: bool,
     pub(crate) ca_state: CaState,
-    pub(crate) rexmit: Rexmit,
-    /// One segment may leave whatever the window: the retransmission of a timeout, or a probe.
-    pub(crate) forced: Option<Forced>,
+    /// Which segment leaves whatever the window, where one is due.
+    pub(crate) forced: Forced,
     pub(crate) is_cwnd_limited: bool,
-    pub(crate) validate_due: bool,
     /// Data was written: was the flow idle before?
     idle_check_due: bool,
     pub(crate) burst_push: bool,
@@ -481,11 +463,8 @@ impl Flow {
             subordinate: false,
             wants_space: false,
             push_small: false,
-            push_due: false,
             window_limited: false,
-            space_check_due: false,
             bursts: 0,
-            sndbuf_grew: false,
             cc,
             window,
             ca_state: CaState::Open,
@@ -503,16 +482,14 @@ impl Flow {
             rack: Rack { reo_wnd_steps: 1, ..Rack::default() },
             tlp_high_seq: 0,
             tlp_retrans: false,
-            rexmit: Rexmit::None,
             rexmit_left: 0,
-            forced: None,
+            forced: Forced::Head,
             idle_check_due: false,
             is_cwnd_limited: false,
             max_packets_out: 0,
             cwnd_usage_seq: 0,
             cwnd_used: 0,
             cwnd_stamp: now,
-            validate_due: false,
             delivered: 0,
             delivered_ce: 0,
             acked_since_loss: 0,
@@ -544,11 +521,9 @@ impl Flow {
             fast_open: fast_open::FastOpen::default(),
             watch: None,
             mtu_probe: config.mtu_probing.map(|settings| Box::new(mtu_probe::MtuProbe::new(settings, now))),
-            handshake_due: true,
-            bare_ack_due: false,
+            due: OutputDue::HANDSHAKE,
             ack_after_fin: false,
             ack_besides: false,
-            reset_due: false,
             reset_seq: 0,
             reset_bare: false,
             stats: FlowStats::default(),
@@ -778,9 +753,7 @@ impl Flow {
         self.xmit_timer = None;
         self.state_timer = None;
         self.recv.cancel_timers();
-        self.forced = None;
-        self.rexmit = Rexmit::None;
-        self.handshake_due = false;
+        self.due.end();
         self.queue = SendQueue::default();
         if let Some(watch) = &mut self.watch {
             watch.flow_ended();

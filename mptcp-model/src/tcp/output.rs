@@ -4,7 +4,7 @@ use sim_core::Instant;
 
 use super::chrono::Limit;
 use super::sendq::{Mapping, Resent, SegFlags, TxSeg};
-use super::{Flow, Forced, Plan, PlanKind, Polled, Push, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, OutputDue, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::path_manager::CloseReason;
 use crate::wire::TcpFlags;
@@ -35,7 +35,7 @@ impl Flow {
 
     /// What leaves while an acknowledgment is looked at, before the data that came with it (`tcp_xmit_recovery`).
     pub(crate) fn poll_recovery(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
-        if self.rexmit == Rexmit::None || !self.may_send() || (self.paced && self.pace_until > now) {
+        if !self.due.has(OutputDue::REPAIR) || !self.may_send() || (self.paced && self.pace_until > now) {
             return false;
         }
         let leaves = self.recover(now, mss, plan);
@@ -47,9 +47,10 @@ impl Flow {
 
     /// What recovery sends next; it is over if that is nothing.
     fn recover(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
-        let leaves = match self.rexmit {
-            Rexmit::New => self.new_data(now, mss, Push::Forced, plan),
-            _ => give(self.retransmit_lost(now, mss), plan),
+        let leaves = if self.due.has(OutputDue::NEW) {
+            self.new_data(now, mss, Push::Forced, plan)
+        } else {
+            give(self.retransmit_lost(now, mss), plan)
         };
         if !leaves {
             self.recovery_is_over();
@@ -58,7 +59,7 @@ impl Flow {
     }
 
     fn recovery_is_over(&mut self) {
-        self.rexmit = Rexmit::None;
+        self.due.clear(OutputDue::REPAIR);
         self.rexmit_left = 0;
     }
 
@@ -77,7 +78,7 @@ impl Flow {
 
     /// The end of a write: the last segment queued carries PSH (`tcp_mark_push`).
     pub fn mark_push(&mut self) {
-        self.push_due = true;
+        self.due.add(OutputDue::PUSH);
         if let Some(tail) = self.queue.unsent.back_mut() {
             tail.push = true;
         }
@@ -86,7 +87,7 @@ impl Flow {
 
     /// No more data will be written: a FIN follows what is queued.
     pub fn close_send(&mut self) {
-        self.push_due = true;
+        self.due.add(OutputDue::PUSH);
         match self.state {
             TcpState::Established | TcpState::SynReceived | TcpState::SynSent => self.fin_wanted = true,
             TcpState::CloseWait => self.fin_wanted = true,
@@ -100,7 +101,7 @@ impl Flow {
             return;
         }
         if self.state != TcpState::SynSent {
-            self.reset_due = true;
+            self.due.add(OutputDue::RESET);
             self.reset_seq = self.acceptable_seq();
         }
     }
@@ -108,7 +109,7 @@ impl Flow {
     /// Reset the connection in answer to a segment with an acknowledgment for `seq`
     /// (RFC 9293, section 3.10.7.1): the RST carries none of its own.
     pub(crate) const fn answer_with_reset(&mut self, seq: u64) {
-        self.reset_due = true;
+        self.due.add(OutputDue::RESET);
         self.reset_bare = true;
         self.reset_seq = seq;
     }
@@ -122,15 +123,7 @@ impl Flow {
     /// Whether there is something to send, or to look at while sending, besides the acknowledgment of what arrived.
     #[inline]
     fn is_pushed(&self) -> bool {
-        // Without branches: each is nearly always false.
-        self.bare_ack_due
-            | self.handshake_due
-            | self.reset_due
-            | self.validate_due
-            | self.space_check_due
-            | self.push_due
-            | self.forced.is_some()
-            | (self.rexmit != Rexmit::None)
+        self.due.any()
     }
 
     /// Whether an acknowledgment is due and nothing else, which becomes the plan.
@@ -146,7 +139,7 @@ impl Flow {
     /// The next segment to send, if any, which becomes the `plan`. `mss` is the payload that fits a full segment.
     #[inline(never)]
     pub(crate) fn poll_send(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
-        if (self.reset_due | self.handshake_due | self.bare_ack_due) && self.poll_urgent(now, plan) {
+        if self.due.has(OutputDue::URGENT) && self.poll_urgent(now, plan) {
             return Polled::Segment;
         }
         if self.state == TcpState::Closed {
@@ -182,8 +175,7 @@ impl Flow {
     /// What goes before all data: a reset, a handshake, an ACK of its own.
     #[cold]
     fn poll_urgent(&mut self, now: Instant, plan: &mut Plan) -> bool {
-        if self.reset_due {
-            self.reset_due = false;
+        if self.due.take(OutputDue::RESET) {
             let flags = if self.reset_bare { TcpFlags::RST } else { TcpFlags::RST.with(TcpFlags::ACK) };
             *plan = self.plain(PlanKind::Reset, self.reset_seq, flags);
             return true;
@@ -191,12 +183,12 @@ impl Flow {
         if self.state == TcpState::Closed {
             return false;
         }
-        if self.handshake_due {
+        if self.due.has(OutputDue::HANDSHAKE) {
             *plan = self.handshake(now);
             return true;
         }
-        if std::mem::take(&mut self.bare_ack_due) && self.is_synchronized() {
-            self.bare_ack_due = std::mem::take(&mut self.ack_besides);
+        if self.due.take(OutputDue::BARE_ACK) && self.is_synchronized() {
+            self.due.set(OutputDue::BARE_ACK, std::mem::take(&mut self.ack_besides));
             *plan = self.bare_ack();
             return true;
         }
@@ -232,7 +224,7 @@ impl Flow {
     /// The reset left: nothing follows, unless it answered a wrong acknowledgment during the handshake, which goes
     /// on (RFC 9293, sections 3.10.7.3 and 3.10.7.4).
     pub(crate) fn reset_sent(&mut self) {
-        self.reset_due = false;
+        self.due.clear(OutputDue::RESET);
         let answered = std::mem::take(&mut self.reset_bare);
         if answered && matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
             return;
@@ -243,7 +235,7 @@ impl Flow {
     }
 
     fn handshake(&mut self, now: Instant) -> Plan {
-        self.handshake_due = false;
+        self.due.clear(OutputDue::HANDSHAKE);
         let (kind, flags) = if self.state == TcpState::SynSent {
             (PlanKind::Syn, TcpFlags::SYN)
         } else {
@@ -287,13 +279,11 @@ impl Flow {
     #[inline(always)]
     fn poll_data(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> Polled {
         self.note_busy(now);
-        if let Some(forced) = self.forced.take()
-            && self.send_forced(forced, now, mss, plan)
-        {
+        if self.due.take(OutputDue::FORCED) && self.send_forced(self.forced, now, mss, plan) {
             return Polled::Segment;
         }
         let held = self.pace_until > now && self.paced;
-        if self.rexmit != Rexmit::None {
+        if self.due.has(OutputDue::REPAIR) {
             if held {
                 self.recovery_is_over();
             } else if self.recover(now, mss, plan) {
@@ -301,7 +291,7 @@ impl Flow {
             }
         }
         // What could not leave waits for an event that may change that.
-        let has_new = self.push_due && (!self.queue.unsent.is_empty() || self.fin_wanted);
+        let has_new = self.due.has(OutputDue::PUSH) && (!self.queue.unsent.is_empty() || self.fin_wanted);
         if held {
             if has_new || self.queue.lost_out > self.queue.retrans_out {
                 self.pace_timer = self.pace_until;
@@ -312,15 +302,14 @@ impl Flow {
                 polled => return polled,
             }
         }
-        self.push_due = false;
+        self.due.clear(OutputDue::PUSH);
         if !std::mem::take(&mut self.window_limited) {
             self.chrono.stop(now, Limit::Window);
         }
-        if self.validate_due {
-            self.validate_due = false;
+        if self.due.take(OutputDue::VALIDATE) {
             self.validate_window(now);
         }
-        if std::mem::take(&mut self.space_check_due) {
+        if self.due.take(OutputDue::SPACE) {
             self.expand_sndbuf(now);
             if !self.wants_space {
                 self.chrono.stop(now, Limit::Buffer);

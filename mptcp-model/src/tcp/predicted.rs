@@ -6,7 +6,7 @@
 use sim_core::Instant;
 
 use super::receive::{ReceiveSpace, truesize, truesize_of};
-use super::{Flow, TcpState};
+use super::{Flow, OutputDue, TcpState};
 use crate::congestion::{AckEvent, CaState, PathView};
 use crate::wire::{Seq, TcpFlags, TcpSegment};
 
@@ -140,7 +140,7 @@ impl Flow {
         let ack = ack as u64;
         let start = self.recv.rcv_nxt;
         let prior_in_flight = self.queue.packets_out();
-        self.push_due = true;
+        self.due.add(OutputDue::PUSH);
         self.stats.segs_in += 1;
         self.received_at = now;
         self.last_ack_received = now;
@@ -208,7 +208,7 @@ impl Flow {
         self.cwnd_stamp = now;
         self.update_pacing_rate();
         self.window_opened();
-        self.space_check_due = true;
+        self.due.add(OutputDue::SPACE);
         true
     }
 }

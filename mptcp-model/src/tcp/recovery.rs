@@ -7,7 +7,7 @@ use sim_core::{Duration, Instant};
 
 use super::input::{Outcome, Surroundings};
 use super::sendq::SegFlags;
-use super::{Flow, Forced, Rexmit, XmitTimer};
+use super::{Flow, Forced, OutputDue, XmitTimer};
 use crate::congestion::{AckEvent, CaState, Cause, PathView, RateSample, Window};
 use crate::wire::TcpSegment;
 use crate::wire::options::ParsedOptions;
@@ -171,7 +171,7 @@ impl Flow {
         if tally.window_update || tally.una_advanced {
             self.window_opened();
         }
-        self.space_check_due = true;
+        self.due.add(OutputDue::SPACE);
         true
     }
 
@@ -329,7 +329,7 @@ impl Flow {
                 return;
             }
         }
-        self.rexmit = Rexmit::Lost;
+        self.due.repair_by(OutputDue::LOST);
     }
 
     fn disordered(&mut self, now: Instant, tally: &mut Tally, dup_ack: bool, around: &Surroundings<'_>) {
@@ -350,7 +350,7 @@ impl Flow {
             return;
         }
         self.enter_recovery(now, tally.echo_congestion, around.me, around.paths);
-        self.rexmit = Rexmit::Lost;
+        self.due.repair_by(OutputDue::LOST);
     }
 
     pub(super) fn enter_recovery(&mut self, now: Instant, echo: bool, me: usize, paths: &[PathView]) {
@@ -553,7 +553,8 @@ impl Flow {
     }
 
     pub(crate) fn force(&mut self, forced: Forced) {
-        self.forced = Some(forced);
+        self.forced = forced;
+        self.due.add(OutputDue::FORCED);
     }
 
     /// Hands the ACK and what it says of the path to an algorithm that controls by it.

@@ -4,7 +4,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Flow, Forced, Rexmit, TcpState, XmitTimer};
+use super::{Flow, Forced, OutputDue, TcpState, XmitTimer};
 use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 
@@ -49,9 +49,9 @@ impl Flow {
         self.recv.handle_timeout(now, rto);
         if self.pace_timer <= now {
             self.pace_timer = Instant::FAR_FUTURE;
-            self.push_due = true;
+            self.due.add(OutputDue::PUSH);
             if self.queue.lost_out > self.queue.retrans_out {
-                self.rexmit = Rexmit::Lost;
+                self.due.repair_by(OutputDue::LOST);
             }
         }
         if self.state_timer.is_some_and(|at| at <= now) {
@@ -103,8 +103,8 @@ impl Flow {
                 self.rtt.back_off();
             }
             // Not while data is waited for, but before that is given up (`syn_ack_recalc`).
-            self.handshake_due = !self.deferred || self.retries >= self.config.defer_accept;
-            if !self.handshake_due {
+            self.due.set(OutputDue::HANDSHAKE, !self.deferred || self.retries >= self.config.defer_accept);
+            if !self.due.has(OutputDue::HANDSHAKE) {
                 self.arm_rto(now);
             }
             outcome.rto = Some(self.rtt.rto());
@@ -222,7 +222,7 @@ impl Flow {
                 self.tlp_high_seq = self.snd_nxt;
             }
         }
-        if self.forced.is_some() {
+        if self.due.has(OutputDue::FORCED) {
             self.stats.loss_probes += 1;
             self.rearm_after_probe(now);
         } else {

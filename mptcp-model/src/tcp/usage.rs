@@ -3,8 +3,8 @@
 
 use sim_core::Instant;
 
-use super::Flow;
 use super::chrono::Limit;
+use super::{Flow, OutputDue};
 use crate::congestion::CaState;
 
 impl Flow {
@@ -14,7 +14,7 @@ impl Flow {
         self.cwnd_usage_seq = self.snd_nxt;
         self.cwnd_used = 0;
         self.cwnd_stamp = now;
-        self.validate_due = false;
+        self.due.clear(OutputDue::VALIDATE);
     }
 
     /// After a round of sending: did the window limit it (`tcp_cwnd_validate`, RFC 7661)?

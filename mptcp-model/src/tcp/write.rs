@@ -1,7 +1,7 @@
 //! The tail of the send queue: what the owner of a flow adds to it, and how much fits before another chunk begins.
 
-use super::Flow;
 use super::sendq::{Chunk, Mapping};
+use super::{Flow, OutputDue};
 
 impl Flow {
     /// Accept `len` octets of data under `map` as a chunk of their own.
@@ -9,7 +9,7 @@ impl Flow {
     pub fn append(&mut self, len: u32, map: Mapping) {
         self.note_application_limit();
         self.push_small = false;
-        self.push_due = true;
+        self.due.add(OutputDue::PUSH);
         self.idle_check_due = true;
         self.queue.append(len, map);
     }
@@ -46,7 +46,7 @@ impl Flow {
     /// Append to the chunk at the tail; the caller checked [`tail_room`](Self::tail_room).
     pub fn extend_tail(&mut self, len: u32, sum: u16) {
         self.note_application_limit();
-        self.push_due = true;
+        self.due.add(OutputDue::PUSH);
         if let Some(tail) = self.queue.unsent.back_mut() {
             tail.len += len;
             if tail.map.len > 0 {
