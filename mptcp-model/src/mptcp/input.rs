@@ -27,6 +27,7 @@ impl Connection {
     /// A segment for subflow `index` arrived that was not [predicted](Self::handle_predicted).
     #[inline(never)]
     pub(crate) fn handle_segment(&mut self, now: Instant, index: usize, segment: &TcpSegment) {
+        self.recv.changed();
         let parsed = segment.options.parse_all();
         let was_active = self.subflows[index].is_active();
         if self.out_of_tree && self.mode == Mode::Multipath {

@@ -54,6 +54,7 @@ impl Connection {
 
     /// Change it.
     pub(crate) fn set_window_clamp(&mut self, octets: u32) {
+        self.recv.changed();
         self.subflows[0].flow.recv.set_user_clamp(u64::from(octets));
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use crate::config::{FrameMemory, TcpConfig};
-use crate::tcp::{ReceiveSpace, Receiver, TailRoom, fixed_ratio_buffer};
+use crate::tcp::{Offered, ReceiveSpace, Receiver, TailRoom, fixed_ratio_buffer};
 use crate::wire::Payload;
 
 /// Frames that fit one buffer when those of one mapping are merged (`skb_try_coalesce`).
@@ -47,6 +47,8 @@ pub(crate) struct StreamReceiver {
     tail_room: TailRoom,
     pub(super) rcvbuf_max: u64,
     drs_space: u64,
+    /// Counts what may have changed the window that is to be offered.
+    version: u64,
 }
 
 /// What the subflows contribute to the measuring of receive space.
@@ -93,7 +95,14 @@ impl StreamReceiver {
             drs_copied: 0,
             drs_time: Instant::ZERO,
             drs_rtt: Duration::ZERO,
+            version: 1,
         }
+    }
+
+    /// Something happened that may change the window that is to be offered on any subflow.
+    #[inline(always)]
+    pub(super) const fn changed(&mut self) {
+        self.version += 1;
     }
 
     /// Measures from now on how much is read in a round trip, taking it for `window` octets at first
@@ -112,6 +121,7 @@ impl StreamReceiver {
 
     /// The application chooses the size of the buffer.
     pub(super) fn fix_buffer(&mut self, bytes: u64) {
+        self.changed();
         self.rcvbuf = bytes;
         self.rcvbuf_max = bytes;
     }
@@ -132,6 +142,7 @@ impl StreamReceiver {
         let edge = self.next + window;
         if edge > self.window_end {
             self.window_end = edge;
+            self.changed();
             return window;
         }
         let most = if scale == 0 { 65_535 } else { 65_535u64 << scale };
@@ -144,8 +155,29 @@ impl StreamReceiver {
         window
     }
 
+    /// The window field of a segment with a DSS: as [`offer_shared`](Self::offer_shared), or once more what left on the
+    /// subflow last, where nothing happened since.
+    #[inline(always)]
+    pub(super) fn window_field(&mut self, part: &mut Receiver, scale: u8) -> u16 {
+        if part.offered.version != self.version {
+            let window = self.offer_shared(part, scale, false);
+            part.offered = Offered { version: self.version, field: (window >> scale).min(65_535) as u16 };
+        }
+        debug_assert_eq!((part.rcv_wup, part.offered.field), (part.rcv_nxt, self.field_anew(part, scale)));
+        part.offered.field
+    }
+
+    /// The same, worked out without a change.
+    fn field_anew(&self, part: &Receiver, scale: u8) -> u16 {
+        let most = 65_535_u64 << scale;
+        let own = part.new_window(self.space(), scale).min(most);
+        let window = own.max(self.window_end.saturating_sub(self.next)).min(most);
+        (window >> scale).min(65_535) as u16
+    }
+
     /// Data at position `start`. Returns the octets that are now in order.
     pub(crate) fn insert(&mut self, start: u64, len: u64, truesize: u64) -> u64 {
+        self.changed();
         let end = start + len;
         if end <= self.next {
             self.duplicate_bytes += len;
@@ -246,6 +278,7 @@ impl StreamReceiver {
         len: u64,
         measure: impl FnOnce() -> ReadMeasure,
     ) -> Option<u64> {
+        self.changed();
         let freed =
             if len >= self.unread { self.unread_truesize } else { self.unread_truesize * len / self.unread };
         self.unread -= len;

@@ -53,6 +53,7 @@ impl Connection {
 
     /// Whatever is due at `now` happens; harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.recv.changed();
         for index in 0..self.subflows.len() {
             if self.subflows[index].stage == Stage::Gone {
                 continue;

@@ -199,7 +199,7 @@ impl Connection {
         let segment = packet.segment_mut();
         let clock = flow.ts_clock(now).wrapping_add(flow.params.ts_offset);
         let scale = flow.rcv_wscale;
-        let window = if multipath {
+        segment.window = if multipath {
             let acked = self.keys.remote_base.wrapping_add(self.recv.next);
             let data_ack =
                 if self.use_long_ack { DataNumber::Long(acked) } else { DataNumber::Short(acked as u32) };
@@ -212,13 +212,12 @@ impl Connection {
             });
             let dss = Dss { data_fin: false, data_ack: Some(data_ack), mapping };
             segment.options.set_timestamps_and_dss(clock, flow.recv.ts_recent, &dss);
-            self.recv.offer_shared(&mut flow.recv, scale, false)
+            self.recv.window_field(&mut flow.recv, scale)
         } else {
             segment.options.set_timestamps(clock, flow.recv.ts_recent);
             let space = flow.recv.space();
-            flow.recv.select_window(space, scale)
+            (flow.recv.select_window(space, scale) >> scale).min(65_535) as u16
         };
-        segment.window = (window >> scale).min(65_535) as u16;
         (segment.src_port, segment.dst_port) = subflow.ports;
         segment.seq = flow.snd_seq(plan.start);
         segment.ack = Seq::from_offset(flow.recv.irs, flow.recv.rcv_nxt);
@@ -238,6 +237,7 @@ impl Connection {
     /// As [`write_packet`](Self::write_packet), whatever the plan is.
     #[inline(never)]
     fn write_any_packet(&mut self, packet: &mut Packet, index: usize, plan: &Plan, now: Instant) {
+        self.recv.changed();
         let segment = packet.segment_mut();
         segment.options = self.options_of(index, plan, now);
         let offer = if self.out_of_tree { Offer::Shared } else { Offer::with(&segment.options) };
