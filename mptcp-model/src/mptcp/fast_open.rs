@@ -27,6 +27,7 @@ impl Connection {
         flow.fast_open.option = Some(cookie);
         if self.mode == Mode::Offered {
             flow.ts_ok = false;
+            flow.settle_options();
         }
     }
 

@@ -39,7 +39,7 @@ impl Connection {
         len: u32,
     ) -> Option<Attention> {
         let options = segment.options.usual(true)?;
-        if !self.predicts(index, &options) || !self.awaits_data_only(&options) {
+        if !options.has_dss() || !self.predicts_mapped(index) || !self.awaits_data_only(&options) {
             return None;
         }
         let Self { subflows, send, recv, .. } = self;
@@ -137,7 +137,12 @@ impl Connection {
         segment: &TcpSegment,
     ) -> Option<Attention> {
         let options = segment.options.usual(false)?;
-        if !self.predicts(index, &options) {
+        let predicted = match self.mode {
+            Mode::Multipath => options.has_dss() && self.predicts_mapped(index),
+            Mode::Plain => !options.has_dss() && !self.orphaned,
+            Mode::Offered => false,
+        };
+        if !predicted {
             return None;
         }
         let multipath = self.mode == Mode::Multipath;
@@ -167,20 +172,13 @@ impl Connection {
         Some(Attention::Any)
     }
 
-    /// Whether a segment with these options may be predicted on a subflow as far as MPTCP goes.
+    /// Whether a segment with a DSS may be predicted on a subflow.
     #[inline(always)]
-    fn predicts(&self, index: usize, options: &UsualOptions) -> bool {
+    fn predicts_mapped(&self, index: usize) -> bool {
         let subflow = &self.subflows[index];
-        match self.mode {
-            Mode::Multipath => {
-                options.has_dss()
-                    && subflow.stage == Stage::Confirmed
-                    && !(subflow.stale | subflow.potentially_failed | self.checksum | self.out_of_tree)
-                    && self.recv.fin_at.is_none()
-            }
-            Mode::Plain => !options.has_dss() && !self.orphaned,
-            Mode::Offered => false,
-        }
+        subflow.stage == Stage::Confirmed
+            && !(subflow.stale | subflow.potentially_failed | self.checksum | self.out_of_tree)
+            && self.recv.fin_at.is_none()
     }
 
     /// Whether this side has nothing to send and nothing that waits for an acknowledgment, and a segment with these

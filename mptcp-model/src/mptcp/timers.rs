@@ -35,7 +35,7 @@ impl Connection {
     }
 
     /// Whether nothing of it concerns its host, which wakes it at `armed`, and it is not over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_settled(&self, armed: Instant) -> bool {
         let is_early = |at: Option<Instant>| at.is_some_and(|at| at < armed);
         if self.has_events() || self.has_path_actions() || self.state == State::Closed {

@@ -65,9 +65,10 @@ impl Flow {
             self.begin_mtu_search();
             self.sync_mss();
         }
-        let recv = &mut self.recv;
         self.sack_ok &= options.sack;
         self.ts_ok &= options.timestamp.is_some();
+        self.settle_options();
+        let recv = &mut self.recv;
         recv.ts_recent = options.timestamp.unwrap_or(0);
         match options.window_scale.filter(|_| self.config.window_scaling) {
             Some(scale) => self.snd_wscale = scale.min(14),

@@ -302,6 +302,8 @@ pub struct Flow {
     pub(crate) peer_mss: u16,
     /// What both ends take: segments with their options are no larger.
     pub(crate) segment_mss: u16,
+    /// Payload of a segment without options but timestamps; see [`settle_options`](Self::settle_options).
+    full_mss: u32,
     /// Segment size that the path lets through, as far as known (RFC 1191).
     pub(crate) path_mss: u16,
     /// That of the first link.
@@ -408,6 +410,13 @@ pub(crate) enum Forced {
     Probe,
 }
 
+/// Payload of a segment of this size without options but timestamps.
+fn full_mss(segment_mss: u16, timestamps: bool) -> u32 {
+    /// `tcp_min_snd_mss`
+    const LEAST: u32 = 48;
+    u32::from(segment_mss).max(LEAST) - if timestamps { 12 } else { 0 }
+}
+
 impl Flow {
     fn new(
         config: std::sync::Arc<TcpConfig>,
@@ -419,6 +428,7 @@ impl Flow {
         let link_mss = params.mss;
         let mss = config.user_mss.map_or(params.mss, |most| most.min(params.mss));
         let params = FlowParams { mss, ..params };
+        let segment_mss = config.user_mss.unwrap_or(536).min(mss);
         let rtt = RttEstimator::new(config.rto_initial, config.rto_min, config.rto_max);
         let window = Window {
             cwnd: config.initial_cwnd.min(config.cwnd_clamp),
@@ -434,7 +444,8 @@ impl Flow {
         let samples = controls || config.rate_samples || config.mtu_probing.is_some();
         Self {
             peer_mss: config.user_mss.unwrap_or(536),
-            segment_mss: config.user_mss.unwrap_or(536).min(params.mss),
+            segment_mss,
+            full_mss: full_mss(segment_mss, config.timestamps),
             path_mss: u16::MAX,
             link_mss,
             sack_ok: config.sack,
@@ -655,6 +666,12 @@ impl Flow {
     pub(crate) fn set_peer_mss(&mut self, mss: u16) {
         self.peer_mss = mss;
         self.segment_mss = mss.min(self.params.mss);
+        self.settle_options();
+    }
+
+    /// Works out the payload of a full segment, once it is known how large segments are and whether they have timestamps.
+    pub(crate) fn settle_options(&mut self) {
+        self.full_mss = full_mss(self.segment_mss, self.ts_ok);
     }
 
     /// Maximum payload of a segment without options but timestamps.
@@ -667,12 +684,12 @@ impl Flow {
     #[must_use]
     #[inline]
     pub fn mss_now(&self, option_octets: u32) -> u32 {
-        /// `tcp_min_snd_mss`
-        const LEAST: u32 = 48;
-        let mss = u32::from(self.segment_mss).max(LEAST);
-        let options = option_octets + if self.ts_ok { 12 } else { 0 };
-        let blocks = if self.sack_ok && self.recv.has_sacks() { self.sack_octets(options) } else { 0 };
-        mss.saturating_sub(options + blocks).max(8)
+        let mut options = option_octets;
+        if self.sack_ok && self.recv.has_sacks() {
+            let timestamps = if self.ts_ok { 12 } else { 0 };
+            options += self.sack_octets(options + timestamps);
+        }
+        self.full_mss.saturating_sub(options).max(8)
     }
 
     /// Octets of the SACK option in a segment with `others` octets of options (`tcp_established_options`).
