@@ -179,6 +179,7 @@ impl Connection {
         if !std::mem::take(&mut self.work_due) {
             return false;
         }
+        self.recv.changed();
         for subflow in &mut self.subflows {
             // What follows the FINs and the resets of all subflows.
             let flow = &mut subflow.flow;

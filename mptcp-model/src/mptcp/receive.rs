@@ -264,6 +264,7 @@ impl StreamReceiver {
         if self.fin_done || self.fin_at != Some(self.next) {
             return false;
         }
+        self.changed();
         self.fin_done = true;
         self.next += 1;
         true

@@ -143,6 +143,8 @@ impl Connection {
     pub(super) fn leave(&mut self, index: usize, plan: &Plan, now: Instant) {
         let mut packet = Packet::blank();
         self.write_packet(&mut packet, index, plan, now);
+        // The event may change more.
+        self.recv.changed();
         self.left.push((index, packet));
     }
 
