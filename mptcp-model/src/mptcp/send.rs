@@ -323,10 +323,11 @@ impl Connection {
                 break;
             }
             pushed = Some(index);
-            if pick.fills && self.send.burst <= 0 {
+            let copies = self.scheduler.copies();
+            if pick.fills && self.send.burst <= 0 && !copies {
                 break;
             }
-            if self.scheduler.copies() {
+            if copies {
                 self.copy_to_others(index, next, copied);
                 for view in &mut self.scheduler_views {
                     self.subflows[view.index].update_room(view);

@@ -117,19 +117,13 @@ impl Flow {
     /// Whether there is nothing that [`poll_send`](Self::poll_send) could do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
-        !(self.recv.ack_now | self.is_pushed())
-    }
-
-    /// Whether there is something to send, or to look at while sending, besides the acknowledgment of what arrived.
-    #[inline]
-    fn is_pushed(&self) -> bool {
-        self.due.any()
+        !(self.recv.ack_now | self.due.any())
     }
 
     /// Whether an acknowledgment is due and nothing else, which becomes the plan.
     #[inline]
     pub(crate) fn poll_bare_ack(&mut self, plan: &mut Plan) -> bool {
-        if self.is_pushed() || self.state != TcpState::Established {
+        if self.due.any() || self.state != TcpState::Established {
             return false;
         }
         *plan = self.bare_ack();
