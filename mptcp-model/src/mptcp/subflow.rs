@@ -177,7 +177,7 @@ impl Subflow {
     /// Whether it has nothing to send and nothing to tell the connection.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.flow.is_at_rest() & self.signals.is_empty()
+        self.flow.is_at_rest() & self.signals.is_empty() & !self.flow.sndbuf_grew
     }
 
     /// Decides when the data received, which goes to the buffer of the connection or to its own, is acknowledged.

@@ -102,7 +102,7 @@ impl Connection {
             }
             polled = self.poll_subflow(index, now, mss, &mut plan);
         }
-        self.subflows[index].flow.due.take(OutputDue::GREW)
+        std::mem::take(&mut self.subflows[index].flow.sndbuf_grew)
     }
 
     /// Whether packets left while an event was looked at.

@@ -1,8 +1,9 @@
-//! What a flow has to do when it is its turn to send, in one word: nearly always nothing, which one look tells.
+//! What a flow has to do when it is its turn to send, in one octet: nearly always nothing, which one look tells. A wider
+//! word could not be read just after one of its octets is written.
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutputDue(u16);
+pub(crate) struct OutputDue(u8);
 
 impl OutputDue {
     /// A SYN, or the answer to one.
@@ -19,14 +20,10 @@ impl OutputDue {
     pub(crate) const VALIDATE: Self = Self(32);
     /// A segment that leaves whatever the windows say.
     pub(crate) const FORCED: Self = Self(64);
-    /// What the last acknowledgment asks for (`tcp_xmit_recovery`): what is lost,
-    pub(crate) const LOST: Self = Self(128);
-    /// or new data, by which F-RTO finds out whether anything is.
-    pub(crate) const NEW: Self = Self(256);
-    /// The owner is to be told that the send buffer grew.
-    pub(crate) const GREW: Self = Self(512);
-    /// One of the two that repair.
-    pub(crate) const REPAIR: Self = Self(Self::LOST.0 | Self::NEW.0);
+    /// What the last acknowledgment asks for (`tcp_xmit_recovery`).
+    pub(crate) const REPAIR: Self = Self(128);
+    /// What is looked at when no more data leaves.
+    pub(crate) const LOOKS: Self = Self(Self::PUSH.0 | Self::SPACE.0 | Self::VALIDATE.0);
     /// What goes before data.
     pub(crate) const URGENT: Self = Self(Self::HANDSHAKE.0 | Self::RESET.0 | Self::BARE_ACK.0);
 
@@ -60,13 +57,6 @@ impl OutputDue {
         }
     }
 
-    /// What the last acknowledgment asks for is `this` and nothing else.
-    #[inline]
-    pub(crate) const fn repair_by(&mut self, this: Self) {
-        self.clear(Self::REPAIR);
-        self.add(this);
-    }
-
     /// The flow is over: of what it would have said, a reset may be left.
     pub(crate) const fn end(&mut self) {
         self.clear(Self::HANDSHAKE);
@@ -78,7 +68,9 @@ impl OutputDue {
     #[inline(always)]
     pub(crate) const fn take(&mut self, these: Self) -> bool {
         let due = self.has(these);
-        self.clear(these);
+        if due {
+            self.clear(these);
+        }
         due
     }
 }

@@ -3,7 +3,7 @@
 
 use sim_core::Instant;
 
-use super::{Flow, OutputDue, XmitTimer};
+use super::{Flow, XmitTimer};
 
 impl Flow {
     /// `tcp_is_cwnd_limited`.
@@ -97,7 +97,7 @@ impl Flow {
             let wanted = self.wanted_sndbuf().min(most);
             if wanted > self.sndbuf {
                 self.sndbuf = wanted;
-                self.due.add(OutputDue::GREW);
+                self.sndbuf_grew = true;
             }
         }
     }

@@ -151,6 +151,15 @@ pub(crate) enum XmitTimer {
     Persist,
 }
 
+/// What an acknowledgment asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// What is lost.
+    Lost,
+    /// New data, by which F-RTO finds out whether anything is.
+    NewData,
+}
+
 /// On whose behalf new data leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Push {
@@ -281,6 +290,7 @@ pub struct Flow {
     pub(crate) wants_space: bool,
     /// `snd_wnd` is not what the peer said last on this flow, but what it granted the connection.
     pub(crate) wnd_shared: bool,
+    pub(crate) sndbuf_grew: bool,
     /// Chunks of data without mappings stay apart as well: MPTCP handed them down.
     pub(crate) chunks_apart: bool,
     /// The send window held data back when it was tried last.
@@ -289,6 +299,8 @@ pub struct Flow {
     pub(crate) ca_state: CaState,
     /// Which segment leaves whatever the window, where one is due.
     pub(crate) forced: Forced,
+    /// What repairs, where that is due.
+    repair: Repair,
     pub(crate) is_cwnd_limited: bool,
     /// Data was written: was the flow idle before?
     idle_check_due: bool,
@@ -476,6 +488,7 @@ impl Flow {
             push_small: false,
             window_limited: false,
             bursts: 0,
+            sndbuf_grew: false,
             cc,
             window,
             ca_state: CaState::Open,
@@ -495,6 +508,7 @@ impl Flow {
             tlp_retrans: false,
             rexmit_left: 0,
             forced: Forced::Head,
+            repair: Repair::Lost,
             idle_check_due: false,
             is_cwnd_limited: false,
             max_packets_out: 0,

@@ -4,7 +4,7 @@ use sim_core::Instant;
 
 use super::chrono::Limit;
 use super::sendq::{Mapping, Resent, SegFlags, TxSeg};
-use super::{Flow, Forced, OutputDue, Plan, PlanKind, Polled, Push, TcpState, XmitTimer};
+use super::{Flow, Forced, OutputDue, Plan, PlanKind, Polled, Push, Repair, TcpState, XmitTimer};
 use crate::congestion::CaState;
 use crate::path_manager::CloseReason;
 use crate::wire::TcpFlags;
@@ -47,7 +47,7 @@ impl Flow {
 
     /// What recovery sends next; it is over if that is nothing.
     fn recover(&mut self, now: Instant, mss: u32, plan: &mut Plan) -> bool {
-        let leaves = if self.due.has(OutputDue::NEW) {
+        let leaves = if self.repair == Repair::NewData {
             self.new_data(now, mss, Push::Forced, plan)
         } else {
             give(self.retransmit_lost(now, mss), plan)
@@ -296,14 +296,15 @@ impl Flow {
                 polled => return polled,
             }
         }
-        self.due.clear(OutputDue::PUSH);
+        let due = self.due;
+        self.due.clear(OutputDue::LOOKS);
         if !std::mem::take(&mut self.window_limited) {
             self.chrono.stop(now, Limit::Window);
         }
-        if self.due.take(OutputDue::VALIDATE) {
+        if due.has(OutputDue::VALIDATE) {
             self.validate_window(now);
         }
-        if self.due.take(OutputDue::SPACE) {
+        if due.has(OutputDue::SPACE) {
             self.expand_sndbuf(now);
             if !self.wants_space {
                 self.chrono.stop(now, Limit::Buffer);

@@ -3,7 +3,7 @@
 //! long are sent again at once, cut up, without a reduction of the window.
 
 use super::sendq::{SegFlags, TxSeg};
-use super::{Flow, OutputDue, TcpState};
+use super::{Flow, Repair, TcpState};
 use crate::congestion::CaState;
 use crate::wire::Seq;
 
@@ -81,7 +81,7 @@ impl Flow {
             self.undo_marker = 0;
             self.set_ca_state(CaState::Loss);
         }
-        self.due.repair_by(OutputDue::LOST);
+        self.repair_by(Repair::Lost);
     }
 
     /// Marks the segments lost that were handed down together with the one at `index`, which is too long, and

@@ -6,7 +6,7 @@ use sim_core::{Duration, Instant};
 use super::input::Surroundings;
 use super::recovery::{MAX_REORDERING, Tally};
 use super::sendq::{Resent, SegFlags};
-use super::{Flow, OutputDue, Rack, XmitTimer};
+use super::{Flow, Rack, Repair, XmitTimer};
 use crate::congestion::{CaState, Cause, PathView};
 
 /// Recoveries after which a widened reordering window is as at first (`TCP_RACK_RECOVERY_THRESH`).
@@ -150,7 +150,7 @@ impl Flow {
                     self.prr_reduce(1, 0, &Tally::default());
                 }
             }
-            self.due.repair_by(OutputDue::LOST);
+            self.repair_by(Repair::Lost);
         }
         match wait {
             Some(wait) => {

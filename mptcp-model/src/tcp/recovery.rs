@@ -7,7 +7,7 @@ use sim_core::{Duration, Instant};
 
 use super::input::{Outcome, Surroundings};
 use super::sendq::SegFlags;
-use super::{Flow, Forced, OutputDue, XmitTimer};
+use super::{Flow, Forced, OutputDue, Repair, XmitTimer};
 use crate::congestion::{AckEvent, CaState, Cause, PathView, RateSample, Window};
 use crate::wire::TcpSegment;
 use crate::wire::options::ParsedOptions;
@@ -329,7 +329,7 @@ impl Flow {
                 return;
             }
         }
-        self.due.repair_by(OutputDue::LOST);
+        self.repair_by(Repair::Lost);
     }
 
     fn disordered(&mut self, now: Instant, tally: &mut Tally, dup_ack: bool, around: &Surroundings<'_>) {
@@ -350,7 +350,7 @@ impl Flow {
             return;
         }
         self.enter_recovery(now, tally.echo_congestion, around.me, around.paths);
-        self.due.repair_by(OutputDue::LOST);
+        self.repair_by(Repair::Lost);
     }
 
     pub(super) fn enter_recovery(&mut self, now: Instant, echo: bool, me: usize, paths: &[PathView]) {
@@ -550,6 +550,12 @@ impl Flow {
     #[must_use]
     pub fn in_loss(&self) -> bool {
         self.ca_state == CaState::Loss && (self.sack_ok || self.snd_una != self.high_seq)
+    }
+
+    /// What is lost, or new data, leaves for an acknowledgment that was taken.
+    pub(super) fn repair_by(&mut self, repair: Repair) {
+        self.repair = repair;
+        self.due.add(OutputDue::REPAIR);
     }
 
     pub(crate) fn force(&mut self, forced: Forced) {

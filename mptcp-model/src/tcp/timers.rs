@@ -4,7 +4,7 @@
 
 use sim_core::{Duration, Instant};
 
-use super::{Flow, Forced, OutputDue, TcpState, XmitTimer};
+use super::{Flow, Forced, OutputDue, Repair, TcpState, XmitTimer};
 use crate::congestion::{CaState, PathView};
 use crate::path_manager::CloseReason;
 
@@ -51,7 +51,7 @@ impl Flow {
             self.pace_timer = Instant::FAR_FUTURE;
             self.due.add(OutputDue::PUSH);
             if self.queue.lost_out > self.queue.retrans_out {
-                self.due.repair_by(OutputDue::LOST);
+                self.repair_by(Repair::Lost);
             }
         }
         if self.state_timer.is_some_and(|at| at <= now) {

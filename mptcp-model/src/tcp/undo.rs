@@ -6,7 +6,7 @@ use sim_core::Instant;
 use super::rack::REO_WND_PERSIST;
 use super::recovery::Tally;
 use super::sendq::SegFlags;
-use super::{Flow, OutputDue};
+use super::{Flow, Repair};
 use crate::congestion::CaState;
 
 impl Flow {
@@ -117,7 +117,7 @@ impl Flow {
                 self.high_seq = self.snd_nxt;
                 if self.can_send_new() {
                     // Step 2b: try new data.
-                    self.due.repair_by(OutputDue::NEW);
+                    self.repair_by(Repair::NewData);
                     return;
                 }
                 self.frto = false;
@@ -133,6 +133,6 @@ impl Flow {
         } else if tally.una_advanced {
             self.reset_reno_sack();
         }
-        self.due.repair_by(OutputDue::LOST);
+        self.repair_by(Repair::Lost);
     }
 }
