@@ -136,6 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_choice_that_leaves_no_room_anywhere_is_the_last() {
+        let fills = |window, paths: &[SchedulerView]| {
+            LowestRtt.pick(&Request::with_window(window), paths).is_some_and(|pick| pick.fills)
+        };
+        let (fast, full, slow) = (path(0, 20, 5), path(1, 60, 0), path(1, 60, 5));
+        assert!(fills(1 << 20, &[fast, full]));
+        assert!(!fills(1 << 20, &[fast, slow]), "the slower one is next");
+        assert!(!fills(2000, &[fast, full]), "the window lets less go");
+        let small = SchedulerView { memory_room: 9000, ..fast };
+        assert!(!fills(1 << 20, &[small, full]), "the buffer may be full before");
+    }
+
+    #[test]
     fn backups_wait_while_a_regular_subflow_can_serve() {
         // PRIO-03, PRIO-04
         let backup = SchedulerView { backup: true, ..path(1, 10, 5) };

@@ -44,8 +44,9 @@ pub(crate) use self::due::OutputDue;
 pub use self::info::FlowInfo;
 use self::rate::RateSampler;
 pub use self::receive::{Arrival, ReceiveSpace};
-pub(crate) use self::receive::{Offered, Receiver};
-pub(crate) use self::receive::{TailRoom, fixed_ratio_buffer, truesize_of as receive_truesize_of};
+pub(crate) use self::receive::{
+    Offered, Receiver, TailRoom, fixed_ratio_buffer, truesize_of as receive_truesize_of,
+};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;
 use self::sendq::SendQueue;
