@@ -528,6 +528,7 @@ impl Connection {
             keys_sent: false,
             stripped_at: None,
             rx_map: subflow::RxMap::default(),
+            offered: receive::Offered::default(),
             unverified: Vec::new(),
             signals: VecDeque::new(),
             reset_reason: None,

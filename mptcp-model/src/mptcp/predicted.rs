@@ -56,7 +56,7 @@ impl Connection {
         if is_beyond {
             return None;
         }
-        // Nobody else asks.
+        // Only such a receiver asks.
         let space = if flow.recv.fixed_ratio { recv.space() } else { ReceiveSpace::NONE };
         let truesize = flow.take_predicted_data(now, segment, len, space)?;
         send.window_end = send.window_end.max(send.una + flow.granted_window());
@@ -109,11 +109,9 @@ impl Connection {
         }
         if self.send.fin_queued {
             self.push_pending(now);
-            self.run_path_manager(now);
-            return Some(Attention::Any);
         }
         let flow = &self.subflows[index].flow;
-        let (rests, deadline) = (flow.is_at_rest(), flow.recv.next_deadline());
+        let (rests, deadline) = (flow.is_at_rest() && !self.send.fin_queued, flow.recv.next_deadline());
         Some(self.attention(now, rests, deadline))
     }
 

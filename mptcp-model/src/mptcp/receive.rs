@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use sim_core::{Duration, Instant};
 
 use crate::config::{FrameMemory, TcpConfig};
-use crate::tcp::{Offered, ReceiveSpace, Receiver, TailRoom, fixed_ratio_buffer};
+use crate::tcp::{ReceiveSpace, Receiver, TailRoom, fixed_ratio_buffer};
 use crate::wire::Payload;
 
 /// Frames that fit one buffer when those of one mapping are merged (`skb_try_coalesce`).
@@ -49,6 +49,13 @@ pub(crate) struct StreamReceiver {
     drs_space: u64,
     /// Counts what may have changed the window that is to be offered.
     version: u64,
+}
+
+/// The window field that left on a subflow last, and how often the connection had seen a change by then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offered {
+    version: u64,
+    field: u16,
 }
 
 /// What the subflows contribute to the measuring of receive space.
@@ -158,13 +165,13 @@ impl StreamReceiver {
     /// The window field of a segment with a DSS: as [`offer_shared`](Self::offer_shared), or once more what left on the
     /// subflow last, where nothing happened since.
     #[inline(always)]
-    pub(super) fn window_field(&mut self, part: &mut Receiver, scale: u8) -> u16 {
-        if part.offered.version != self.version {
+    pub(super) fn window_field(&mut self, part: &mut Receiver, offered: &mut Offered, scale: u8) -> u16 {
+        if offered.version != self.version {
             let window = self.offer_shared(part, scale, false);
-            part.offered = Offered { version: self.version, field: (window >> scale).min(65_535) as u16 };
+            *offered = Offered { version: self.version, field: (window >> scale).min(65_535) as u16 };
         }
-        debug_assert_eq!((part.rcv_wup, part.offered.field), (part.rcv_nxt, self.field_anew(part, scale)));
-        part.offered.field
+        debug_assert_eq!((part.rcv_wup, offered.field), (part.rcv_nxt, self.field_anew(part, scale)));
+        offered.field
     }
 
     /// The same, worked out without a change.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use sim_core::Instant;
 
 use super::Content;
-use super::receive::{MERGED_FRAMES, MERGED_GAIN, StreamReceiver};
+use super::receive::{MERGED_FRAMES, MERGED_GAIN, Offered, StreamReceiver};
 use crate::path_manager::{SubflowId, SubflowView};
 use crate::scheduler::SchedulerView;
 use crate::tcp::{Arrival, Flow, Mapping, Receiver};
@@ -98,6 +98,8 @@ pub struct Subflow {
     /// A timeout struck and nothing was acknowledged since (out-of-tree kernel, DSS-24).
     pub(crate) potentially_failed: bool,
     pub(crate) ip_id: u16,
+    /// What left last with the window of the connection.
+    pub(super) offered: Offered,
     /// What the IP headers of its packets have in common.
     pub(crate) header: IpHeader,
     /// Source and destination port of its packets.

@@ -214,7 +214,7 @@ impl Connection {
             });
             let dss = Dss { data_fin: false, data_ack: Some(data_ack), mapping };
             segment.options.set_timestamps_and_dss(clock, flow.recv.ts_recent, &dss);
-            self.recv.window_field(&mut flow.recv, scale)
+            self.recv.window_field(&mut flow.recv, &mut subflow.offered, scale)
         } else {
             segment.options.set_timestamps(clock, flow.recv.ts_recent);
             let space = flow.recv.space();

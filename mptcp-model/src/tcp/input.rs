@@ -87,9 +87,9 @@ impl Flow {
             // The SYN/ACK offers whole segments of the size announced here, whatever that of the peer. What it
             // can say without scale limits the bound of the window, not the window (TCP-04,
             // `tcp_select_initial_window`).
-            let options = if self.ts_ok { 12 } else { 0 };
-            let mss = u64::from(self.params.mss.saturating_sub(options).max(1));
+            let mss = u64::from(self.params.mss.saturating_sub(self.timestamp_octets()).max(1));
             let initial = space.min(u64::from(self.config.initial_window_limit));
+            let recv = &mut self.recv;
             recv.rcv_wnd = initial / mss * mss;
             recv.ssthresh = recv.rcv_wnd.min(recv.window_clamp);
         }
@@ -111,8 +111,7 @@ impl Flow {
         self.retries = 0;
         self.sndbuf = self.sndbuf.max(self.wanted_sndbuf()).min(self.sndbuf_max());
         self.recv.guess_mss(self.mss_now(0));
-        let options = if self.ts_ok { 12 } else { 0 };
-        let advertised = u32::from(self.params.mss).saturating_sub(options);
+        let advertised = u32::from(self.params.mss.saturating_sub(self.timestamp_octets()));
         let first = if self.recv.fixed_ratio { self.mss_now(0) } else { advertised };
         self.recv.start_right_sizing(now, (10 * u64::from(first)).min(self.recv.ssthresh));
         if self.recv.fixed_ratio {

@@ -44,9 +44,7 @@ pub(crate) use self::due::OutputDue;
 pub use self::info::FlowInfo;
 use self::rate::RateSampler;
 pub use self::receive::{Arrival, ReceiveSpace};
-pub(crate) use self::receive::{
-    Offered, Receiver, TailRoom, fixed_ratio_buffer, truesize_of as receive_truesize_of,
-};
+pub(crate) use self::receive::{Receiver, TailRoom, fixed_ratio_buffer, truesize_of as receive_truesize_of};
 use self::rtt::RttEstimator;
 pub use self::sendq::Mapping;
 use self::sendq::SendQueue;
@@ -423,13 +421,6 @@ pub(crate) enum Forced {
     Probe,
 }
 
-/// Payload of a segment of this size without options but timestamps.
-fn full_mss(segment_mss: u16, timestamps: bool) -> u32 {
-    /// `tcp_min_snd_mss`
-    const LEAST: u32 = 48;
-    u32::from(segment_mss).max(LEAST) - if timestamps { 12 } else { 0 }
-}
-
 impl Flow {
     fn new(
         config: std::sync::Arc<TcpConfig>,
@@ -441,7 +432,7 @@ impl Flow {
         let link_mss = params.mss;
         let mss = config.user_mss.map_or(params.mss, |most| most.min(params.mss));
         let params = FlowParams { mss, ..params };
-        let segment_mss = config.user_mss.unwrap_or(536).min(mss);
+        let peer_mss = config.user_mss.unwrap_or(536);
         let rtt = RttEstimator::new(config.rto_initial, config.rto_min, config.rto_max);
         let window = Window {
             cwnd: config.initial_cwnd.min(config.cwnd_clamp),
@@ -455,10 +446,10 @@ impl Flow {
         let ecn = ecn::EcnState::new(&*cc);
         // With samples of the rate, or a search for a larger packet, every acknowledgment takes the long way.
         let samples = controls || config.rate_samples || config.mtu_probing.is_some();
-        Self {
-            peer_mss: config.user_mss.unwrap_or(536),
-            segment_mss,
-            full_mss: full_mss(segment_mss, config.timestamps),
+        let mut flow = Self {
+            peer_mss: 0,
+            segment_mss: 0,
+            full_mss: 0,
             path_mss: u16::MAX,
             link_mss,
             sack_ok: config.sack,
@@ -558,7 +549,9 @@ impl Flow {
             config,
             params,
             state,
-        }
+        };
+        flow.set_peer_mss(peer_mss);
+        flow
     }
 
     /// An active open: a SYN is due.
@@ -686,13 +679,19 @@ impl Flow {
 
     /// Works out the payload of a full segment, once it is known how large segments are and whether they have timestamps.
     pub(crate) fn settle_options(&mut self) {
-        self.full_mss = full_mss(self.segment_mss, self.ts_ok);
+        /// `tcp_min_snd_mss`
+        const LEAST: u16 = 48;
+        self.full_mss = u32::from(self.segment_mss.max(LEAST) - self.timestamp_octets());
+    }
+
+    /// Octets that timestamps take of each segment, padded.
+    pub(crate) const fn timestamp_octets(&self) -> u16 {
+        if self.ts_ok { 12 } else { 0 }
     }
 
     /// Maximum payload of a segment without options but timestamps.
     pub(crate) fn mss_cache(&self) -> u32 {
-        let timestamps = if self.ts_ok { 12 } else { 0 };
-        u32::from(self.segment_mss).saturating_sub(timestamps)
+        u32::from(self.segment_mss.saturating_sub(self.timestamp_octets()))
     }
 
     /// Maximum payload of a segment that carries `option_octets` besides the timestamps.
@@ -701,18 +700,19 @@ impl Flow {
     pub fn mss_now(&self, option_octets: u32) -> u32 {
         let mut options = option_octets;
         if self.sack_ok && self.recv.has_sacks() {
-            let timestamps = if self.ts_ok { 12 } else { 0 };
-            options += self.sack_octets(options + timestamps);
+            options += self.sack_octets(options);
         }
         self.full_mss.saturating_sub(options).max(8)
     }
 
-    /// Octets of the SACK option in a segment with `others` octets of options (`tcp_established_options`).
+    /// Octets of the SACK option in a segment with `others` octets of options besides the timestamps
+    /// (`tcp_established_options`).
     #[cold]
     fn sack_octets(&self, others: u32) -> u32 {
         /// Two NOPs, kind and length.
         const BASE: u32 = 4;
-        let room = 40_u32.saturating_sub(others + BASE) / 8;
+        let taken = others + u32::from(self.timestamp_octets());
+        let room = 40_u32.saturating_sub(taken + BASE) / 8;
         match self.recv.sack_blocks(room.min(4) as usize).len() {
             0 => 0,
             blocks => BASE + 8 * blocks as u32,

@@ -78,10 +78,6 @@ impl Flow {
         if self.params.local.is_ipv4() { 40 } else { 60 }
     }
 
-    const fn timestamp_octets(&self) -> u16 {
-        if self.ts_ok { 12 } else { 0 }
-    }
-
     /// The largest segment is known (`tcp_mtup_init`); `ts_ok` still holds what was offered.
     pub(super) fn begin_mtu_search(&mut self) {
         let (headers, options) = (self.base_headers(), self.timestamp_octets());

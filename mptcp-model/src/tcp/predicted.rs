@@ -81,10 +81,9 @@ impl Flow {
     /// Whether the header prediction of Linux takes this segment: after a bare acknowledgment it does not ask whether an
     /// ACK of its own is due, and data it queues before it looks at the acknowledgment (`tcp_rcv_established`).
     pub(crate) fn is_predicted(&self, segment: &TcpSegment) -> bool {
-        let options = if self.ts_ok { 12 } else { 0 };
         self.continues(segment)
             && u64::from(segment.window) << self.snd_wscale == self.snd_wnd
-            && segment.options.len() == options
+            && segment.options.len() == usize::from(self.timestamp_octets())
             && !self.recv.has_holes()
     }
 

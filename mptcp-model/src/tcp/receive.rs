@@ -59,8 +59,6 @@ pub(crate) struct Receiver {
     pub(crate) rcv_nxt: u64,
     /// Offset at the last ACK sent (`rcv_wup`).
     pub(crate) rcv_wup: u64,
-    /// What left last with the window of the connection.
-    pub(crate) offered: Offered,
     /// Window advertised, counted from `rcv_wup`.
     pub(crate) rcv_wnd: u64,
     pub(crate) ssthresh: u64,
@@ -118,13 +116,6 @@ pub(crate) struct Receiver {
     drs_mark: u64,
 }
 
-/// The window field that left on a subflow last, and how often the connection had seen a change by then.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Offered {
-    pub(crate) version: u64,
-    pub(crate) field: u16,
-}
-
 impl Receiver {
     pub(crate) fn new(config: &TcpConfig, mss: u16) -> Self {
         let rcvbuf = u64::from(config.rmem[1]);
@@ -133,7 +124,6 @@ impl Receiver {
             rcv_nxt: 0,
             rcv_wup: 0,
             rcv_wnd: 0,
-            offered: Offered::default(),
             ssthresh: 0,
             window_clamp: 0,
             rcvbuf,

@@ -75,12 +75,10 @@ pub struct ParsedOptions {
     pub mptcp_other: bool,
 }
 
-/// Timestamps and at most a DSS without DATA_FIN, at the places where
-/// [`TcpOptions::set_timestamps_and_dss`] puts them.
+/// What stands behind [timestamps](TcpOptions::usual_timestamps): at most a DSS without DATA_FIN, at the place where
+/// [`TcpOptions::set_timestamps_and_dss`] puts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsualOptions {
-    pub(crate) val: u32,
-    pub(crate) ecr: u32,
     /// Octets of all options: 12 without a DSS.
     pub(crate) len: u8,
     /// DATA_ACK, if there is a DSS, and whether it has 64 bits.
@@ -285,8 +283,8 @@ impl TcpOptions {
         if field::be32(o, 0) != TIMESTAMPS {
             return None;
         }
-        let ((val, ecr), len) = (self.usual_timestamps(), self.len);
-        let plain = UsualOptions { val, ecr, len, data_ack: 0, long_ack: false, dsn: 0, ssn: 0, map_len: 0 };
+        let len = self.len;
+        let plain = UsualOptions { len, data_ack: 0, long_ack: false, dsn: 0, ssn: 0, map_len: 0 };
         let short = || u64::from(field::be32(o, 16));
         let long = || field::be64(o, 16);
         match field::be32(o, 12) {
